@@ -1,0 +1,1 @@
+"""What a Service, an EndpointSlice, a Pod is: types, defaults, validation, selectors. No I/O."""

@@ -1,0 +1,71 @@
+"""The resources of the API that Fairlead's components speak of: where each is served, and the type of its objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from fairlead.objects import apps_v1, coordination_v1, core_v1, discovery_v1, networking_v1
+from fairlead.objects.meta_v1 import ObjectMeta
+
+
+class Stored(Protocol):
+    """Any object of the API that can be stored: it has metadata."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Resource(Generic[T]):
+    """A collection of the API: `GET /api/v1/namespaces/NS/services` is group "", version "v1", plural "services".
+
+    `type` is what its objects are decoded to. A room that needs only a few fields at great speed may give a smaller
+    type of its own with `dataclasses.replace`: unknown fields are skipped.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    type: type[T]
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of its objects: "v1", "discovery.k8s.io/v1"."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of the collection, of one object in it, or of a part of that object."""
+        parts = ["/apis", self.group] if self.group else ["/api"]
+        parts.append(self.version)
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+def _core(plural: str, kind: type[T], namespaced: bool = True) -> Resource[T]:
+    return Resource("", "v1", plural, kind.__name__, kind, namespaced)
+
+
+NAMESPACES = _core("namespaces", core_v1.Namespace, namespaced=False)
+NODES = _core("nodes", core_v1.Node, namespaced=False)
+PODS = _core("pods", core_v1.Pod)
+SERVICES = _core("services", core_v1.Service)
+ENDPOINTS = _core("endpoints", core_v1.Endpoints)
+CONFIGMAPS = _core("configmaps", core_v1.ConfigMap)
+SECRETS = _core("secrets", core_v1.Secret)
+SERVICEACCOUNTS = _core("serviceaccounts", core_v1.ServiceAccount)
+EVENTS = _core("events", core_v1.Event)
+ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", discovery_v1.EndpointSlice)
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", coordination_v1.Lease)
+IPADDRESSES = Resource(
+    "networking.k8s.io", "v1", "ipaddresses", "IPAddress", networking_v1.IPAddress, namespaced=False
+)
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", apps_v1.Deployment)

@@ -1,0 +1,55 @@
+"""What the types of the API are made of: the frozen base of every type, the JSON scalars, the zero values of Go."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+
+RFC3339 = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")
+
+
+class Object(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """A value of the API: immutable, with the API's own field names, absent where it equals Go's zero value.
+
+    A field that is written even when it is zero has a `default_factory` instead of a default.
+    """
+
+
+Time = Annotated[str, msgspec.Meta(pattern=RFC3339.pattern)]
+"""A moment as RFC 3339 text with seconds, in UTC: `2026-11-23T09:00:00Z`."""
+
+MicroTime = Annotated[str, msgspec.Meta(pattern=RFC3339.pattern)]
+"""A moment as RFC 3339 text with microseconds."""
+
+IntOrString = int | str
+"""A port's number or name, a count or a percentage."""
+
+Quantity = str | int | float
+"""An amount with a suffix (`500m`, `1Gi`); JSON numbers are taken too."""
+
+
+def text() -> str:
+    """The string that is written though it is empty."""
+    return ""
+
+
+def zero() -> int:
+    """The number that is written though it is 0."""
+    return 0
+
+
+def no() -> bool:
+    """The boolean that is written though it is false."""
+    return False
+
+
+def octets() -> bytes:
+    """The bytes that are written though there are none."""
+    return b""
+
+
+def empty() -> tuple[Any, ...]:
+    """The list that is written though it has no items."""
+    return ()
