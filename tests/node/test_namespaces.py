@@ -1,0 +1,95 @@
+"""Namespaces, made and entered in the real kernel."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fairlead.node import namespaces
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
+
+
+def in_child(test: Callable[[], None]) -> None:
+    """Runs `test` in a forked process, so that what it does to its namespaces ends with it."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            test()
+            os._exit(0)
+        except BaseException as error:
+            os.write(writer, repr(error).encode())
+            os._exit(1)
+    os.close(writer)
+    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
+    os.close(reader)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, said.decode()
+
+
+def interfaces() -> list[str]:
+    return [name for _, name in socket.if_nameindex()]
+
+
+@root
+def test_a_network_namespace_stays_at_its_path_until_removed(tmp_path: Path) -> None:
+    def test() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+        path = tmp_path / "net"
+        before = os.stat("/proc/self/ns/net").st_ino
+        fd = namespaces.make_network(path)
+        assert os.stat("/proc/self/ns/net").st_ino == before
+        assert os.fstat(fd).st_ino == os.stat(path).st_ino != before
+        again = namespaces.make_network(path)
+        assert os.fstat(again).st_ino == os.fstat(fd).st_ino
+        with namespaces.entered(fd):
+            assert interfaces() == ["lo"]
+            assert os.stat("/proc/thread-self/ns/net").st_ino == os.fstat(fd).st_ino
+        assert os.stat("/proc/thread-self/ns/net").st_ino == before
+        namespaces.remove_network(path)
+        assert not path.exists()
+        namespaces.remove_network(path)
+
+    in_child(test)
+
+
+@root
+def test_a_socket_belongs_to_the_namespace_it_was_made_in(tmp_path: Path) -> None:
+    def test() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+        fd = namespaces.make_network(tmp_path / "net")
+        with namespaces.socket_in(fd) as sock, pytest.raises(OSError, match="unreachable"):
+            sock.connect(("127.0.0.1", 9))  # its loopback is down
+        namespaces.remove_network(tmp_path / "net")
+
+    in_child(test)
+
+
+@root
+def test_an_error_says_what_failed(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"cannot mount tmpfs on {tmp_path}/nowhere: No such file"):
+        namespaces.mount("none", tmp_path / "nowhere", "tmpfs")
+
+
+@root
+def test_an_ordinary_user_becomes_root_of_a_user_namespace() -> None:
+    def test() -> None:
+        os.setgroups([])
+        os.setgid(1234)
+        os.setuid(1234)
+        namespaces.prctl(namespaces.PR_SET_DUMPABLE, 1)  # as after an exec: /proc/self is the user's own
+        namespaces.become_root()
+        assert os.geteuid() == 0
+        namespaces.unshare(namespaces.CLONE_NEWNET | namespaces.CLONE_NEWUTS)
+        namespaces.set_hostname("fairlead-test")
+        assert os.uname().nodename == "fairlead-test"
+        namespaces.set_sysctl("net/ipv4/ip_forward", 1)
+
+    in_child(test)
