@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,10 +10,15 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
 
-@cache
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """The decoder of a type; made once."""
-    return msgspec.json.Decoder(kind)
+    known = _decoders.get(kind)
+    if known is None:
+        known = _decoders[kind] = msgspec.json.Decoder(kind)
+    return known
 
 
 def without_nulls(value: Any) -> Any:
@@ -27,7 +31,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def decode(kind: type[T], data: bytes | bytearray | memoryview) -> T:
-    """Reads `data` as `kind`. One pass in C, unless the text has nulls where the type has none: then two more.
+    """Reads `data` as `kind`. One pass in C, unless the text has nulls where the type has none.
 
     Raises `msgspec.ValidationError` where a field has the wrong type (the message ends in its path) and
     `msgspec.DecodeError` where the text is not JSON.
