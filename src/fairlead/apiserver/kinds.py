@@ -1,0 +1,186 @@
+"""The table of served kinds: what discovery, tables, OpenAPI, selectors, storage go by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairlead.objects import core_v1, resources
+from fairlead.objects.resources import Resource
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+"""What upstream lists for every stored kind, in its order."""
+
+NAMESPACE_VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
+"""Namespaces cannot be deleted as a collection."""
+
+
+@dataclass(frozen=True)
+class Subresource:
+    """A part of an object with a path of its own; group and version where they are not the parent's."""
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One served kind: its collection, the names kubectl knows it by, and the rules of storage it keeps.
+
+    `selectable_fields` maps each field selector that it takes, besides those of metadata, to its value.
+    """
+
+    resource: Resource[Any]
+    singular: str
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = VERBS
+    status: bool = False
+    """Whether it has a status subresource; then the status in a plain write is ignored."""
+    subresources: tuple[Subresource, ...] = ()
+    """Those besides status."""
+    selectable_fields: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
+    generation: bool = False
+    """Whether `metadata.generation` counts the changes of spec."""
+    create_on_update: bool = False
+    """Whether a PUT to a name that does not exist creates it (upstream: AllowCreateOnUpdate)."""
+    unconditional_update: bool = True
+    """Whether a PUT may leave `metadata.resourceVersion` out (upstream: AllowUnconditionalUpdate)."""
+    returns_deleted: bool = False
+    """Whether DELETE answers with the object instead of a Status (upstream: ReturnDeletedObject)."""
+
+    @property
+    def plural(self) -> str:
+        """The last part of its collection's path."""
+        return self.resource.plural
+
+    @property
+    def prefix(self) -> str:
+        """Where its objects are in the store: `/pods/`, `/endpointslices.discovery.k8s.io/`."""
+        return f"/{self.qualified}/"
+
+    @property
+    def qualified(self) -> str:
+        """The plural with the group, as messages have it: `services`, `leases.coordination.k8s.io`."""
+        return f"{self.plural}.{self.resource.group}" if self.resource.group else self.plural
+
+    def key(self, namespace: str, name: str) -> str:
+        """The key of an object in the store."""
+        return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else self.prefix + name
+
+    def list_prefix(self, namespace: str = "") -> str:
+        """What the keys of a collection begin with."""
+        return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _pod_address(pod: core_v1.Pod) -> str:
+    return pod.status.podIPs[0].ip if pod.status.podIPs else pod.status.podIP
+
+
+POD_FIELDS: Mapping[str, Callable[[Any], str]] = {
+    "spec.nodeName": lambda pod: pod.spec.nodeName,
+    "spec.restartPolicy": lambda pod: pod.spec.restartPolicy or "",
+    "spec.schedulerName": lambda pod: pod.spec.schedulerName,
+    "spec.serviceAccountName": lambda pod: pod.spec.serviceAccountName,
+    "spec.hostNetwork": lambda pod: _boolean(pod.spec.hostNetwork),
+    "status.phase": lambda pod: pod.status.phase,
+    "status.podIP": _pod_address,
+    "status.nominatedNodeName": lambda pod: pod.status.nominatedNodeName,
+}
+
+EVENT_FIELDS: Mapping[str, Callable[[Any], str]] = {
+    "involvedObject.kind": lambda event: event.involvedObject.kind,
+    "involvedObject.namespace": lambda event: event.involvedObject.namespace,
+    "involvedObject.name": lambda event: event.involvedObject.name,
+    "involvedObject.uid": lambda event: event.involvedObject.uid,
+    "involvedObject.apiVersion": lambda event: event.involvedObject.apiVersion,
+    "involvedObject.resourceVersion": lambda event: event.involvedObject.resourceVersion,
+    "involvedObject.fieldPath": lambda event: event.involvedObject.fieldPath,
+    "reason": lambda event: event.reason,
+    "reportingComponent": lambda event: event.reportingComponent or event.source.component,
+    "source": lambda event: event.source.component or event.reportingComponent,
+    "type": lambda event: event.type,
+}
+
+NAMESPACES = Kind(
+    resources.NAMESPACES,
+    "namespace",
+    ("ns",),
+    verbs=NAMESPACE_VERBS,
+    status=True,
+    subresources=(Subresource("finalize", "Namespace", ("update",)),),
+    selectable_fields={"status.phase": lambda namespace: namespace.status.phase},
+)
+NODES = Kind(
+    resources.NODES,
+    "node",
+    ("no",),
+    status=True,
+    selectable_fields={"spec.unschedulable": lambda node: _boolean(node.spec.unschedulable)},
+)
+PODS = Kind(
+    resources.PODS,
+    "pod",
+    ("po",),
+    ("all",),
+    status=True,
+    subresources=(Subresource("binding", "Binding", ("create",)),),
+    selectable_fields=POD_FIELDS,
+    generation=True,
+    returns_deleted=True,
+)
+SERVICES = Kind(
+    resources.SERVICES,
+    "service",
+    ("svc",),
+    ("all",),
+    status=True,
+    selectable_fields={
+        "spec.clusterIP": lambda service: service.spec.clusterIP,
+        "spec.type": lambda service: service.spec.type,
+    },
+    create_on_update=True,
+    returns_deleted=True,
+)
+ENDPOINTS = Kind(resources.ENDPOINTS, "endpoints", ("ep",), create_on_update=True)
+ENDPOINTSLICES = Kind(resources.ENDPOINTSLICES, "endpointslice", generation=True)
+CONFIGMAPS = Kind(resources.CONFIGMAPS, "configmap", ("cm",))
+SECRETS = Kind(resources.SECRETS, "secret", selectable_fields={"type": lambda secret: secret.type})
+SERVICEACCOUNTS = Kind(resources.SERVICEACCOUNTS, "serviceaccount", ("sa",), returns_deleted=True)
+EVENTS = Kind(resources.EVENTS, "event", ("ev",), selectable_fields=EVENT_FIELDS, create_on_update=True)
+LEASES = Kind(resources.LEASES, "lease", create_on_update=True, unconditional_update=False)
+IPADDRESSES = Kind(
+    resources.IPADDRESSES,
+    "ipaddress",
+    ("ip",),
+    selectable_fields={
+        "spec.parentRef.group": lambda address: address.spec.parentRef.group,
+        "spec.parentRef.resource": lambda address: address.spec.parentRef.resource,
+        "spec.parentRef.namespace": lambda address: address.spec.parentRef.namespace,
+        "spec.parentRef.name": lambda address: address.spec.parentRef.name,
+    },
+)
+
+KINDS: tuple[Kind, ...] = (
+    CONFIGMAPS,
+    ENDPOINTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICEACCOUNTS,
+    SERVICES,
+    LEASES,
+    ENDPOINTSLICES,
+    IPADDRESSES,
+)
+"""In the order in which discovery shows them: core first, by name."""
