@@ -9,6 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 
+class Unavailable(Exception):
+    """A benchmark cannot run here; the message says what is missing."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """One thing measured several times. `peer` and `budget` are in the same unit, from the performance budget."""
