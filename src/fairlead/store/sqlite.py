@@ -1,0 +1,341 @@
+"""The embedded store: an SQLite file that holds the history, and the state that follows from it in memory.
+
+Every write is one row in a table that only grows at its end; compaction deletes the rows that later ones replaced. All
+writes that are queued while a commit is under way go into the next one (group commit), in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from fairlead.store.history import BYTES, EVENTS, History
+from fairlead.store.interface import Change, Closed, Condition, Conflict, Entry, Event, Failed, Page
+from fairlead.store.state import State
+from fairlead.store.watches import Hub, Subscription
+
+log = logging.getLogger("fairlead.store")
+
+CHANGES_BITS = 20
+"""A row's id is the revision of its transaction times 2**20, plus its place in the transaction."""
+
+CHUNKS = tuple(1 << n for n in range(10, -1, -1))
+"""Rows an INSERT: powers of two, so that few statements are prepared for batches of every size. Many rows a statement
+matter: the thread has to get the interpreter's lock back after each, which the event loop holds while it is busy."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB) STRICT;
+CREATE TABLE IF NOT EXISTS compaction (only INTEGER PRIMARY KEY CHECK (only = 1), revision INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO compaction VALUES (1, 0);
+"""
+
+INSERTS = {n: f"INSERT INTO changes VALUES {','.join(['(?,?,?)'] * n)}" for n in CHUNKS}  # noqa: S608
+
+REPLACED = f"""
+DELETE FROM changes WHERE id IN (
+    SELECT row.id FROM json_each(?1) AS gone JOIN changes AS row
+    ON row.id BETWEEN (gone.value ->> 0) << {CHANGES_BITS} AND ((gone.value ->> 0) + 1 << {CHANGES_BITS}) - 1
+    AND row.key = gone.value ->> 1)
+"""  # noqa: S608
+
+FORMAT = 1
+
+
+class Write(msgspec.Struct, gc=False):
+    """A transaction that waits for its turn, and what became of it."""
+
+    conditions: Sequence[Condition]
+    changes: Sequence[Change]
+    done: asyncio.Future[int]
+    outcome: int | Conflict = 0
+
+
+Row = tuple[int, str, bytes | None]
+
+
+class SQLiteStore:
+    """A `Store` in one file, for one process at a time."""
+
+    def __init__(
+        self,
+        path: Path,
+        database: sqlite3.Connection,
+        thread: ThreadPoolExecutor,
+        state: State,
+        history: History,
+    ) -> None:
+        self._path = path
+        self._database = database
+        self._thread = thread
+        self._state = state
+        self._history = history
+        self._hub = Hub(history.revision)
+        self._queue: list[Write] = []
+        self._compact: int = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, path: str | os.PathLike[str], *, events: int = EVENTS, history_bytes: int = BYTES
+    ) -> SQLiteStore:
+        """Opens or makes the file. `events` and `history_bytes` bound the history that is kept.
+
+        Raises Failed where the file cannot be used, or another process has it.
+        """
+        place = Path(path)
+        thread = ThreadPoolExecutor(1, "fairlead-store")
+        loop = asyncio.get_running_loop()
+        try:
+            database = await loop.run_in_executor(thread, connect, place)
+            state, history = await loop.run_in_executor(thread, load, database, events, history_bytes)
+        except (sqlite3.Error, OSError) as error:
+            thread.shutdown()
+            raise Failed(f"cannot use the store {place}: {error}") from error
+        return cls(place, database, thread, state, history)
+
+    @property
+    def revision(self) -> int:
+        """The revision of the last transaction."""
+        return self._history.revision
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file and of its write-ahead log."""
+        total = 0
+        for name in (self._path, self._path.with_name(self._path.name + "-wal")):
+            try:
+                total += name.stat().st_size
+            except OSError:
+                continue
+        return total
+
+    async def get(self, key: str) -> Entry | None:
+        """What the key holds now."""
+        return self._state.get(key)
+
+    async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0) -> Page:
+        """The entries under a prefix, now or at a revision that is kept."""
+        if not revision or revision == self.revision:
+            entries, remaining = self._state.range(prefix, after, limit)
+            return Page(entries, self.revision, remaining)
+        self._history.check(revision)
+        entries, remaining = self._state.range_before(prefix, after, limit, self._history.undone(revision))
+        return Page(entries, revision, remaining)
+
+    async def commit(self, conditions: Sequence[Condition], changes: Sequence[Change]) -> int:
+        """Makes all changes if all conditions hold; durable when it returns."""
+        if self._closed:
+            raise Closed
+        if len({change.key for change in changes}) != len(changes):
+            raise ValueError("a transaction may change a key only once")
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._queue.append(Write(conditions, changes, done))
+        self._work()
+        return await done
+
+    def watch(self, prefix: str, revision: int, cut: Callable[[], None] | None = None) -> Subscription:
+        """The events after `revision` under a prefix."""
+        if self._closed:
+            raise Closed
+        return self._hub.add(prefix, revision, self._history.after(revision, prefix), cut)
+
+    async def compact(self, revision: int) -> None:
+        """Forgets the history up to `revision`."""
+        self._history.check(revision)
+        self._compact = max(self._compact, revision)
+        self._work()
+        while self._compact and self._writer is not None:
+            await asyncio.shield(self._writer)
+
+    async def close(self) -> None:
+        """Waits for writes under way, ends all watches, closes the file."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        self._hub.close()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._database.close)
+        self._thread.shutdown()
+
+    async def __aenter__(self) -> SQLiteStore:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _work(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        """Commits until nothing waits any more."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._queue or self._compact:
+                writes, self._queue = self._queue, []
+                events, rows = self._plan(writes)
+                forget = max(self._compact, self._history.overfull())
+                gone = (
+                    [replaced for e in self._history.upto(forget) if (replaced := replaces(e))]
+                    if forget
+                    else []
+                )
+                try:
+                    if rows or forget:
+                        await loop.run_in_executor(self._thread, store, self._database, rows, forget, gone)
+                except sqlite3.Error as error:
+                    log.error("cannot write to %s: %s", self._path, error)
+                    fail(writes, f"the store cannot write to {self._path}: {error}")
+                    self._compact = 0
+                    continue
+                if forget:
+                    self._history.forget(forget)
+                    self._compact = 0
+                self._apply(events)
+                answer(writes)
+        finally:
+            self._writer = None
+
+    def _plan(self, writes: Sequence[Write]) -> tuple[list[Event], list[Row]]:
+        """Decides on each write as if those before it were made; gives the events and rows of all."""
+        revision = self.revision
+        ahead: dict[str, Entry | None] = {}
+        events: list[Event] = []
+        rows: list[Row] = []
+        state = self._state
+
+        def now(key: str) -> Entry | None:
+            return ahead[key] if key in ahead else state.get(key)
+
+        for write in writes:
+            for condition in write.conditions:
+                entry = now(condition.key)
+                if (entry.revision if entry is not None else 0) != condition.revision:
+                    write.outcome = Conflict(condition.key)
+                    break
+            else:
+                row = revision + 1 << CHANGES_BITS
+                for change in write.changes:
+                    key, value = change.key, change.value
+                    previous = now(key)
+                    if value is None and previous is None:
+                        continue
+                    events.append(Event(revision + 1, key, value, previous))
+                    rows.append((row, key, value))
+                    ahead[key] = Entry(key, value, revision + 1) if value is not None else None
+                    row += 1
+                if row & ((1 << CHANGES_BITS) - 1):
+                    revision += 1
+                write.outcome = revision
+        return events, rows
+
+    def _apply(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._state.apply(event)
+            self._history.add(event)
+        if events:
+            self._hub.publish(events, self.revision)
+
+
+def useless(events: Sequence[Event]) -> list[tuple[int, str]]:
+    """The rows, by revision and key, that nobody can ask for once these events are forgotten."""
+    replaced = [(e.previous.revision, e.key) for e in events if e.previous is not None]
+    deletions = [(e.revision, e.key) for e in events if e.value is None]
+    return replaced + deletions
+
+
+def answer(writes: Sequence[Write]) -> None:
+    """Tells the writers of a commit that succeeded."""
+    for write in writes:
+        if write.done.done():
+            continue
+        if isinstance(write.outcome, Conflict):
+            write.done.set_exception(write.outcome)
+        else:
+            write.done.set_result(write.outcome)
+
+
+def fail(writes: Sequence[Write], why: str) -> None:
+    """Tells the writers of a commit that failed; what was decided upon it holds no longer."""
+    for write in writes:
+        if not write.done.done():
+            write.done.set_exception(Failed(why))
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Opens the file for this process alone, durable at every commit. In the store's thread.
+
+    A process that is killed gives its lock back at once, so a lock that stays for seconds is another server's.
+    """
+    database = sqlite3.connect(
+        path, isolation_level=None, timeout=3, check_same_thread=False, cached_statements=64
+    )
+    try:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA wal_autocheckpoint = 4000")
+        form = database.execute("PRAGMA user_version").fetchone()[0]
+        if form not in (0, FORMAT):
+            raise sqlite3.DatabaseError(f"it was written in format {form}, this version knows {FORMAT}")
+        database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT")
+        path.chmod(0o600)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def load(database: sqlite3.Connection, events: int, history_bytes: int) -> tuple[State, History]:
+    """Reads what was committed."""
+    compacted: int = database.execute("SELECT revision FROM compaction").fetchone()[0]
+    current: dict[str, Entry] = {}
+    history = History(compacted, events, history_bytes)
+    for row, key, value in database.execute("SELECT id, key, value FROM changes ORDER BY id"):
+        revision = row >> CHANGES_BITS
+        if revision > compacted:
+            history.add(Event(revision, key, value, current.get(key)))
+        if value is not None:
+            current[key] = Entry(key, value, revision)
+        else:
+            current.pop(key, None)
+    state = State()
+    state.load(current.values())
+    return state, history
+
+
+def store(
+    database: sqlite3.Connection, rows: Sequence[Row], forget: int, gone: Sequence[tuple[int, str]]
+) -> None:
+    """One transaction: new rows, compaction up to the revision `forget`. In the store's thread.
+
+    Raises sqlite3.Error with nothing changed.
+    """
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        start = 0
+        for size in CHUNKS:
+            while len(rows) - start >= size:
+                database.execute(INSERTS[size], [cell for row in rows[start : start + size] for cell in row])
+                start += size
+        if forget:
+            database.execute(REPLACED, (msgspec.json.encode(gone).decode(),))
+            database.execute("UPDATE compaction SET revision = ?", (forget,))
+        database.execute("COMMIT")
+    except sqlite3.Error:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
