@@ -1,0 +1,1 @@
+"""The way to any Kubernetes API: configuration, requests, informers, work queues, events."""

@@ -1,0 +1,418 @@
+"""Requests to a Kubernetes API server, with typed answers."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from fairlead import __version__
+from fairlead.client.kubeconfig import Config, KubeconfigError
+from fairlead.objects import codec
+from fairlead.objects.meta_v1 import DeleteOptions, ListMeta, Preconditions, Status
+from fairlead.objects.resources import Resource, Stored
+from fairlead.objects.status import StatusError, failure
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Stored)
+
+REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=10)
+"""A list of many thousand objects takes seconds; nothing else should."""
+
+LONGEST_EVENT = 16 << 20
+"""Bytes; a server stores no object half as long, so a longer line is not a watch event."""
+
+_PATCHES = {
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "json": "application/json-patch+json",
+}
+
+
+class Unreachable(OSError):
+    """No answer from the API server, or one that is not an API's; says which server and which request."""
+
+
+class Listing(msgspec.Struct, Generic[T], frozen=True):
+    """A list of objects. Its items, unlike single objects, come without kind and apiVersion."""
+
+    metadata: ListMeta = msgspec.field(default_factory=ListMeta)
+    items: tuple[T, ...] = ()
+
+    @property
+    def resourceVersion(self) -> str:
+        """Where a watch goes on."""
+        return self.metadata.resourceVersion
+
+    @property
+    def continue_(self) -> str:
+        """What to give to `list` for the next page; empty on the last one."""
+        return self.metadata.continue_
+
+
+class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """One change. `type` is ADDED, MODIFIED, DELETED, or BOOKMARK (only its resourceVersion counts)."""
+
+    type: str
+    object: T
+
+
+class _ErrorEvent(msgspec.Struct, frozen=True):
+    type: str
+    object: Status | None = None
+
+
+def _generic(outer: Any, inner: Any) -> Any:
+    return outer[inner]
+
+
+class Api:
+    """A client of one server. Made outside a running loop too; use it in one loop only, and `close` it.
+
+    Every call raises `StatusError` when the server refuses and `Unreachable` when it does not answer.
+    """
+
+    def __init__(self, config: Config, user_agent: str = "fairlead") -> None:
+        self.config = config
+        self.server = config.server
+        self._headers = {"User-Agent": f"{user_agent}/{__version__}", "Accept": "application/json"}
+        if config.disable_compression:
+            self._headers["Accept-Encoding"] = "identity"
+        self._tls = _tls(config)
+        self._token = _Token(config.token, config.token_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
+        """One object."""
+        return await self.request("GET", resource.path(namespace, name), resource.type)
+
+    async def list(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        limit: int = 0,
+        continue_: str = "",
+        resource_version: str = "",
+    ) -> Listing[T]:
+        """The objects of a namespace, of all namespaces if it is empty; `limit` 0 means no limit.
+
+        `resource_version` "" asks for the newest state, "0" for any that the server has at hand, a number for
+        one that is not older.
+        """
+        params = _params(
+            labelSelector=labels,
+            fieldSelector=fields,
+            limit=limit,
+            resourceVersion=resource_version,
+            **{"continue": continue_},
+        )
+        kind: type[Listing[T]] = _generic(Listing, resource.type)
+        return await self.request("GET", resource.path(namespace), kind, params=params)
+
+    async def create(self, resource: Resource[S], obj: S, namespace: str = "") -> S:
+        """The object as the server made it."""
+        path = resource.path(namespace or obj.metadata.namespace)
+        return await self.request("POST", path, resource.type, obj)
+
+    async def replace(self, resource: Resource[S], obj: S, subresource: str = "") -> S:
+        """The object as the server has it now; 409 if `obj` has a resourceVersion that is not the newest."""
+        path = resource.path(obj.metadata.namespace, obj.metadata.name, subresource)
+        return await self.request("PUT", path, resource.type, obj)
+
+    async def patch(
+        self,
+        resource: Resource[T],
+        name: str,
+        namespace: str,
+        patch: Any,
+        *,
+        kind: Literal["merge", "strategic", "json"] = "merge",
+        subresource: str = "",
+    ) -> T:
+        """The object with the patch (anything that becomes JSON) in it."""
+        path = resource.path(namespace, name, subresource)
+        return await self.request("PATCH", path, resource.type, patch, content_type=_PATCHES[kind])
+
+    async def delete(
+        self,
+        resource: Resource[Any],
+        name: str,
+        namespace: str = "",
+        *,
+        grace_period_seconds: int | None = None,
+        uid: str = "",
+        propagation_policy: str = "",
+    ) -> None:
+        """Deletes one object, or starts to; with `uid`, 409 if the name has been taken by another since."""
+        options = DeleteOptions(
+            gracePeriodSeconds=grace_period_seconds,
+            preconditions=Preconditions(uid=uid) if uid else None,
+            propagationPolicy=propagation_policy or None,
+        )
+        body = codec.encode(options) if options != DeleteOptions() else None
+        await self._answer("DELETE", resource.path(namespace, name), body)
+
+    async def watch(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        resource_version: str,
+        labels: str = "",
+        fields: str = "",
+    ) -> AsyncGenerator[WatchEvent[T], None]:
+        """The changes after `resource_version`, in order, until the server ends the stream (5 to 10 minutes).
+
+        Raises `StatusError` 410 when that version is too old (list again), and `Unreachable` when the
+        connection breaks; an event cut off in the middle is dropped, and comes again with the next watch.
+        """
+        seconds = random.randint(300, 600)  # noqa: S311  so that watches do not all end together
+        params = _params(
+            watch=1,
+            allowWatchBookmarks="true",
+            resourceVersion=resource_version,
+            timeoutSeconds=seconds,
+            labelSelector=labels,
+            fieldSelector=fields,
+        )
+        path = resource.path(namespace)
+        # A connection that died is found by TCP keepalive; the read timeout is for a mute server.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=seconds + 30)
+        kind: type[WatchEvent[T]] = _generic(WatchEvent, resource.type)
+        decoder = codec.decoder(kind)
+        try:
+            async with self._open("GET", path, params, timeout=timeout) as response:
+                if response.status != HTTPStatus.OK:
+                    raise self._refusal("GET", path, response.status, await response.read())
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk if rest else chunk).split(b"\n")
+                    for line in lines:
+                        if line:
+                            yield self._event(path, decoder, kind, line)
+                    if len(rest) > LONGEST_EVENT:
+                        raise self._unreachable("GET", path, f"a watch event of over {LONGEST_EVENT} bytes")
+        except (aiohttp.ClientError, TimeoutError, ssl.SSLError) as error:
+            raise self._unreachable("GET", path, error) from error
+        if rest:
+            raise self._unreachable("GET", path, "the connection closed in the middle of an event")
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Any request: status code and body of its answer, refusals included."""
+        try:
+            async with self._open(method, path, params, body, headers) as response:
+                return response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError, ssl.SSLError) as error:
+            raise self._unreachable(method, path, error) from error
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        params: Mapping[str, str] | None = None,
+    ) -> T:
+        """Any request with `body` as JSON, its answer read as `kind`. For what has no method of its own."""
+        data = None if body is None else codec.encode(body)
+        answer = await self._answer(method, path, data, content_type, params)
+        try:
+            return codec.decode(kind, answer)
+        except msgspec.DecodeError as error:
+            raise self._unreachable(method, path, f"an answer that is no {kind}: {error}") from error
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        params: Mapping[str, str] | None = None,
+    ) -> bytes:
+        headers = None if body is None else {"Content-Type": content_type}
+        status, answer = await self.raw(method, path, body, headers, params)
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise self._refusal(method, path, status, answer)
+        return answer
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout = REQUEST,
+    ) -> Any:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0, ssl=self._tls, socket_factory=_socket, keepalive_timeout=60
+                ),
+                headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        sent = dict(headers or ())
+        if token := self._token.value():
+            sent["Authorization"] = f"Bearer {token}"
+        query = f"?{urlencode(params)}" if params else ""
+        return self._session.request(
+            method,
+            URL(f"{self.server}{path}{query}", encoded=True),
+            data=body,
+            headers=sent,
+            timeout=timeout,
+            server_hostname=self.config.server_name or None,
+            allow_redirects=False,
+        )
+
+    def _event(
+        self, path: str, decoder: msgspec.json.Decoder[WatchEvent[T]], kind: type[WatchEvent[T]], line: bytes
+    ) -> WatchEvent[T]:
+        try:
+            try:
+                event = decoder.decode(line)
+                if event.type != "ERROR":
+                    return event
+            except msgspec.ValidationError:
+                # An error's object is a Status, which may or may not fit the type watched.
+                if codec.decode(_ErrorName, line).type != "ERROR":
+                    return codec.decode(kind, line)
+            status = codec.decode(_ErrorEvent, line).object or Status(code=500, message="watch failed")
+        except msgspec.DecodeError as error:
+            raise self._unreachable("GET", path, f"a watch event that cannot be read: {error}") from error
+        raise StatusError(status)
+
+    def _refusal(self, method: str, path: str, status: int, body: bytes) -> StatusError:
+        refusal = failure(status, _reason(status), body[:500].decode(errors="replace").strip())
+        try:
+            said = codec.decode(Status, body)
+            if said.kind == "Status" and said.status == "Failure":
+                refusal = StatusError(msgspec.structs.replace(said, code=said.code or status))
+        except msgspec.DecodeError:
+            pass  # not from the API itself: a proxy before it, say
+        refusal.add_note(f"the answer of {self.server} to {method} {path}")
+        return refusal
+
+    def _unreachable(self, method: str, path: str, why: BaseException | str) -> Unreachable:
+        if isinstance(why, aiohttp.ClientConnectorCertificateError):
+            hint = "its certificate is not one that the kubeconfig's authority vouches for"
+        elif isinstance(why, TimeoutError):
+            hint = "it did not answer in time"
+        elif isinstance(why, aiohttp.ClientConnectorError):
+            hint = f"{why.os_error.strerror or why}; check that it runs and that this is its address"
+        else:
+            hint = str(why) or type(why).__name__
+        return Unreachable(f"the API server {self.server} is out of reach ({method} {path}): {hint}")
+
+
+class _ErrorName(msgspec.Struct, frozen=True):
+    type: str
+
+
+class _Token:
+    """The bearer token; one from a file is read again when the file is another one."""
+
+    def __init__(self, token: str, path: Path | None) -> None:
+        self._token = token
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def value(self) -> str:
+        if self._path is not None:
+            try:
+                found = os.stat(self._path)
+                seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+                if seen != self._seen:
+                    self._token = self._path.read_text().strip()
+                    self._seen = seen
+            except OSError as error:
+                if self._seen is None:
+                    raise Unreachable(f"cannot read the token file {self._path}: {error.strerror}") from error
+        return self._token
+
+
+def _tls(config: Config) -> ssl.SSLContext | bool:
+    if not config.server.startswith("https://"):
+        return True
+    try:
+        context = ssl.create_default_context(cadata=config.authority.decode() or None)
+    except (ssl.SSLError, ValueError) as error:
+        raise KubeconfigError(f"the certificate authority of {config.server} is not PEM: {error}") from error
+    if config.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if config.client_certificate:
+        # OpenSSL reads the pair from a file only: one in memory, so that the key never reaches a disk
+        descriptor = os.memfd_create("fairlead-client")
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(config.client_certificate + b"\n" + config.client_key)
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        except ssl.SSLError as error:
+            raise KubeconfigError(
+                f"the client certificate or key for {config.server} cannot be used: {error.reason or error}"
+            ) from error
+        finally:
+            os.close(descriptor)
+    return context
+
+
+def _socket(address: Any) -> socket.socket:
+    """A TCP socket that notices within half a minute that the other side is gone."""
+    family, kind, protocol, *_ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    return sock
+
+
+def _params(**params: str | int) -> dict[str, str]:
+    return {name: str(value) for name, value in params.items() if value}
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase.title().replace(" ", "")
+    except ValueError:
+        return "Unknown"

@@ -1,0 +1,232 @@
+"""A copy of a collection of the API, kept true by list and watch, that tells of each change in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fairlead.client.api import Api
+from fairlead.client.retry import Backoff
+from fairlead.objects.resources import Resource, Stored
+from fairlead.objects.status import StatusError
+
+log = logging.getLogger("fairlead.client")
+
+T = TypeVar("T", bound=Stored)
+
+_HISTORY_LOST = (HTTPStatus.GONE, HTTPStatus.BAD_REQUEST, HTTPStatus.GATEWAY_TIMEOUT)
+"""How servers say that they know no way from our version to now: too old, not theirs, in the future."""
+
+PAGE = 2000
+"""Objects asked for at a time: few round trips, and a page's bytes are gone before the next is read."""
+
+
+class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """What became of one object: `old` is None when it appears, `new` is None when it goes.
+
+    An object that was deleted and made again while the connection was away is one change with two uids.
+    """
+
+    key: str
+    old: T | None
+    new: T | None
+
+
+def key_of(obj: Stored) -> str:
+    """`namespace/name`, or `name` of an object that is in no namespace."""
+    meta = obj.metadata
+    return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+
+
+class Informer(Generic[T]):
+    """The objects of one resource, as far as the selectors pick them.
+
+    `run` keeps it going through everything that can happen to a server or a connection: nothing is lost and
+    nothing told twice. Cost is in proportion to the changes, but for a relist, which reads everything and
+    tells only the differences.
+    """
+
+    def __init__(
+        self, api: Api, resource: Resource[T], *, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> None:
+        self._api = api
+        self.resource = resource
+        self._namespace = namespace
+        self._labels = labels
+        self._fields = fields
+        self._items: dict[str, T] = {}
+        self._indexes: dict[str, _Index[T]] = {}
+        self._handlers: list[Callable[[Change[T]], None]] = []
+        self._synced = asyncio.Event()
+        self._version = ""
+        self._away = False
+
+    @property
+    def items(self) -> Mapping[str, T]:
+        """All objects by key. A live view: copy it before an await."""
+        return self._items
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the first list has been read to its end."""
+        return self._synced.is_set()
+
+    async def synced(self) -> None:
+        """Returns when the first list has been read, and its objects told to every handler."""
+        await self._synced.wait()
+
+    def subscribe(self, handler: Callable[[Change[T]], None]) -> None:
+        """Calls `handler` for each object there is, then for each change, after `items` has it.
+
+        A handler that raises is logged and does not keep the change from the others.
+        """
+        for key, obj in self._items.items():
+            self._tell(handler, Change(key, None, obj))
+        self._handlers.append(handler)
+
+    def index(self, name: str, func: Callable[[T], Iterable[str]]) -> None:
+        """Keeps the objects by the values that `func` gives of each."""
+        index = self._indexes[name] = _Index(func)
+        for key, obj in self._items.items():
+            index.change(key, None, obj)
+
+    def by_index(self, name: str, value: str) -> Collection[T]:
+        """The objects with this value in that index, in the order in which they came. Cost: their number."""
+        items = self._items
+        return tuple(items[key] for key in self._indexes[name].keys.get(value, ()))
+
+    async def run(self) -> None:
+        """Lists, then watches, and recovers from everything, until cancelled."""
+        backoff = Backoff()
+        listed = False
+        while True:
+            started = time.monotonic()
+            before = self._version
+            try:
+                if not listed:
+                    await self._list()
+                    listed = True
+                await self._watch()
+            except StatusError as error:
+                log.log(
+                    logging.INFO if error.code == HTTPStatus.GONE else logging.WARNING,
+                    "%s: %s refused: %s",
+                    self.resource.plural,
+                    self._api.server,
+                    error,
+                )
+                if error.code in _HISTORY_LOST:
+                    listed, self._version = False, ""
+            except OSError as error:
+                if not self._away:
+                    log.warning("%s: %s", self.resource.plural, error)
+                self._away = True
+            except Exception:
+                # A defect of ours: a fresh list is the best chance to get past it.
+                listed = False
+                log.exception("%s: watching failed", self.resource.plural)
+            if self._version not in ("", before) or time.monotonic() - started > backoff.limit:
+                backoff.reset()
+            await backoff.wait()
+
+    async def _list(self) -> None:
+        """Reads all pages and tells the differences to what we have."""
+        token = ""
+        seen: set[str] = set()
+        while True:
+            page = await self._api.list(
+                self.resource,
+                self._namespace,
+                labels=self._labels,
+                fields=self._fields,
+                limit=PAGE,
+                continue_=token,
+                # A copy that the server has at hand will do at first; later none that is older than ours.
+                resource_version="" if token else self._list_version(),
+            )
+            for obj in page.items:
+                key = key_of(obj)
+                seen.add(key)
+                self._apply(key, obj)
+            token = page.continue_
+            if not token:
+                break
+        for key in [key for key in self._items if key not in seen]:
+            self._apply(key, None)
+        self._version = page.resourceVersion
+        self._synced.set()
+        self._reached()
+
+    def _list_version(self) -> str:
+        return self._version if self._synced.is_set() else "0"
+
+    async def _watch(self) -> None:
+        """Tells the changes from our version on, until the stream ends."""
+        stream = self._api.watch(
+            self.resource,
+            self._namespace,
+            resource_version=self._version,
+            labels=self._labels,
+            fields=self._fields,
+        )
+        async with aclosing(stream) as events:
+            async for event in events:
+                obj = event.object
+                if event.type != "BOOKMARK":
+                    self._apply(key_of(obj), None if event.type == "DELETED" else obj)
+                self._version = obj.metadata.resourceVersion
+                self._reached()
+
+    def _reached(self) -> None:
+        if self._away:
+            log.info("%s: in touch with %s again", self.resource.plural, self._api.server)
+            self._away = False
+
+    def _apply(self, key: str, new: T | None) -> None:
+        old = self._items.get(key)
+        if new is not None:
+            if old is not None and old.metadata.resourceVersion == new.metadata.resourceVersion:
+                return
+            self._items[key] = new
+        elif old is not None:
+            del self._items[key]
+        else:
+            return
+        for index in self._indexes.values():
+            index.change(key, old, new)
+        change = Change(key, old, new)
+        for handler in self._handlers:
+            self._tell(handler, change)
+
+    def _tell(self, handler: Callable[[Change[T]], None], change: Change[T]) -> None:
+        try:
+            handler(change)
+        except Exception:
+            log.exception("%s %s: a handler failed", self.resource.plural, change.key)
+
+
+class _Index(Generic[T]):
+    """Keys by value. Only keys, so that an object whose values stay costs nothing here."""
+
+    def __init__(self, func: Callable[[T], Iterable[str]]) -> None:
+        self._func = func
+        self.keys: defaultdict[str, dict[str, None]] = defaultdict(dict)
+
+    def change(self, key: str, old: T | None, new: T | None) -> None:
+        before = set(self._func(old)) if old is not None else set()
+        after = set(self._func(new)) if new is not None else set()
+        for value in before - after:
+            held = self.keys[value]
+            del held[key]
+            if not held:
+                del self.keys[value]
+        for value in after - before:
+            self.keys[value][key] = None
