@@ -245,7 +245,7 @@ def test_an_index_follows_the_changes() -> None:
 
 
 def pods_answer(pods: Pods) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    return lambda request: pods.answer(request)
+    return pods.answer
 
 
 async def cut(pods: Pods) -> None:
