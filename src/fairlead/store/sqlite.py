@@ -188,11 +188,7 @@ class SQLiteStore:
                 writes, self._queue = self._queue, []
                 events, rows = self._plan(writes)
                 forget = max(self._compact, self._history.overfull())
-                gone = (
-                    [replaced for e in self._history.upto(forget) if (replaced := replaces(e))]
-                    if forget
-                    else []
-                )
+                gone = useless(self._history.upto(forget)) if forget else []
                 try:
                     if rows or forget:
                         await loop.run_in_executor(self._thread, store, self._database, rows, forget, gone)
