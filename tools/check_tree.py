@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FORBIDDEN = {
     "the address of a package registry": re.compile(
-        r"https?://[\w.-]*\b(pypi|pythonhosted|npmjs)\.(org|com)\b|https?://(deb|security|ftp)\.debian\.org\b"
+        r"https?://[\w.@:-]*\b(pypi|pythonhosted|npmjs)\.(org|com)\b|https?://(deb|security|ftp)\.debian\.org\b"
     ),
     "a place for pip to look": re.compile(
         r"^\s*(--index-url|--extra-index-url|--find-links|-i|-f)[\s=]\s*\S*/"
     ),
     "a path of one machine": re.compile(
-        r"((?<=file://)|(?<![\w.}~/-]))/(work|opt/wheels|opt/pypi[\w-]*)(?![\w.-])"
+        r"((?<=file://)|(?<![\w.}~*/-]))/(work|opt/wheels|opt/pypi[\w-]*)(?![\w.-])"
     ),
 }
 MADE = (".git", ".venv", "__pycache__", "build", "dist")

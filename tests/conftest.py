@@ -1,0 +1,116 @@
+"""What holds for the whole test run: generated cases that repeat, and a machine that is left as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A machine under load is slow, not wrong; and what fails in CI must fail the same way at home.
+settings.register_profile("fairlead", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("fairlead")
+
+MARK = "FAIRLEAD_TEST_RUN"
+NAMESPACES = Path("/run/netns")
+
+
+def host_network() -> dict[str, frozenset[str]]:
+    """What tests could change in the network namespace they are started in, as lines to compare."""
+    found = {
+        "links": frozenset(line.split(":")[0].strip() for line in lines("/proc/net/dev")[2:]),
+        # destination, gateway, mask and metric: the counters of use between them change by themselves
+        "IPv4 routes": frozenset(
+            " ".join(f[:3] + f[6:8]) for f in map(str.split, lines("/proc/net/route")[1:])
+        ),
+        "IPv6 routes": frozenset(
+            " ".join([*f[:6], f[9]])
+            for f in map(str.split, lines("/proc/net/ipv6_route"))
+            if f[5] != "ffffffff"
+        ),
+        "forwarding": frozenset(lines("/proc/sys/net/ipv4/ip_forward")),
+    }
+    if os.geteuid() == 0 and shutil.which("nft"):
+        tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
+        found["nf_tables"] = frozenset(tables.splitlines())
+    return found
+
+
+def lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []  # a kernel without IPv6
+
+
+def namespaces() -> set[str]:
+    """The network namespaces that labs and tests have made, by name."""
+    return {path.name for path in NAMESPACES.glob("fairlead-*")}
+
+
+def empty(names: set[str]) -> set[str]:
+    """Those of the namespaces in which no process lives."""
+    inhabited = set()
+    for link in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            inhabited.add(link.stat().st_ino)
+        except OSError:
+            continue  # the process ended
+    return {
+        name for name in names if (NAMESPACES / name).exists() and inode(NAMESPACES / name) not in inhabited
+    }
+
+
+def inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def descendants(mark: str) -> list[str]:
+    """The processes that this run started and that still live: its children, and what they started by a command."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+            marked = f"{MARK}={mark}".encode() in (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if state != "Z" and process.name != str(os.getpid()) and (marked or parent == str(os.getpid())):
+            found.append(f"{process.name} {command}")
+    return found
+
+
+def settled(wanted: Callable[[], object], seconds: float = 5.0) -> bool:
+    """Whether it comes to hold within that time."""
+    deadline = time.monotonic() + seconds
+    while not wanted():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine_left_as_it_was() -> Iterator[None]:
+    """Fails the run that changed the host's own network, or left processes or namespaces behind."""
+    mark = os.environ[MARK] = uuid.uuid4().hex
+    network, before = host_network(), namespaces()
+    yield
+    settled(lambda: not descendants(mark) and not namespaces() - before)
+    found = [f"a process still runs: {process}" for process in descendants(mark)]
+    # Other labs may come up on this machine meanwhile; theirs have processes in them.
+    found += [f"a network namespace is left: {name}" for name in sorted(empty(namespaces() - before))]
+    for what, then in network.items():
+        now = host_network()[what]
+        found += [f"the host's {what}: appeared: {line}" for line in sorted(now - then)]
+        found += [f"the host's {what}: disappeared: {line}" for line in sorted(then - now)]
+    assert not found, "the tests did not leave the machine as it was:\n  " + "\n  ".join(found)
