@@ -77,7 +77,7 @@ def test_a_bare_machine_is_told_what_is_missing_and_why(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "missing Debian packages: " in done.stderr
     assert "kubernetes-client (the client that" in done.stderr
-    assert "sudo apt-get install --no-install-recommends" in done.stderr
+    assert "sudo apt-get update && sudo apt-get install --no-install-recommends" in done.stderr
     assert not (tmp_path / ".venv").exists()
 
 
