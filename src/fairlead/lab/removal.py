@@ -1,0 +1,157 @@
+"""The end of a lab: its processes, its namespaces, its files, whoever made them and however far they got."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairlead.lab import processes
+from fairlead.lab.processes import Identity, identify
+from fairlead.lab.state import NoLab, Record, StateDirectory
+from fairlead.node.records import read_sandbox
+
+GRACE_SECONDS = 3.0
+"""What components get to stop in before they are killed."""
+
+DOWN_SECONDS = 30.0
+"""What a lab gets to remove itself in before `down` does it."""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was there and is gone now, by name."""
+
+    processes: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.processes or self.namespaces or self.files)
+
+
+def digest(path: str | Path) -> str:
+    """What tells a file that we wrote from one that was changed since; empty when it is not there."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def inhabitants(directory: StateDirectory, record: Record | None) -> list[Identity]:
+    """The processes that live in the lab's namespaces: pods, and whatever was started there by hand."""
+    # Pods are below no name of the kernel's: their agents' records say which process is the first of each.
+    sandboxes = [read_sandbox(path.parent) for path in directory.path.glob("nodes/**/sandbox.json")]
+    pods = {Identity(sandbox.pid, sandbox.ticks) for sandbox in sandboxes if sandbox is not None}
+    inodes = {path.stat().st_ino for path in directory.network.leftovers() if path.exists()}
+    device = os.stat("/proc/self/ns/net").st_dev
+    ours = {process.identity.pid for process in record.processes} if record else set()
+    state = os.fsencode(directory.path)
+
+    def lives_there(process: Path) -> bool:
+        pid = int(process.name)
+        if pid in ours:
+            return False
+        if identify(pid) in pods:
+            return True
+        network = os.stat(process / "ns/net")
+        if network.st_dev == device and network.st_ino in inodes:
+            return True
+        # The number of a user namespace may be another's by now; the lab's processes also see its mounts.
+        if record is None or not record.user_namespace:
+            return False
+        if os.stat(process / "ns/user").st_ino != record.user_namespace:
+            return False
+        return state in (process / "mountinfo").read_bytes()
+
+    return processes.find(lives_there)
+
+
+def remove(directory: StateDirectory) -> Removed:
+    """Removes all of a lab but the calling process and the pair that holds it. Idempotent.
+
+    To be called by the lock's holder, or on behalf of it. A kubeconfig goes only if it is as the lab wrote it.
+    """
+    try:
+        record = directory.read()
+    except NoLab:
+        record = None
+    components = record.components if record else ()
+    stopped = processes.stop((c.identity for c in components), grace_seconds=GRACE_SECONDS)
+    names = [c.name for c in components if c.identity in stopped]
+    # A process that was just being forked shows itself the second time.
+    for _ in range(3):
+        strays = processes.stop(inhabitants(directory, record), grace_seconds=0)
+        if not strays:
+            break
+        names += [f"process {stray.pid}" for stray in strays]
+    namespaces = directory.network.remove()
+    files = []
+    if record is not None and record.kubeconfig and digest(record.kubeconfig) == record.kubeconfig_digest:
+        Path(record.kubeconfig).unlink(missing_ok=True)
+        files.append(record.kubeconfig)
+    if directory.path.exists():
+        files.append(str(directory.path))
+    directory.remove()
+    return Removed(tuple(names), tuple(namespaces), tuple(files))
+
+
+def down(directory: StateDirectory) -> Removed:
+    """Removes a lab from outside: asks it to, waits, and does what it did not. Empty when there was none."""
+    inventory = _inventory(directory)
+    if not inventory:
+        return inventory
+    try:
+        record: Record | None = directory.read()
+    except NoLab:
+        record = None
+    lock = _ask(directory, record) if directory.path.exists() else None
+    try:
+        if record is not None:
+            pair = [process for process in (record.keeper, record.supervisor) if process is not None]
+            processes.stop((process.identity for process in pair), grace_seconds=0)
+        remove(directory)
+    finally:
+        if lock is not None:
+            os.close(lock)
+    return inventory
+
+
+def _ask(directory: StateDirectory, record: Record | None) -> int | None:
+    """Tells the supervisor to remove the lab; gives the lock, or None if the lab is gone or does not let go."""
+    if record is not None:
+        # The keeper hands it on; and if one of the two has just been killed, the other gets it.
+        for process in (record.supervisor, record.keeper):
+            if process is not None and process.identity.send(signal.SIGTERM):
+                break
+    deadline = time.monotonic() + DOWN_SECONDS
+    while time.monotonic() < deadline:
+        if not directory.path.exists():
+            return None
+        try:
+            fd = directory.lock()
+        except FileNotFoundError:
+            return None
+        if fd is not None:
+            return fd
+        time.sleep(0.02)
+    return None
+
+
+def _inventory(directory: StateDirectory) -> Removed:
+    try:
+        record: Record | None = directory.read()
+    except NoLab:
+        record = None
+    names = [process.name for process in (record.processes if record else ()) if process.identity.is_alive()]
+    names += [f"process {process.pid}" for process in inhabitants(directory, record)]
+    namespaces = [path.name for path in directory.network.leftovers()]
+    files = []
+    if record is not None and record.kubeconfig and digest(record.kubeconfig) == record.kubeconfig_digest:
+        files.append(record.kubeconfig)
+    if directory.path.exists():
+        files.append(str(directory.path))
+    return Removed(tuple(names), tuple(namespaces), tuple(files))

@@ -1,0 +1,44 @@
+"""A lab's state directory that is the test's own, and waiting for what has to become true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from fairlead.lab.state import Record, StateDirectory
+
+T = TypeVar("T")
+
+
+def wait_for(what: Callable[[], T], seconds: float = 10.0) -> T:
+    """Gives the first true value of `what`; fails with the last one when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> StateDirectory:
+    made = StateDirectory("test", tmp_path / "state")
+    return made
+
+
+def record(**changes: object) -> Record:
+    given: dict[str, object] = {
+        "name": "test",
+        "nodes": 1,
+        "zones": (),
+        "port": 6443,
+        "kubeconfig": "",
+        "kubeconfig_digest": "",
+        "store": "",
+    }
+    return Record(**{**given, **changes})  # type: ignore[arg-type]

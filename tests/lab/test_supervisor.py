@@ -1,0 +1,183 @@
+"""What becomes of a lab's processes when one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fairlead.lab import processes, removal
+from fairlead.lab.keeper import Keeper, Report, fork_keeper
+from fairlead.lab.network import Refused
+from fairlead.lab.state import NoLab, Process, StateDirectory, Taken
+from fairlead.lab.supervisor import Component, Lab
+from tests.lab.conftest import record, wait_for
+
+
+def sleeper() -> int:
+    signal.pause()
+    return 0
+
+
+def answer(sock: socket.socket) -> int:
+    """Answers each connection with the number of the process."""
+    while True:
+        connection, _ = sock.accept()
+        connection.sendall(str(os.getpid()).encode())
+        connection.close()
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock
+
+
+@pytest.fixture
+def lab(directory: StateDirectory, listening: socket.socket) -> Iterator[Keeper]:
+    lock = directory.create_locked()
+
+    def prepare(report: Report, held: tuple[int, ...]) -> Lab:
+        report("everything")
+        directory.write(record())
+        components = (
+            Component("server", lambda: answer(listening), keeps=(listening.fileno(),)),
+            Component("node1", sleeper),
+            Component("node2", sleeper),
+        )
+        return Lab(directory, components, held, lambda: _remove(directory))
+
+    keeper = fork_keeper(directory, lock, prepare)
+    assert list(keeper.progress()) == ["everything"]
+    yield keeper
+    removal.down(directory)
+    assert keeper.is_over(10)
+    os.close(keeper.life)
+
+
+def _remove(directory: StateDirectory) -> None:
+    removal.remove(directory)
+
+
+def running(directory: StateDirectory) -> dict[str, Process]:
+    try:
+        found = directory.read().processes
+    except NoLab:
+        return {}
+    return {p.name: p for p in found if p.identity.is_alive()}
+
+
+def all_of(directory: StateDirectory) -> dict[str, Process]:
+    found = running(directory)
+    return found if len(found) == 5 else {}
+
+
+@pytest.mark.parametrize("name", ["server", "node1", "supervisor", "keeper"])
+def test_a_killed_process_comes_back_and_the_others_stay(
+    directory: StateDirectory, lab: Keeper, name: str
+) -> None:
+    before = wait_for(lambda: all_of(directory))
+    assert before[name].identity.send(signal.SIGKILL)
+
+    def is_back() -> dict[str, Process]:
+        now = all_of(directory)
+        return now if now and now[name].identity != before[name].identity else {}
+
+    after = wait_for(is_back)
+    assert after[name].restarts == 1
+    others = before.keys() - {name}
+    assert {n: after[n].identity for n in others} == {n: before[n].identity for n in others}
+
+
+def test_the_pair_survives_being_killed_one_after_the_other(directory: StateDirectory, lab: Keeper) -> None:
+    for name in ("supervisor", "keeper") * 3:
+        before = wait_for(lambda: all_of(directory))
+        before[name].identity.send(signal.SIGKILL)
+        wait_for(lambda n=name, b=before: all_of(directory).get(n, b[n]).identity != b[n].identity)
+    assert wait_for(lambda: all_of(directory))["node1"].restarts == 0
+
+
+def test_no_connection_is_refused_while_the_server_comes_back(
+    directory: StateDirectory, lab: Keeper, listening: socket.socket
+) -> None:
+    first = wait_for(lambda: all_of(directory))["server"].identity
+    answers = set()
+    first.send(signal.SIGKILL)
+    deadline = time.monotonic() + 1
+    while len(answers) < 1 and time.monotonic() < deadline:
+        with socket.create_connection(listening.getsockname(), timeout=5) as connection:
+            answers.add(connection.recv(100))
+    assert answers
+    assert str(first.pid).encode() not in answers
+
+
+def test_sigterm_to_either_of_the_pair_removes_the_lab(directory: StateDirectory, lab: Keeper) -> None:
+    found = wait_for(lambda: all_of(directory))
+    found["keeper"].identity.send(signal.SIGTERM)
+    assert lab.is_over(10)
+    assert not directory.path.exists()
+    wait_for(lambda: not [p for p in found.values() if p.identity.is_alive()])
+
+
+def test_down_after_all_were_killed_leaves_nothing(directory: StateDirectory, lab: Keeper) -> None:
+    found = wait_for(lambda: all_of(directory))
+    for name in ("keeper", "supervisor"):
+        os.kill(found[name].identity.pid, signal.SIGSTOP)
+    for process in found.values():
+        process.identity.send(signal.SIGKILL)
+    wait_for(lambda: lab.is_over(0))
+    removed = removal.down(directory)
+    assert str(directory.path) in removed.files
+    assert not directory.path.exists()
+
+
+def test_down_kills_components_whose_supervisors_died(directory: StateDirectory, lab: Keeper) -> None:
+    found = wait_for(lambda: all_of(directory))
+    for name in ("keeper", "supervisor"):
+        os.kill(found[name].identity.pid, signal.SIGSTOP)
+    for name in ("keeper", "supervisor"):
+        found[name].identity.send(signal.SIGKILL)
+    wait_for(lambda: lab.is_over(0))
+    assert found["node1"].identity.is_alive()
+    assert {"server", "node1", "node2"} <= set(removal.down(directory).processes)
+    wait_for(lambda: not [p for p in found.values() if p.identity.is_alive()])
+
+
+def test_a_second_lab_of_the_same_name_is_refused(directory: StateDirectory, lab: Keeper) -> None:
+    wait_for(lambda: all_of(directory))
+    with pytest.raises(Taken, match="is running"):
+        directory.create_locked()
+
+
+def test_down_without_a_lab_finds_nothing(directory: StateDirectory) -> None:
+    assert not removal.down(directory)
+
+
+def test_a_refusal_while_making_the_lab_reaches_the_caller(directory: StateDirectory) -> None:
+    def prepare(report: Report, held: tuple[int, ...]) -> Lab:
+        raise Refused("the kernel has no bridges")
+
+    keeper = fork_keeper(directory, directory.create_locked(), prepare)
+    with pytest.raises(Refused, match="has no bridges"):
+        list(keeper.progress())
+    assert keeper.is_over(10)
+    os.close(keeper.life)
+
+
+def test_a_process_number_in_use_again_is_not_taken_for_the_old_process() -> None:
+    me = processes.this_process()
+    other = processes.Identity(me.pid, me.started - 1)
+    assert me.is_alive()
+    assert not other.is_alive()
+    assert other.pidfd() is None
+    assert not other.send(signal.SIGKILL)
+
+
+def test_the_state_directory_is_the_owners_alone(directory: StateDirectory, tmp_path: Path) -> None:
+    os.close(directory.create_locked())
+    assert directory.path.stat().st_mode & 0o777 == 0o700
