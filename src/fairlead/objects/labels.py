@@ -134,7 +134,7 @@ def parse(text: str) -> Selector:
 
 
 def from_map(labels: Mapping[str, str]) -> Selector:
-    """The selector of a Service or a ReplicationController: all labels equal. An empty map selects everything.
+    """The selector of a Service or a ReplicationController: all labels equal. An empty one selects all.
 
     (That a Service without selector has no pods at all is for its controller to know.)
     """

@@ -13,7 +13,9 @@ class Stored(Protocol):
     """Any object of the API that can be stored: it has metadata."""
 
     @property
-    def metadata(self) -> ObjectMeta: ...
+    def metadata(self) -> ObjectMeta:
+        """Its name, namespace, labels and what the system knows of it."""
+        ...
 
 
 T = TypeVar("T")
@@ -63,7 +65,9 @@ CONFIGMAPS = _core("configmaps", core_v1.ConfigMap)
 SECRETS = _core("secrets", core_v1.Secret)
 SERVICEACCOUNTS = _core("serviceaccounts", core_v1.ServiceAccount)
 EVENTS = _core("events", core_v1.Event)
-ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", discovery_v1.EndpointSlice)
+ENDPOINTSLICES = Resource(
+    "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", discovery_v1.EndpointSlice
+)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", coordination_v1.Lease)
 IPADDRESSES = Resource(
     "networking.k8s.io", "v1", "ipaddresses", "IPAddress", networking_v1.IPAddress, namespaced=False

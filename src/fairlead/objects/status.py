@@ -32,12 +32,12 @@ class FieldError(msgspec.Struct, frozen=True):
             "FieldValueRequired": "Required value",
             "FieldValueForbidden": "Forbidden",
             "FieldValueTooLong": "Too long",
-            "FieldValueTooMany": "Too many",
             "InternalError": "Internal error",
         }.get(self.type)
         if said is None:
             prefix = {
                 "FieldValueInvalid": "Invalid value",
+                "FieldValueTooMany": "Too many",
                 "FieldValueNotSupported": "Unsupported value",
                 "FieldValueDuplicate": "Duplicate value",
                 "FieldValueNotFound": "Not found",
@@ -68,6 +68,21 @@ def duplicate(path: str, value: Any) -> FieldError:
     return FieldError("FieldValueDuplicate", path, "", value)
 
 
+def too_long(path: str, length: int) -> FieldError:
+    """The field's value has more than `length` bytes; it is not repeated."""
+    return FieldError("FieldValueTooLong", path, f"may not be more than {length} bytes")
+
+
+def too_many(path: str, items: int, limit: int) -> FieldError:
+    """The list has more than `limit` items."""
+    return FieldError("FieldValueTooMany", path, f"must have at most {limit} items", items)
+
+
+def immutable(path: str, value: Any) -> FieldError:
+    """The field had another value before, and may not change."""
+    return invalid(path, value, "field is immutable")
+
+
 def forbidden(path: str, detail: str) -> FieldError:
     """The field may not be set here, or may not be changed."""
     return FieldError("FieldValueForbidden", path, detail)
@@ -91,13 +106,9 @@ class StatusError(Exception):
         return self.status.reason
 
 
-def failure(
-    code: int, reason: str, message: str, *, details: StatusDetails | None = None
-) -> StatusError:
+def failure(code: int, reason: str, message: str, *, details: StatusDetails | None = None) -> StatusError:
     """Any failure. `reason` is one of upstream's `metav1.StatusReason`s."""
-    return StatusError(
-        Status(status="Failure", code=code, reason=reason, message=message, details=details)
-    )
+    return StatusError(Status(status="Failure", code=code, reason=reason, message=message, details=details))
 
 
 def _qualified(plural: str, group: str) -> str:

@@ -1,0 +1,152 @@
+"""The forms that IP addresses and CIDRs must have.
+
+Go once read `010.1.2.3` as 10.1.2.3, and the API with it, so two readings live side by side: the sloppy one tells
+whether a text means an address at all, the strict one what new objects may write. The sentences are upstream's
+(apimachinery/pkg/util/validation/ip.go, KEP-4858). Reading costs well under a microsecond: slices have many addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+
+from fairlead.objects.status import FieldError, invalid
+
+Check = Callable[[str], tuple[str, ...]]
+
+_MAPPED = bytes(10) + b"\xff\xff"
+_NO_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_NO_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def _strict(value: str) -> bytes | None:
+    try:
+        return inet_pton(AF_INET6 if ":" in value else AF_INET, value)
+    except (OSError, ValueError):
+        return None
+
+
+def _unpadded(value: str) -> str:
+    """The same text without the leading zeros of a dotted quad, at the end of an IPv6 address as well."""
+    head, colon, quad = value.rpartition(":")
+    parts = quad.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
+        return value
+    return head + colon + ".".join(str(int(part)) for part in parts)
+
+
+def packed(value: str) -> bytes | None:
+    """The 4 or 16 bytes of an address, None where the text is none.
+
+    Read as Go reads it: leading zeros are passed over, and an IPv4 address within IPv6 is IPv4.
+    """
+    address = _strict(value)
+    if address is None:
+        address = _strict(_unpadded(value))
+    if address is not None and len(address) == 16 and address.startswith(_MAPPED):
+        return address[12:]
+    return address
+
+
+def family(value: str) -> str:
+    """ "IPv4" or "IPv6", as `ipFamilies` and `addressType` have it; "" where the text is no address."""
+    address = packed(value)
+    return "" if address is None else "IPv4" if len(address) == 4 else "IPv6"
+
+
+def canonical(value: str) -> str:
+    """The address as Go and RFC 5952 write it; the text itself where it is no address."""
+    address = packed(value)
+    if address is None:
+        return value
+    return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
+
+
+def is_ip(value: str) -> tuple[str, ...]:
+    """An address of either family, in its strict form."""
+    strict = _strict(value)
+    if strict is not None:
+        mapped = len(strict) == 16 and strict.startswith(_MAPPED)
+        return ("must not be an IPv4-mapped IPv6 address",) if mapped else ()
+    return (_NO_ADDRESS,) if packed(value) is None else ("must not have leading 0s",)
+
+
+def is_ipv4(value: str) -> tuple[str, ...]:
+    """An IPv4 address, in its strict form."""
+    address = packed(value)
+    if address is None or len(address) != 4:
+        return ("must be a valid IPv4 address",)
+    return is_ip(value)
+
+
+def is_ipv6(value: str) -> tuple[str, ...]:
+    """An IPv6 address, in its strict form."""
+    address = packed(value)
+    if address is None or len(address) != 16:
+        return ("must be a valid IPv6 address",)
+    return ()
+
+
+def is_reachable(value: str) -> tuple[str, ...]:
+    """An address that can be another machine's: not unspecified, loopback or link-local. Only for addresses."""
+    address = packed(value)
+    if address is None:
+        return ("must be a valid IP address",)
+    first, second = address[0], address[1]
+    if len(address) == 4:
+        unspecified = address == bytes(4)
+        loopback = first == 127
+        link_local = first == 169 and second == 254
+        multicast = address.startswith(b"\xe0\x00\x00")
+    else:
+        unspecified = address == bytes(16)
+        loopback = address == bytes(15) + b"\x01"
+        link_local = first == 0xFE and second & 0xC0 == 0x80
+        multicast = first == 0xFF and second & 0x0F == 0x02
+    if unspecified:
+        return (f"may not be unspecified ({value})",)
+    if loopback:
+        return ("may not be in the loopback range (127.0.0.0/8, ::1/128)",)
+    if link_local:
+        return ("may not be in the link-local range (169.254.0.0/16, fe80::/10)",)
+    if multicast:
+        return ("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)",)
+    return ()
+
+
+def _prefix(value: str) -> tuple[bytes, int] | None:
+    """Address and prefix length, read as Go reads them."""
+    text, slash, size = value.partition("/")
+    address = _strict(text) or _strict(_unpadded(text))
+    if not slash or address is None or not (size.isascii() and size.isdigit()):
+        return None
+    return (address, int(size)) if int(size) <= len(address) * 8 else None
+
+
+def is_cidr(value: str) -> tuple[str, ...]:
+    """A network with its prefix length, in its strict form: nothing set beyond the prefix."""
+    read = _prefix(value)
+    if read is None:
+        return (_NO_CIDR,)
+    address, size = read
+    text, _, digits = value.partition("/")
+    if _strict(text) is None or (digits != "0" and digits.startswith("0")):
+        return ("must not have leading 0s in IP or prefix length",)
+    if len(address) == 16 and address.startswith(_MAPPED):
+        return ("must not have an IPv4-mapped IPv6 address",)
+    if int.from_bytes(address, "big") & ((1 << (len(address) * 8 - size)) - 1):
+        return ("must not have bits set beyond the prefix length",)
+    return ()
+
+
+def cidr_family(value: str) -> str:
+    """ "IPv4" or "IPv6"; "" where the text is no CIDR."""
+    read = _prefix(value)
+    return "" if read is None else "IPv4" if len(read[0]) == 4 else "IPv6"
+
+
+def wrong(check: Check, path: str, value: str, *, old: Collection[str] = ()) -> list[FieldError]:
+    """What `check` has against the field's value. Values that stood in the old object are let be."""
+    if value in old:
+        return []
+    return [invalid(path, value, said) for said in check(value)]
