@@ -1,0 +1,1 @@
+"""Services as DNS records, with the server that answers them."""

@@ -1,0 +1,92 @@
+"""The sockets of a server with the zone that they answer from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+
+from fairlead.dns import wire
+from fairlead.dns.answers import Answers
+from fairlead.dns.config import DnsConfig
+from fairlead.dns.edns import Cookies
+from fairlead.dns.forward import Forwarder
+from fairlead.dns.responder import Beyond, Responder
+from fairlead.dns.tcp import TcpServer, tcp_socket
+from fairlead.dns.udp import UdpLoop, udp_socket
+from fairlead.dns.zone import Rcode, Zone
+
+log = logging.getLogger("fairlead.dns")
+
+
+class Listeners:
+    """All that one process answers with. Whoever has the data feeds the zone, by `responder.change`."""
+
+    def __init__(self, config: DnsConfig) -> None:
+        """Binds the sockets. Raises OSError with the address in it."""
+        zone = Zone(config.domain, config.ttl, pods=config.pods, nameserver=config.nameserver)
+        self.forwarder = Forwarder(config.upstreams, zone.is_cluster_address)
+        self.responder = Responder(
+            zone,
+            Answers(config.answers, max(1, config.answers // 4)),
+            Cookies(config.cookie_secret),
+            forwards=bool(config.upstreams),
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        udp: list[socket.socket] = []
+        tcp: list[socket.socket] = []
+        try:
+            for address, port in config.listen:
+                udp.append(udp_socket(address, port))
+                tcp.append(tcp_socket(address, udp[-1].getsockname()[1]))
+        except OSError:
+            for sock in (*udp, *tcp):
+                sock.close()
+            raise
+        self._udp = [UdpLoop(sock, self.responder, self._from_udp) for sock in udp]
+        self._tcp = [TcpServer(sock, self.responder, self.forwarder.resolve) for sock in tcp]
+
+    @property
+    def addresses(self) -> Sequence[tuple[str, int]]:
+        """Where it answers; the port is the real one where 0 was asked for."""
+        return [loop.socket.getsockname()[:2] for loop in self._udp]
+
+    async def start(self) -> None:
+        """Answers from now on; SERVFAIL for the cluster's names until `responder.synced()`."""
+        self._loop = asyncio.get_running_loop()
+        for tcp in self._tcp:
+            await tcp.start()
+        for udp in self._udp:
+            udp.start()
+
+    async def stop(self) -> None:
+        """Answers no more; what is on its way is dropped."""
+        for udp in self._udp:
+            udp.stop()
+        for tcp in self._tcp:
+            await tcp.stop()
+        for task in self._tasks:
+            task.cancel()
+
+    def _from_udp(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
+        """Hands a question from a UDP thread to the loop that asks other servers."""
+        assert self._loop is not None
+        if self.forwarder.comes_from_us(client):
+            refusal = wire.answer(beyond.query, Rcode.REFUSED, authoritative=False, limit=beyond.limit)
+            sock.sendto(beyond.query.id + refusal, client)
+            return
+        self._loop.call_soon_threadsafe(self._ask, beyond, sock, client)
+
+    def _ask(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
+        task = asyncio.ensure_future(self._forward(beyond, sock, client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _forward(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
+        answer = await self.forwarder.resolve(beyond)
+        try:
+            sock.sendto(answer, client)
+        except OSError as error:
+            log.debug("UDP: %s", error)

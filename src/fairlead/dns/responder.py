@@ -1,0 +1,175 @@
+"""The complete path from the bytes of a query to the bytes of its answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import NamedTuple
+
+from fairlead.dns import wire
+from fairlead.dns.answers import HEADER, Answers, Entry, Key, form
+from fairlead.dns.edns import Cookies
+from fairlead.dns.message import Query, Refused, Unanswerable, parse
+from fairlead.dns.records import Record, Type
+from fairlead.dns.zone import Found, Rcode, Zone
+
+MAX_VARIANTS = 16
+"""So many orders of the same addresses are prepared; with more addresses, each order starts further on."""
+
+TCP_SIZE = 65_535
+IN = 1
+
+
+class Beyond(NamedTuple):
+    """A question that this server cannot answer from what it knows.
+
+    `name` is to be asked of another server; `found` has the aliases that led there, if any. `limit` is the size of the
+    answer in bytes.
+    """
+
+    query: Query
+    name: str
+    found: Found | None
+    limit: int
+
+
+class Responder:
+    """Answers queries from the zone, and keeps the answers for the loop to send.
+
+    Safe for several threads: a lock keeps each answer and what it was made of together, so that nothing stale is kept.
+    """
+
+    def __init__(self, zone: Zone, answers: Answers, cookies: Cookies, *, forwards: bool = False) -> None:
+        self.zone = zone
+        self.answers = answers
+        self.cookies = cookies
+        self.counts: Counter[tuple[str, int, int]] = Counter()
+        """Queries that took the complete path: by protocol, type and rcode."""
+        self._forwards = forwards
+        self._lock = Lock()
+        self._synced = False
+
+    def synced(self) -> None:
+        """The zone is complete: from now on what it does not have does not exist."""
+        with self._lock:
+            self._synced = True
+            self.answers.clear()
+
+    def change(self, step: Callable[[Zone], Iterable[str]]) -> None:
+        """Changes the zone; `step` returns the owners of the answers that this makes wrong."""
+        with self._lock:
+            self.answers.forget(step(self.zone))
+
+    def respond(self, data: bytes, client: str, *, tcp: bool = False) -> bytes | Beyond | None:
+        """The answer; None where silence is the answer. `client` is the address that asks. Never raises."""
+        if len(data) >= HEADER and not tcp:
+            shape = form(data)
+            entry = self.answers.ready.get(shape.key)
+            if entry is not None:
+                return self._ready(data, shape.name, shape.cookie, entry, client)
+        protocol = "tcp" if tcp else "udp"
+        try:
+            query = parse(data)
+        except Unanswerable:
+            return None
+        except Refused as error:
+            with self._lock:
+                self.counts[protocol, 0, error.rcode] += 1
+            return wire.refusal(data, error.rcode)
+        limit = TCP_SIZE if tcp else wire.udp_limit(query)
+        with self._lock:
+            found = self._find(query)
+            if found is None or found.beyond:
+                name = found.beyond if found else query.name
+                if self._forwards and (found is None or query.type in (Type.A, Type.AAAA)):
+                    self.counts[protocol, query.type, Rcode.NOERROR] += 1
+                    return Beyond(_without_cookie(query), name, found, limit)
+                found = found or Found(Rcode.REFUSED)
+            variants = self._variants(query, found, limit)
+            if not tcp:
+                self._keep(data, query, found, variants)
+            self.counts[protocol, query.type, found.rcode] += 1
+        return self.finish(query, variants[0], client)
+
+    def finish(self, query: Query, answer: bytes, client: str) -> bytes:
+        """An answer with its ID in front and, for a client with a cookie, the cookies at the end."""
+        if query.edns and query.edns.cookie:
+            return query.id + answer + self.cookies.answer(query.edns.cookie, client)
+        return query.id + answer
+
+    def _ready(self, data: bytes, name: bytes, cookie: bytes, entry: Entry, client: str) -> bytes:
+        answer = next(entry.variants)
+        entry.sent += 1
+        end = HEADER - 2 + len(name)
+        whole = data[:2] + answer[: HEADER - 2] + name + answer[end:]
+        return whole + self.cookies.answer(cookie, client) if cookie else whole
+
+    def _find(self, query: Query) -> Found | None:
+        """What the zone says; None where the name is not the zone's."""
+        if query.edns and query.edns.version:
+            return Found(Rcode.BADVERS)
+        if query.cls != IN or query.type == Type.OPT:
+            return Found(Rcode.REFUSED)
+        if query.type in (Type.AXFR, Type.AXFR - 1):
+            return Found(Rcode.REFUSED)
+        zone, name = self.zone, query.name
+        if zone.covers(name):
+            if not self._synced:
+                return Found(Rcode.SERVFAIL)
+            if not query.plain:
+                return Found(Rcode.NXDOMAIN, authority=(zone.authority(),))
+            return zone.find(name, query.type)
+        if zone.reverses(name) and query.plain:
+            if not self._synced:
+                return Found(Rcode.SERVFAIL)
+            found = zone.find_reverse(name, query.type)
+            if found.rcode != Rcode.NXDOMAIN or not self._forwards:
+                return found
+        return None
+
+    def _variants(self, query: Query, found: Found, limit: int) -> list[bytes]:
+        known = found.rcode in (Rcode.NOERROR, Rcode.NXDOMAIN)
+        return [
+            wire.answer(
+                query,
+                found.rcode,
+                order,
+                found.authority,
+                found.additional,
+                authoritative=known,
+                limit=limit,
+            )
+            for order in rotations(found.answer)
+        ]
+
+    def _keep(self, data: bytes, query: Query, found: Found, variants: list[bytes]) -> None:
+        if found.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+            return
+        end = data.find(0, HEADER)
+        key: Key = data[2:HEADER] + data[HEADER:end].lower() + data[end:]
+        if query.edns and query.edns.cookie:
+            shape = form(data)
+            if not query.edns.cookie_is_last or shape.cookie != query.edns.cookie:
+                return
+            key = shape.key
+        name_end = 6 + len(query.asked)
+        lowered = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in variants]
+        entry = Entry(lowered[1:] + lowered[:1], found.owners, (query.type, found.rcode))
+        self.answers.put(key, entry, missing=not found.answer)
+
+
+def _without_cookie(query: Query) -> Query:
+    """The query as from a client without a cookie; an answer with another server's data in it carries none."""
+    return query._replace(edns=query.edns._replace(cookie=b"")) if query.edns else query
+
+
+def rotations(answer: tuple[Record, ...]) -> list[tuple[Record, ...]]:
+    """The answer in the orders that are sent in turn: addresses rotate, aliases before them stay."""
+    first = next((i for i, r in enumerate(answer) if r.type in (Type.A, Type.AAAA)), len(answer))
+    head, rest = answer[:first], answer[first:]
+    if len(rest) < 2:
+        return [answer]
+    count = min(len(rest), MAX_VARIANTS)
+    starts = [len(rest) * i // count for i in range(count)]
+    return [head + rest[s:] + rest[:s] for s in starts]

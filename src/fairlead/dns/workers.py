@@ -1,0 +1,66 @@
+"""Several processes that do the same work; each that ends is started again."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+
+log = logging.getLogger("fairlead.dns")
+
+PR_SET_PDEATHSIG = 1
+TOO_SOON = 1.0
+"""Seconds; a worker that ends before is not started again, since it would end again."""
+
+
+def prefork(count: int, work: Callable[[int], int]) -> int:
+    """Runs `work(0)` to `work(count - 1)` in children until SIGTERM or SIGINT; the exit status.
+
+    The parent does nothing but wait. Children end with it. A child that fails right at its start ends all, with its
+    status.
+    """
+    started: dict[int, tuple[int, float]] = {}
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+        for pid in started:
+            os.kill(pid, signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    for index in range(count):
+        started[_fork(index, work)] = (index, time.monotonic())
+    result = 0
+    while started:
+        pid, status = os.wait()
+        index, since = started.pop(pid, (-1, 0.0))
+        if index < 0 or stopping:
+            continue
+        code = os.waitstatus_to_exitcode(status)
+        if time.monotonic() - since < TOO_SOON:
+            result = code or 1
+            stop()
+        else:
+            log.warning("worker %d ended (%d) and is started again", index, code)
+            started[_fork(index, work)] = (index, time.monotonic())
+    return result
+
+
+def _fork(index: int, work: Callable[[int], int]) -> int:
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == parent:
+            os._exit(work(index))
+    finally:
+        os._exit(1)
