@@ -4,17 +4,21 @@
     python tools/generate_objects.py --check    exit status 1 where a module is not what the table says
 
 The table says names, types, protobuf numbers and list keys. It is drawn from protobuf descriptors, so two things that
-JSON has and protobuf has not stand here: which messages are inlined (INLINE), and how Go treats an absent value, which
-decides what is written for it: a pointer is left out only when unset (POINTERS), a struct by value never (VALUES).
+JSON has and protobuf has not have to be known beside it: which messages are inlined (objects/schema.py), and, here,
+how Go treats an absent value, which decides what is written for it: a pointer is left out only when unset (POINTERS),
+a struct by value never (VALUES).
 """
 
 from __future__ import annotations
 
 import json
 import keyword
+import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from fairlead.objects import schema
 
 ROOM = Path(__file__).parent.parent / "src/fairlead/objects"
 TABLE = ROOM / "fields.json"
@@ -52,8 +56,6 @@ SCALARS = {
 }
 ZERO = {"str": '""', "bool": "False", "int": "0", "float": "0.0", "bytes": 'b""'}
 ALWAYS = {"str": "text", "bool": "no", "int": "zero", "float": "zero", "bytes": "octets"}
-
-INLINE = {"volumeSource", "persistentVolumeSource", "handler", "ephemeralContainerCommon", "localObjectReference"}
 
 # Optional scalars that are pointers in Go: an explicit zero value is kept.
 POINTERS: dict[str, str] = {
@@ -154,6 +156,7 @@ POINTERS: dict[str, str] = {
 VALUES: dict[str, str] = {
     "ServiceStatus": "loadBalancer",
     "Container": "resources",
+    "EphemeralContainer": "resources",
     "ContainerStatus": "state lastState",
     "NodeStatus": "daemonEndpoints nodeInfo",
     "NodeDaemonEndpoints": "kubeletEndpoint",
@@ -175,22 +178,17 @@ class Table:
     """The table of fields and the names that it gives rise to."""
 
     def __init__(self) -> None:
-        self.types: dict[str, Any] = json.loads(TABLE.read_text())
+        self.types = schema.table()
 
     def fields(self, name: str) -> dict[str, Any]:
         """The fields of a type as JSON has them: messages that are inlined stand unfolded."""
-        unfolded: dict[str, Any] = {}
-        for field, facts in self.types[name]["fields"].items():
-            if field in INLINE and "repeated" not in facts and facts["type"] in self.types:
-                unfolded.update(self.fields(facts["type"]))
-            else:
-                unfolded[field] = facts
-        return unfolded
+        return dict(schema.unfolded(name))
 
     def listed(self, owner: str, short: str, group: str, kind: dict[str, str]) -> set[str]:
         names = [short, f"{group}.{short}"]
-        for facts in self.types[owner]["fields"].values():
-            names.append(facts["type"].rpartition(".")[2])
+        for field, facts in self.types[owner]["fields"].items():
+            if field in schema.INLINED:
+                names.append(facts["type"].rpartition(".")[2])
         return {field for name in names for field in kind.get(name, "").split()}
 
 
@@ -215,10 +213,14 @@ def render_type(table: Table, full: str, imports: set[str]) -> str:
         values |= {"metadata", "spec", "status"}
     for name, field in table.fields(full).items():
         python, kind = python_name(name), field["type"]
-        if kind in SCALARS:
+        if kind in schema.STRINGS:
+            typed = "tuple[str, ...]"
+        elif kind in SCALARS:
             typed = SCALARS[kind]
             if typed in ("Time", "MicroTime", "IntOrString", "Quantity"):
-                imports.add(f"meta_v1:{typed}" if not full.startswith("k8s.io.apimachinery.pkg.apis.meta") else "")
+                imports.add(
+                    f"meta_v1:{typed}" if not full.startswith("k8s.io.apimachinery.pkg.apis.meta") else ""
+                )
         else:
             owner, _, typed = kind.rpartition(".")
             if MODULES.get(owner) and owner != package:
@@ -229,6 +231,9 @@ def render_type(table: Table, full: str, imports: set[str]) -> str:
         elif field.get("repeated"):
             default = "field(default_factory=empty)" if required else "()"
             lines.append(f"    {python}: tuple[{typed}, ...] = {default}")
+        elif kind in schema.STRINGS:
+            default = "field(default_factory=empty)" if required else "()"
+            lines.append(f"    {python}: {typed} = {default}")
         elif kind in SCALARS and typed in ZERO:
             if required:
                 lines.append(f"    {python}: {typed} = field(default_factory={ALWAYS[typed]})")
@@ -253,9 +258,9 @@ def owner_is_value(short: str, name: str) -> bool:
 def render_module(table: Table, package: str) -> str:
     imports: set[str] = set()
     names = [n for n in table.types if n.rpartition(".")[0] == package and n not in SCALARS]
+    names = [n for n in names if n not in schema.STRINGS]
     names = [n for n in names if table.types[n]["fields"] or not n.endswith(("Time", "Patch"))]
     bodies = [render_type(table, n, imports) for n in names]
-    module = MODULES[package]
     head = [
         f'"""The types of {package.removeprefix("k8s.io.")}. Written by tools/generate_objects.py: change that."""',
         "",
@@ -272,7 +277,7 @@ def render_module(table: Table, package: str) -> str:
     for entry in filter(None, imports):
         where, _, typed = entry.partition(":")
         wanted.setdefault(where, set()).add(typed)
-    scalars = {t for t in ("IntOrString", "MicroTime", "Quantity", "Time") if t in text}
+    scalars = {t for t in ("IntOrString", "MicroTime", "Quantity", "Time") if re.search(rf"\b{t}\b", text)}
     if "meta_v1" in wanted:
         wanted["meta_v1"] -= {"IntOrString", "MicroTime", "Quantity", "Time"}
     wanted["scalars"] = {"Object", *shared, *scalars}

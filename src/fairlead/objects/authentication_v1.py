@@ -15,10 +15,6 @@ class BoundObjectReference(Object, frozen=True, kw_only=True):
     uID: str = ""
 
 
-class ExtraValue(Object, frozen=True, kw_only=True):
-    items: tuple[str, ...] = ()
-
-
 class SelfSubjectReview(Object, frozen=True, kw_only=True):
     kind: str = field(default_factory=lambda: "SelfSubjectReview")
     apiVersion: str = field(default_factory=lambda: "authentication.k8s.io/v1")
@@ -73,4 +69,4 @@ class UserInfo(Object, frozen=True, kw_only=True):
     username: str = ""
     uid: str = ""
     groups: tuple[str, ...] = ()
-    extra: dict[str, ExtraValue] = {}
+    extra: dict[str, tuple[str, ...]] = {}

@@ -8,10 +8,6 @@ from fairlead.objects.meta_v1 import FieldSelectorRequirement, LabelSelectorRequ
 from fairlead.objects.scalars import Object, empty, no
 
 
-class ExtraValue(Object, frozen=True, kw_only=True):
-    items: tuple[str, ...] = ()
-
-
 class FieldSelectorAttributes(Object, frozen=True, kw_only=True):
     rawSelector: str = ""
     requirements: tuple[FieldSelectorRequirement, ...] = ()
@@ -97,7 +93,7 @@ class SubjectAccessReviewSpec(Object, frozen=True, kw_only=True):
     nonResourceAttributes: NonResourceAttributes | None = None
     user: str = ""
     groups: tuple[str, ...] = ()
-    extra: dict[str, ExtraValue] = {}
+    extra: dict[str, tuple[str, ...]] = {}
     uid: str = ""
 
 

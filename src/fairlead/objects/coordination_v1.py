@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from fairlead.objects.meta_v1 import ListMeta, ObjectMeta
-from fairlead.objects.scalars import MicroTime, Object, Time, empty
+from fairlead.objects.scalars import MicroTime, Object, empty
 
 
 class Lease(Object, frozen=True, kw_only=True):

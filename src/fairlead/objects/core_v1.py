@@ -339,7 +339,7 @@ class EphemeralContainer(Object, frozen=True, kw_only=True):
     ports: tuple[ContainerPort, ...] = ()
     envFrom: tuple[EnvFromSource, ...] = ()
     env: tuple[EnvVar, ...] = ()
-    resources: ResourceRequirements | None = None
+    resources: ResourceRequirements = field(default_factory=lambda: ResourceRequirements())
     resizePolicy: tuple[ContainerResizePolicy, ...] = ()
     restartPolicy: str | None = None
     restartPolicyRules: tuple[ContainerRestartRule, ...] = ()
@@ -972,7 +972,7 @@ class PodSpec(Object, frozen=True, kw_only=True):
     initContainers: tuple[Container, ...] = ()
     containers: tuple[Container, ...] = field(default_factory=empty)
     ephemeralContainers: tuple[EphemeralContainer, ...] = ()
-    restartPolicy: str | None = None
+    restartPolicy: str = ""
     terminationGracePeriodSeconds: int | None = None
     activeDeadlineSeconds: int | None = None
     dnsPolicy: str = ""

@@ -31,7 +31,7 @@ class APIResource(Object, frozen=True, kw_only=True):
     group: str = ""
     version: str = ""
     kind: str = field(default_factory=text)
-    verbs: Verbs = field(default_factory=lambda: Verbs())
+    verbs: tuple[str, ...] = field(default_factory=empty)
     shortNames: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     storageVersionHash: str = ""
@@ -213,10 +213,6 @@ class UpdateOptions(Object, frozen=True, kw_only=True):
     dryRun: tuple[str, ...] = ()
     fieldManager: str = ""
     fieldValidation: str = ""
-
-
-class Verbs(Object, frozen=True, kw_only=True):
-    items: tuple[str, ...] = ()
 
 
 class WatchEvent(Object, frozen=True, kw_only=True):
