@@ -75,6 +75,11 @@ class Informer(Generic[T]):
         return self._items
 
     @property
+    def version(self) -> int:
+        """The resourceVersion up to which the collection has been followed; 0 at first, or if it is no number."""
+        return int(self._version) if self._version.isdecimal() else 0
+
+    @property
     def has_synced(self) -> bool:
         """Whether the first list has been read to its end."""
         return self._synced.is_set()
@@ -102,6 +107,10 @@ class Informer(Generic[T]):
         """The objects with this value in that index, in the order in which they came. Cost: their number."""
         items = self._items
         return tuple(items[key] for key in self._indexes[name].keys.get(value, ()))
+
+    def count(self, name: str, value: str) -> int:
+        """The number of objects with this value in that index."""
+        return len(self._indexes[name].keys.get(value, ()))
 
     async def run(self) -> None:
         """Lists, then watches, and recovers from everything, until cancelled."""

@@ -1,0 +1,1 @@
+"""Who stands behind a Service: Endpoints and EndpointSlices that follow pods and their readiness."""
