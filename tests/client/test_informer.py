@@ -135,6 +135,7 @@ def test_a_connection_that_breaks_in_the_middle_of_an_event_loses_and_doubles_no
                 line for version, line in pods.history if version > int(request.query["resourceVersion"])
             ]
             await response.write(lines[0] + lines[1][:40])
+            assert request.transport
             request.transport.close()
             return response
 
