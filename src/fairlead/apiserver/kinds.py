@@ -27,7 +27,7 @@ class Subresource:
     version: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """One served kind: its collection, the names kubectl knows it by, and the rules of storage it keeps.
 

@@ -1,0 +1,97 @@
+"""What every cluster has from its first moment on: its namespaces, the Service of the API itself."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Kind
+from fairlead.apiserver.registry import Registry
+from fairlead.objects.core_v1 import (
+    EndpointAddress,
+    EndpointPort,
+    Endpoints,
+    EndpointSubset,
+    Namespace,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
+from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointSlice
+from fairlead.objects.discovery_v1 import EndpointPort as SlicePort
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import Stored
+from fairlead.objects.status import StatusError
+
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+NAME = "kubernetes"
+LABELS = {"component": "apiserver", "provider": "kubernetes"}
+
+
+async def bootstrap(registry: Registry, service_cidr: str, address: str, port: int) -> None:
+    """Makes what is not there yet. `address` (none: no endpoints) is where pods reach the API server, at `port`."""
+    for name in SYSTEM_NAMESPACES:
+        await ensure(registry, NAMESPACES, Namespace(metadata=ObjectMeta(name=name)))
+    await ensure(registry, SERVICES, service(first_address(service_cidr), port))
+    if address:
+        await ensure(registry, ENDPOINTS, endpoints(address, port))
+        await ensure(registry, ENDPOINTSLICES, endpoint_slice(address, port))
+
+
+async def ensure(registry: Registry, kind: Kind, obj: Stored) -> None:
+    """Creates the object, or writes it over the one that is there if it has an address that is not ours any more."""
+    metadata = obj.metadata
+    try:
+        await registry.create(kind, metadata.namespace, obj)
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        if kind in (ENDPOINTS, ENDPOINTSLICES):
+
+            async def ours(_: object) -> Stored:
+                return obj
+
+            await registry.update(kind, metadata.namespace, metadata.name, ours)
+
+
+def first_address(cidr: str) -> str:
+    """The first address of the Service network, which is the API's own."""
+    return str(ipaddress.ip_network(cidr)[1])
+
+
+def service(cluster_ip: str, port: int) -> Service:
+    """`kubernetes` in the namespace `default`."""
+    return Service(
+        metadata=ObjectMeta(name=NAME, namespace="default", labels=LABELS),
+        spec=ServiceSpec(
+            type="ClusterIP",
+            clusterIP=cluster_ip,
+            clusterIPs=(cluster_ip,),
+            ipFamilies=("IPv6" if ":" in cluster_ip else "IPv4",),
+            ipFamilyPolicy="SingleStack",
+            ports=(ServicePort(name="https", protocol="TCP", port=443, targetPort=port),),
+        ),
+    )
+
+
+def endpoints(address: str, port: int) -> Endpoints:
+    """The Endpoints of the API."""
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    return Endpoints(
+        metadata=ObjectMeta(name=NAME, namespace="default", labels=labels),
+        subsets=(
+            EndpointSubset(
+                addresses=(EndpointAddress(ip=address),),
+                ports=(EndpointPort(name="https", port=port, protocol="TCP"),),
+            ),
+        ),
+    )
+
+
+def endpoint_slice(address: str, port: int) -> EndpointSlice:
+    """The EndpointSlice of the API."""
+    return EndpointSlice(
+        metadata=ObjectMeta(name=NAME, namespace="default", labels={"kubernetes.io/service-name": NAME}),
+        addressType="IPv6" if ":" in address else "IPv4",
+        endpoints=(Endpoint(addresses=(address,), conditions=EndpointConditions(ready=True)),),
+        ports=(SlicePort(name="https", protocol="TCP", port=port),),
+    )

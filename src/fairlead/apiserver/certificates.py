@@ -1,0 +1,139 @@
+"""A certificate authority in a directory, for the serving certificates of a cluster that has none."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+AUTHORITY_LIFE = datetime.timedelta(days=3650)
+SERVING_LIFE = datetime.timedelta(days=365)
+CLOCK_SKEW = datetime.timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate that signs others. `path` is the PEM file that clients trust."""
+
+    path: Path
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate as PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(
+        self, directory: Path, name: str, addresses: Sequence[str] = (), names: Sequence[str] = ()
+    ) -> tuple[Path, Path]:
+        """A serving certificate for IP `addresses` and DNS `names`, with a new key; gives the paths of both.
+
+        They are written to NAME.crt and NAME.key (0600) in `directory`, over what was there.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        others: list[x509.GeneralName] = [x509.DNSName(other) for other in names]
+        others += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        builder = (
+            starting(self.certificate.subject, common_name(name), key.public_key(), SERVING_LIFE)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+            )
+        )
+        if others:
+            builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
+        certificate = builder.sign(self.key, hashes.SHA256())
+        return write(directory, name, certificate, key)
+
+
+def make_authority(directory: Path) -> Authority:
+    """The authority in ca.crt and ca.key of `directory`; made if it is not there."""
+    path, key_path = directory / "ca.crt", directory / "ca.key"
+    if path.exists() and key_path.exists():
+        key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError(
+                f"{key_path} holds no elliptic curve key: remove it with {path} to get a new authority"
+            )
+        return Authority(path, x509.load_pem_x509_certificate(path.read_bytes()), key)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = common_name("fairlead-ca")
+    certificate = (
+        starting(subject, subject, key.public_key(), AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    write(directory, "ca", certificate, key)
+    return Authority(path, certificate, key)
+
+
+def common_name(name: str) -> x509.Name:
+    """A subject with nothing but a common name."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def starting(
+    issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePublicKey, life: datetime.timedelta
+) -> x509.CertificateBuilder:
+    """A certificate from a little before now on, so that clocks may differ."""
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .issuer_name(issuer)
+        .subject_name(subject)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + life)
+    )
+
+
+def usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """What the key may be used for."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def write(
+    directory: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> tuple[Path, Path]:
+    """Writes both as PEM; the key is never readable for others, not for a moment."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    replace(key_path, pem, 0o600)
+    replace(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return path, key_path
+
+
+def replace(path: Path, data: bytes, mode: int) -> None:
+    """Writes a file under another name and renames it, so that readers see the old one or the new one."""
+    other = path.with_name(path.name + ".new")
+    other.unlink(missing_ok=True)
+    with os.fdopen(os.open(other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+    other.replace(path)

@@ -1,0 +1,279 @@
+"""Requests answered: who asks, for what, with which verb, in which form."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
+
+from fairlead.apiserver import answers, deletion, lists, watches, writes
+from fairlead.apiserver.answers import Form
+from fairlead.apiserver.authentication import Tokens, authorize
+from fairlead.apiserver.bodies import LIMIT, too_large
+from fairlead.apiserver.kinds import PODS, Kind
+from fairlead.apiserver.metrics import REQUESTS, WATCHES
+from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.requests import Query, RequestInfo, request_info
+from fairlead.apiserver.selection import Selection, selection
+from fairlead.apiserver.writes import Body, Result
+from fairlead.objects.codec import encode
+from fairlead.objects.meta_v1 import ListMeta, Status, StatusDetails
+from fairlead.objects.status import StatusError, failure
+from fairlead.store import Closed, Failed, Watch
+
+log = logging.getLogger("fairlead.apiserver")
+
+AT_ONCE = 100
+"""Objects of a collection that are deleted at a time."""
+
+PlainPath = Callable[[RequestInfo, Query, Mapping[str, str]], tuple[int, str, bytes] | None]
+"""Answers a path that is no resource with status, content type and body, None where it has no answer."""
+
+
+class Handler:
+    """The API over one registry."""
+
+    def __init__(
+        self, registry: Registry, kinds: Iterable[Kind], tokens: Tokens, plain_paths: Sequence[PlainPath]
+    ) -> None:
+        self._registry = registry
+        self._kinds = {(k.resource.group, k.resource.version, k.plural): k for k in kinds}
+        self._tokens = tokens
+        self._plain_paths = plain_paths
+        self._frames = watches.Frames()
+        self._watches: set[Watch] = set()
+        self._stopping = False
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers one request; whatever goes wrong becomes a Status."""
+        began = time.perf_counter()
+        path, _, text = request.raw_path.partition("?")
+        query = Query(text)
+        info = request_info(request.method, path, query.flag("watch"))
+        try:
+            authorize(self._tokens.user(request.headers.get("Authorization")), info)
+            response = await self._answer(request, info, query)
+        except StatusError as error:
+            response = refusal(error)
+        except web.HTTPRequestEntityTooLarge:
+            response = refusal(too_large())
+        except (Failed, Closed) as error:
+            response = refusal(failure(500, "InternalError", f"Internal error occurred: {error}"))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except HttpProcessingError as error:
+            response = refusal(failure(400, "BadRequest", error.message))
+        except Exception as error:
+            log.exception("%s %s", request.method, request.raw_path)
+            response = refusal(failure(500, "InternalError", f"Internal error occurred: {error}"))
+        if info.verb != "watch":
+            REQUESTS.of(info.verb or info.method, info.resource, response.status, time.perf_counter() - began)
+        return response
+
+    def end_watches(self) -> None:
+        """Ends all streams, now and to come: the server stops."""
+        self._stopping = True
+        for watch in tuple(self._watches):
+            watch.close()
+
+    async def _answer(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.StreamResponse:
+        if not info.resource:
+            return self._plain(request, info, query)
+        kind = self._kinds.get((info.group, info.version, info.resource))
+        if kind is None or info.rest:
+            raise no_such_path()
+        if info.namespace and not kind.resource.namespaced and kind.plural != "namespaces":
+            raise no_such_path()
+        if info.subresource:
+            return await self._part(request, kind, info, query)
+        if not info.verb or info.verb not in kind.verbs:
+            raise writes.method_not_allowed(kind, info.verb or info.method)
+        match info.verb:
+            case "get" | "list":
+                return await self._read(request, kind, info, query)
+            case "watch":
+                return await self._watch(request, kind, info, query)
+            case "create" if info.name:
+                raise writes.method_not_allowed(kind, "create")
+            case "update" | "patch" if not info.name:
+                raise writes.method_not_allowed(kind, info.verb)
+            case "delete":
+                return await self._delete(request, kind, info, query)
+            case "deletecollection":
+                return await self._delete_collection(request, kind, info, query)
+        return await self._write(request, kind, info, query)
+
+    def _plain(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.Response:
+        for answer in self._plain_paths:
+            if (found := answer(info, query, request.headers)) is not None:
+                status, content_type, body = found
+                return reply(body, status, content_type)
+        raise no_such_path()
+
+    def _form(self, request: web.BaseRequest, query: Query) -> Form:
+        return answers.form(request.headers.get("Accept", ""), query.text("includeObject"))
+
+    async def _read(
+        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
+    ) -> web.StreamResponse:
+        how = self._form(request, query)
+        if info.verb == "get":
+            entry = await self._registry.get(kind, info.namespace, info.name)
+            return reply(answers.one(kind, entry.value, entry.revision, how), content_type=how.content_type)
+        wanted = self._selection(kind, query)
+        options = lists.list_options(query)
+        entries, metadata = await lists.read(self._registry.store, kind, info.namespace, wanted, options)
+        return reply(answers.many(kind, entries, metadata, how), content_type=how.content_type)
+
+    @staticmethod
+    def _selection(kind: Kind, query: Query) -> Selection:
+        return selection(kind, query.text("labelSelector"), query.text("fieldSelector"))
+
+    async def _watch(
+        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
+    ) -> web.StreamResponse:
+        wanted = self._selection(kind, query)
+        if info.name:
+            wanted = selection(kind, query.text("labelSelector"), f"metadata.name={info.name}")
+        how = self._form(request, query)
+        stream = watches.Stream(
+            self._registry.store, info.namespace, wanted, how, watches.watch_options(query), self._frames
+        )
+        transport = request.transport
+        if self._stopping or transport is None:
+            raise failure(503, "ServiceUnavailable", "the server is stopping")
+        chunks = stream.chunks(self._watches, transport.abort)
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
+        response.enable_chunked_encoding()
+        with WATCHES.open(kind.plural):
+            async with contextlib.aclosing(chunks):
+                # The stream says by its first chunk, an empty one, that it was accepted.
+                async for chunk in chunks:
+                    if not response.prepared:
+                        await response.prepare(request)
+                    if chunk:
+                        await response.write(chunk)
+            await response.write_eof()
+        return response
+
+    async def _write(
+        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
+    ) -> web.Response:
+        how = self._form(request, query)
+        body = await read_body(request)
+        write = {"create": writes.create, "update": writes.update, "patch": writes.patch}[info.verb]
+        result = await write(self._registry, kind, info, query, body)
+        return self._written(kind, result, how)
+
+    @staticmethod
+    def _written(kind: Kind, result: Result, how: Form) -> web.Response:
+        written = result.written
+        body = answers.one(kind, written.value, written.revision, how)
+        return reply(body, 201 if written.made else 200, how.content_type, result.warnings)
+
+    async def _part(
+        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
+    ) -> web.StreamResponse:
+        verbs = writes.subresource_verbs(kind, info.subresource)
+        if verbs is None:
+            raise no_such_path()
+        if info.verb not in verbs:
+            raise writes.method_not_allowed(kind, info.verb or info.method)
+        if info.verb == "get":
+            return await self._read(request, kind, info, query)
+        if kind == PODS and info.subresource == "binding":
+            await writes.bind(self._registry, info, query, await read_body(request))
+            return reply(encode(Status(status="Success", code=201)), 201)
+        return await self._write(request, kind, info, query)
+
+    async def _delete(
+        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
+    ) -> web.Response:
+        how = self._form(request, query)
+        options = writes.delete_options(query, await read_body(request))
+        writes.check_delete_options(options)
+        dry_run = writes.dry_run(query, options.dryRun, "DeleteOptions")
+        written, gone = await deletion.delete(
+            self._registry, kind, info.namespace, info.name, options, dry_run=dry_run
+        )
+        if not gone or kind.returns_deleted:
+            status = 202 if not gone and options.orphanDependents is False else 200
+            return reply(answers.one(kind, written.value, written.revision, how), status, how.content_type)
+        metadata = answers.partial(written.value, written.revision).metadata
+        details = StatusDetails(
+            name=metadata.name, group=kind.resource.group, kind=kind.plural, uid=metadata.uid
+        )
+        return reply(encode(Status(status="Success", details=details)))
+
+    async def _delete_collection(
+        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
+    ) -> web.Response:
+        how = self._form(request, query)
+        wanted = self._selection(kind, query)
+        options = writes.delete_options(query, await read_body(request))
+        writes.check_delete_options(options)
+        dry_run = writes.dry_run(query, options.dryRun, "DeleteOptions")
+        entries, metadata = await lists.read(
+            self._registry.store, kind, info.namespace, wanted, lists.list_options(query)
+        )
+        for start in range(0, len(entries), AT_ONCE):
+            keys = [entry.key[len(kind.prefix) :].split("/") for entry in entries[start : start + AT_ONCE]]
+            results = await asyncio.gather(
+                *(
+                    deletion.delete(
+                        self._registry, kind, key[0] if key[1:] else "", key[-1], options, dry_run=dry_run
+                    )
+                    for key in keys
+                ),
+                return_exceptions=True,
+            )
+            for result in results:
+                if isinstance(result, BaseException) and not (
+                    isinstance(result, StatusError) and result.code == 404
+                ):
+                    raise result
+        metadata = ListMeta(resourceVersion=str(self._registry.store.revision))
+        return reply(answers.many(kind, entries, metadata, how), content_type=how.content_type)
+
+
+async def read_body(request: web.BaseRequest) -> Body:
+    """The body of a request. Raises 413."""
+    length = request.content_length
+    if length is not None and length > LIMIT:
+        raise too_large()
+    return Body(await request.read(), request.headers.get("Content-Type"))
+
+
+def reply(
+    body: bytes, status: int = 200, content_type: str = "application/json", warnings: Sequence[str] = ()
+) -> web.Response:
+    """An answer with its headers."""
+    headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    for warning in warnings:
+        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+        headers.add("Warning", f'299 - "{escaped}"')
+    return web.Response(body=body, status=status, headers=headers)
+
+
+def refusal(error: StatusError) -> web.Response:
+    """A failure as its Status."""
+    response = reply(encode(error.status), error.code)
+    details = error.status.details
+    if details is not None and details.retryAfterSeconds:
+        response.headers["Retry-After"] = str(details.retryAfterSeconds)
+    return response
+
+
+def no_such_path() -> StatusError:
+    """404: there is nothing at that path."""
+    return failure(
+        404, "NotFound", "the server could not find the requested resource", details=StatusDetails()
+    )

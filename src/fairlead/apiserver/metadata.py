@@ -1,0 +1,52 @@
+"""The metadata that the server writes: identity, times, generated names."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import time
+import uuid
+
+from msgspec.structs import replace
+
+from fairlead.objects.meta_v1 import ObjectMeta
+
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""The letters of generated names: without vowels, so that they spell nothing (upstream: apimachinery/pkg/util/rand)."""
+GENERATED_LENGTH = 5
+GENERATED_BASE = 63 - GENERATED_LENGTH
+
+
+def now(plus_seconds: int = 0) -> str:
+    """The time as RFC 3339 text, in UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + plus_seconds))
+
+
+def seconds_of(moment: str) -> float:
+    """A time of the API as seconds since 1970."""
+    return datetime.datetime.fromisoformat(moment).timestamp()
+
+
+def generate_name(base: str) -> str:
+    """A name that begins with `base` and is very likely free."""
+    return base[:GENERATED_BASE] + "".join(secrets.choice(ALPHABET) for _ in range(GENERATED_LENGTH))
+
+
+def new_uid() -> str:
+    """A random UUID."""
+    return str(uuid.uuid4())
+
+
+def created(metadata: ObjectMeta, *, generation: int = 0) -> ObjectMeta:
+    """The metadata of an object that comes into being now. Upstream: rest.FillObjectMetaSystemFields."""
+    return replace(
+        metadata,
+        uid=new_uid(),
+        creationTimestamp=now(),
+        generation=generation,
+        deletionTimestamp=None,
+        deletionGracePeriodSeconds=None,
+        selfLink="",
+        resourceVersion="",
+        managedFields=(),
+    )

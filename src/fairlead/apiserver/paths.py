@@ -1,0 +1,82 @@
+"""Paths that are no resources: health, version, metrics, what discovery and OpenAPI answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fairlead.apiserver import metrics
+from fairlead.apiserver.requests import Query, RequestInfo
+from fairlead.apiserver.version import VERSION
+from fairlead.objects.codec import encode
+from fairlead.objects.status import StatusError, failure
+from fairlead.process import Health
+from fairlead.store import Store
+
+Answer = tuple[int, str, bytes]
+"""Status, content type, body."""
+
+Path = Callable[[RequestInfo, Query, Mapping[str, str]], Answer | None]
+"""Answers a path; None where it has none."""
+
+CHECKS = ("ping", "log", "etcd")
+"""The names of checks that upstream's clients ask for by path; all of them are the health of the store here."""
+
+
+def health(state: Health) -> Path:
+    """`/healthz`, `/livez`, `/readyz`, with `?verbose`."""
+
+    def answer(info: RequestInfo, query: Query, __: Mapping[str, str]) -> Answer | None:
+        first, _, check = info.path.strip("/").partition("/")
+        if first not in ("healthz", "livez", "readyz") or (check and check not in CHECKS):
+            return None
+        good, text = state.report(readiness=first == "readyz")
+        if not good:
+            said = "".join(f"[-]{line}\n" for line in text.splitlines())
+            return 500, "text/plain; charset=utf-8", f"{said}{first} check failed\n".encode()
+        if "verbose" in query:
+            said = "".join(f"[+]{name} ok\n" for name in CHECKS)
+            return 200, "text/plain; charset=utf-8", f"{said}{first} check passed\n".encode()
+        return 200, "text/plain; charset=utf-8", b"ok"
+
+    return answer
+
+
+def version(info: RequestInfo, _: Query, __: Mapping[str, str]) -> Answer | None:
+    """`/version`."""
+    if info.path.rstrip("/") != "/version":
+        return None
+    return 200, "application/json", encode(VERSION)
+
+
+def exposition(store: Store) -> Path:
+    """`/metrics`."""
+
+    def answer(info: RequestInfo, _: Query, __: Mapping[str, str]) -> Answer | None:
+        if info.path != "/metrics":
+            return None
+        content_type, text = metrics.exposition(store.size)
+        return 200, content_type, text
+
+    return answer
+
+
+def only_get(path: Path) -> Path:
+    """The path for GET and HEAD; anything else at it is 405."""
+
+    def answer(info: RequestInfo, query: Query, headers: Mapping[str, str]) -> Answer | None:
+        found = path(info, query, headers)
+        if found is not None and info.method not in ("GET", "HEAD"):
+            raise not_get(info)
+        return found
+
+    return answer
+
+
+def not_get(info: RequestInfo) -> StatusError:
+    """405: the path can only be read."""
+    return failure(405, "MethodNotAllowed", f"the server does not allow {info.method} on {info.path}")
+
+
+def plain_paths(store: Store, state: Health) -> tuple[Path, ...]:
+    """All of them."""
+    return tuple(only_get(path) for path in (health(state), version, exposition(store)))

@@ -1,0 +1,99 @@
+"""What a request asks for, read from its method and path.
+
+Upstream: apiserver/pkg/endpoints/request RequestInfo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+from fairlead.objects.status import bad_request
+
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+NAMESPACE_PARTS = ("status", "finalize")
+"""After `/namespaces/NAME/` these are parts of the namespace; everything else is a resource in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """A request for a resource, or for another path (`resource` is then empty)."""
+
+    method: str
+    path: str
+    verb: str = ""
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    rest: tuple[str, ...] = ()
+    """What follows the subresource."""
+
+
+def request_info(method: str, path: str, watch: bool = False) -> RequestInfo:
+    """The verb and the object that a request is about. `path` is still percent-encoded, without its query."""
+    parts = [unquote(part) if "%" in part else part for part in path.split("/") if part]
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, rest = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return RequestInfo(method, path)
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in NAMESPACE_PARTS:
+            rest = rest[2:]
+    resource, name, subresource = (*rest[:3], "", "")[:3]
+    if method in ("GET", "HEAD"):
+        verb = "get" if name else "list"
+        if watch and not subresource:
+            verb = "watch"
+    else:
+        verb = VERBS.get(method, "")
+        if verb == "delete" and not name:
+            verb = "deletecollection"
+    return RequestInfo(
+        method, path, verb, group, version, resource, namespace, name, subresource, tuple(rest[3:])
+    )
+
+
+class Query(Mapping[str, str]):
+    """The query of a URL; where a name is given twice, the first counts."""
+
+    def __init__(self, text: str) -> None:
+        self._values: dict[str, str] = {}
+        if text:
+            for name, value in parse_qsl(text, keep_blank_values=True):
+                self._values.setdefault(name, value)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> object:  # type: ignore[override]
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def text(self, name: str) -> str:
+        """A parameter, "" where it is absent."""
+        return self._values.get(name, "")
+
+    def flag(self, name: str) -> bool:
+        """A boolean parameter. Go reads 1, t, T, TRUE, true, True; the empty value counts as true there."""
+        value = self._values.get(name)
+        return value is not None and value.lower() not in ("0", "f", "false")
+
+    def number(self, name: str) -> int | None:
+        """A whole number. Raises 400 for anything else."""
+        value = self._values.get(name)
+        if not value:
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None

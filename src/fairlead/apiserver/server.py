@@ -1,0 +1,126 @@
+"""The API server: a store behind HTTPS, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from fairlead.apiserver.authentication import Tokens
+from fairlead.apiserver.bodies import LIMIT
+from fairlead.apiserver.bootstrap import bootstrap
+from fairlead.apiserver.handler import Handler
+from fairlead.apiserver.kinds import ENDPOINTSLICES, KINDS, NAMESPACES, NODES, PODS, SECRETS, Kind
+from fairlead.apiserver.paths import plain_paths
+from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.strategies import (
+    EndpointSliceStrategy,
+    NamespaceStrategy,
+    NodeStrategy,
+    PodStrategy,
+    SecretStrategy,
+    Strategy,
+)
+from fairlead.process import Health
+from fairlead.store import open_store
+
+log = logging.getLogger("fairlead.apiserver")
+
+STOP_SECONDS = 5.0
+"""How long requests under way may take when the server stops."""
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """How to serve. `tokens` is a CSV file (see `Tokens.read`); without `certificate` it is plain HTTP."""
+
+    store: str
+    tokens: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    authority: Path | None = None
+    service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
+    node_port_range: tuple[int, int] = (30000, 32767)
+    advertise_address: str = ""
+    advertise_port: int = 6443
+
+
+async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: Health) -> None:
+    """Serves on every one of the listening sockets until it is cancelled; then requests are finished, watches ended.
+
+    Raises OSError, ValueError, store.Failed where a file of the configuration cannot be used.
+    """
+    health.waits_for("apiserver", "starting")
+    tokens = Tokens.read(config.tokens)
+    authority = config.authority.read_bytes() if config.authority is not None else b""
+    context = tls(config)
+    async with await open_store(config.store) as store:
+        registry = Registry(store, strategies(config, authority))
+        handler = Handler(registry, KINDS, tokens, plain_paths(store, health))
+        server = web.Server(
+            handler,
+            request_factory=make_request,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=120.0,
+        )
+        runner = web.ServerRunner(server)
+        await runner.setup()
+        try:
+            await bootstrap(
+                registry, config.service_cidrs[0], config.advertise_address, config.advertise_port
+            )
+            for sock in sockets:
+                await web.SockSite(runner, sock, ssl_context=context).start()
+            health.has("apiserver")
+            await asyncio.Event().wait()
+        finally:
+            handler.end_watches()
+            server.pre_shutdown()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await runner.cleanup()
+
+
+def tls(config: ServerConfig) -> ssl.SSLContext | None:
+    """The context of the serving certificate."""
+    if config.certificate is None or config.key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.certificate, config.key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def make_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """A request whose body may be as large as upstream takes it."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LIMIT)
+
+
+def strategies(config: ServerConfig, authority: bytes) -> Mapping[Kind, Strategy]:
+    """How the kinds are written that have rules of their own."""
+    return {
+        NAMESPACES: NamespaceStrategy(authority),
+        NODES: NodeStrategy(),
+        PODS: PodStrategy(),
+        SECRETS: SecretStrategy(),
+        ENDPOINTSLICES: EndpointSliceStrategy(),
+    }

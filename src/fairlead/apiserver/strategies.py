@@ -1,0 +1,136 @@
+"""What is particular to writing each kind: which parts a write may set, and what else its transaction writes.
+
+Upstream: pkg/registry/core/*/strategy.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from fairlead.objects import core_v1
+from fairlead.objects.codec import encode
+from fairlead.store import Change, Condition, Store
+
+
+class Claim(msgspec.Struct, gc=False):
+    """An object as it is to be stored, with what has to be written beside it, on which conditions."""
+
+    obj: Any
+    conditions: list[Condition] = []
+    changes: list[Change] = []
+    taken: bool = False
+    """Whether a failed condition may be met by claiming again."""
+
+
+class Strategy:
+    """The usual kind: everything in it belongs to its writer."""
+
+    def prepare_create(self, obj: Any) -> Any:
+        """The object without what a creator may not set."""
+        return obj
+
+    def prepare_update(self, obj: Any, old: Any) -> Any:
+        """The object with what a plain update may not change, as it was."""
+        return obj
+
+    def prepare_status(self, obj: Any, old: Any) -> Any:
+        """The object with what a status update may not change, as it was."""
+        return replace(obj, spec=old.spec)
+
+    async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
+        """The object with what is allocated for it."""
+        return Claim(obj)
+
+    def release(self, obj: Any) -> list[Change]:
+        """What goes with the object when it is removed from the store."""
+        return []
+
+    def spec(self, obj: Any) -> Any:
+        """The part whose changes `metadata.generation` counts."""
+        return obj.spec
+
+
+class PodStrategy(Strategy):
+    """Pods: status is the node agent's."""
+
+    def prepare_create(self, obj: core_v1.Pod) -> core_v1.Pod:
+        """Without a status."""
+        return replace(obj, status=core_v1.PodStatus())
+
+    def prepare_update(self, obj: core_v1.Pod, old: core_v1.Pod) -> core_v1.Pod:
+        """With the old status."""
+        return replace(obj, status=old.status)
+
+    def prepare_status(self, obj: core_v1.Pod, old: core_v1.Pod) -> core_v1.Pod:
+        """With the old spec and owners."""
+        metadata = replace(obj.metadata, ownerReferences=old.metadata.ownerReferences)
+        return replace(obj, spec=old.spec, metadata=metadata)
+
+
+class NodeStrategy(Strategy):
+    """Nodes: they come with their status, as an agent registers them."""
+
+    def prepare_update(self, obj: core_v1.Node, old: core_v1.Node) -> core_v1.Node:
+        """With the old status."""
+        return replace(obj, status=old.status)
+
+
+class NamespaceStrategy(Strategy):
+    """Namespaces: phase and finalizer are the API's."""
+
+    def __init__(self, authority: bytes) -> None:
+        self._authority = authority
+
+    def prepare_create(self, obj: core_v1.Namespace) -> core_v1.Namespace:
+        """Active, held by the finalizer that empties it at its end."""
+        return replace(
+            obj,
+            spec=core_v1.NamespaceSpec(finalizers=tuple(dict.fromkeys((*obj.spec.finalizers, "kubernetes")))),
+            status=core_v1.NamespaceStatus(phase="Active"),
+        )
+
+    def prepare_update(self, obj: core_v1.Namespace, old: core_v1.Namespace) -> core_v1.Namespace:
+        """With the old finalizers and status."""
+        return replace(obj, spec=old.spec, status=old.status)
+
+    async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
+        """A new one comes with the objects that pods in it count on."""
+        if old is not None:
+            return Claim(obj)
+        from fairlead.apiserver.namespaces import furnishing
+
+        return Claim(obj, [], furnishing(obj.metadata.name, self._authority))
+
+
+class EndpointSliceStrategy(Strategy):
+    """EndpointSlices: all of it is spec."""
+
+    def spec(self, obj: Any) -> Any:
+        """Everything but metadata."""
+        return (obj.addressType, obj.endpoints, obj.ports)
+
+
+class SecretStrategy(Strategy):
+    """Secrets: what is given as text is stored as bytes."""
+
+    def prepare_create(self, obj: core_v1.Secret) -> core_v1.Secret:
+        """With `stringData` moved into `data`."""
+        if not obj.stringData:
+            return obj
+        texts = {name: text.encode() for name, text in obj.stringData.items()}
+        return replace(obj, data={**obj.data, **texts}, stringData={})
+
+    def prepare_update(self, obj: core_v1.Secret, old: core_v1.Secret) -> core_v1.Secret:
+        """The same; a type that was left out stays."""
+        prepared = self.prepare_create(obj)
+        return replace(prepared, type=prepared.type or old.type)
+
+
+def stored(obj: Any) -> bytes:
+    """The value that an object has in the store: without its resourceVersion."""
+    if obj.metadata.resourceVersion:
+        obj = replace(obj, metadata=replace(obj.metadata, resourceVersion=""))
+    return encode(obj)

@@ -1,0 +1,123 @@
+"""Fields in a body that no type knows, and fields given twice.
+
+The usual body has neither, and is found good by one more decoding in C into a twin of the type that forbids unknown
+fields. Only where that fails is the text walked field by field.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Hashable, Iterator
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from fairlead.objects.codec import decoder
+
+
+def unknown_fields(kind: Hashable, data: bytes) -> list[str]:
+    """A sentence for each field of the JSON text that `kind` does not have, as upstream writes it."""
+    try:
+        decoder(twin(kind)).decode(data)
+    except msgspec.ValidationError:
+        return [f'unknown field "{path}"' for path in walk(kind, msgspec.json.decode(data), "")]
+    return []
+
+
+def duplicate_fields(data: bytes) -> list[str]:
+    """A sentence for each field that stands twice in one object of the JSON text."""
+    found: list[str] = []
+    marked = json.loads(data, object_pairs_hook=Pairs)
+    for path in twice(marked, ""):
+        found.append(f'duplicate field "{path}"')
+    return found
+
+
+class Pairs(list[tuple[str, Any]]):
+    """A JSON object with all its members, the repeated ones too."""
+
+
+def twice(value: Any, path: str) -> Iterator[str]:
+    """The paths of repeated members."""
+    if isinstance(value, Pairs):
+        seen: set[str] = set()
+        for name, member in value:
+            here = f"{path}.{name}" if path else name
+            if name in seen:
+                yield here
+            seen.add(name)
+            yield from twice(member, here)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from twice(item, f"{path}[{i}]")
+
+
+def walk(kind: Any, value: Any, path: str) -> Iterator[str]:
+    """The paths of members that the type does not have."""
+    kind = bare(kind)
+    if isinstance(value, dict):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            known = members(kind)
+            for name, member in value.items():
+                here = f"{path}.{name}" if path else name
+                if name not in known:
+                    yield here
+                else:
+                    yield from walk(known[name], member, here)
+        elif get_origin(kind) is dict:
+            of = get_args(kind)[1]
+            for name, member in value.items():
+                yield from walk(of, member, f"{path}.{name}")
+    elif isinstance(value, list) and get_origin(kind) is tuple:
+        of = get_args(kind)[0]
+        for i, item in enumerate(value):
+            yield from walk(of, item, f"{path}[{i}]")
+
+
+def bare(kind: Any) -> Any:
+    """The type without `| None` and annotations."""
+    if get_origin(kind) is Annotated:
+        return bare(get_args(kind)[0])
+    if get_origin(kind) in (types.UnionType, typing.Union):
+        others = [option for option in get_args(kind) if option is not types.NoneType]
+        return bare(others[0]) if len(others) == 1 else kind
+    return kind
+
+
+@cache
+def members(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The fields of a type by the name they have in JSON."""
+    hints = get_type_hints(kind)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind)}
+
+
+@cache
+def twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """The same type, down to its last part, with unknown fields forbidden. It is only ever decoded into."""
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+    hints = get_type_hints(kind)
+    return msgspec.defstruct(
+        kind.__name__,
+        [(name, strict(hints[name]) | None, None) for name in names],
+        forbid_unknown_fields=True,
+        rename=names,
+        kw_only=True,
+        gc=False,
+    )
+
+
+def strict(kind: Any) -> Any:
+    """A field's type with the twins of the types in it."""
+    kind = bare(kind)
+    if kind is Any:
+        return Any
+    if get_origin(kind) is tuple:
+        return types.GenericAlias(tuple, (strict(get_args(kind)[0]), ...))
+    if get_origin(kind) is dict:
+        return types.GenericAlias(dict, (str, strict(get_args(kind)[1])))
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return twin(kind)
+    return kind
