@@ -1,0 +1,335 @@
+"""Patches: what each of the three kinds makes of an object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.apiserver.patch import MalformedPatch, PatchError, json_patch, merge_patch, strategic_merge
+
+SERVICE = "k8s.io.api.core.v1.Service"
+POD = "k8s.io.api.core.v1.Pod"
+
+
+@pytest.mark.parametrize(
+    ("document", "patch", "expected"),
+    [
+        # RFC 7386, appendix A.
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_merge_patch(document: Any, patch: Any, expected: Any) -> None:
+    assert merge_patch(document, patch) == expected
+
+
+@pytest.mark.parametrize(
+    ("operations", "expected"),
+    [
+        ([{"op": "add", "path": "/spec/c", "value": 3}], {"spec": {"a": 1, "list": ["x", "y"], "c": 3}}),
+        ([{"op": "add", "path": "/spec/list/-", "value": "z"}], {"spec": {"a": 1, "list": ["x", "y", "z"]}}),
+        ([{"op": "add", "path": "/spec/list/0", "value": "z"}], {"spec": {"a": 1, "list": ["z", "x", "y"]}}),
+        ([{"op": "remove", "path": "/spec/list/0"}], {"spec": {"a": 1, "list": ["y"]}}),
+        ([{"op": "replace", "path": "/spec/a", "value": None}], {"spec": {"a": None, "list": ["x", "y"]}}),
+        ([{"op": "move", "from": "/spec/a", "path": "/b"}], {"spec": {"list": ["x", "y"]}, "b": 1}),
+        (
+            [{"op": "copy", "from": "/spec/a", "path": "/spec/b"}],
+            {"spec": {"a": 1, "list": ["x", "y"], "b": 1}},
+        ),
+        ([{"op": "test", "path": "/spec/a", "value": 1}], {"spec": {"a": 1, "list": ["x", "y"]}}),
+        ([{"op": "add", "path": "/a~1b~0", "value": 1}], {"spec": {"a": 1, "list": ["x", "y"]}, "a/b~": 1}),
+        ([{"op": "replace", "path": "", "value": {}}], {}),
+    ],
+)
+def test_json_patch(operations: Any, expected: Any) -> None:
+    document = {"spec": {"a": 1, "list": ["x", "y"]}}
+    assert json_patch(document, operations) == expected
+    assert document == {"spec": {"a": 1, "list": ["x", "y"]}}
+
+
+@pytest.mark.parametrize(
+    ("operations", "said"),
+    [
+        ([{"op": "test", "path": "/spec/a", "value": 2}], "testing value /spec/a failed: test failed"),
+        ([{"op": "test", "path": "/spec/a", "value": True}], "testing value /spec/a failed: test failed"),
+        (
+            [{"op": "remove", "path": "/spec/b"}],
+            "error in remove for path: '/spec/b': Unable to remove nonexistent key: b: missing value",
+        ),
+        (
+            [{"op": "replace", "path": "/spec/b", "value": 1}],
+            "replace operation does not apply: doc is missing key: /spec/b: missing value",
+        ),
+        (
+            [{"op": "add", "path": "/status/b", "value": 1}],
+            'add operation does not apply: doc is missing path: "/status/b": missing value',
+        ),
+        (
+            [{"op": "add", "path": "/spec/list/7", "value": 1}],
+            "error in add for path: '/spec/list/7': Unable to access invalid index: 7: invalid index referenced",
+        ),
+        ([{"op": "leap", "path": "/spec"}], "Unexpected kind: leap"),
+    ],
+)
+def test_json_patch_that_does_not_apply(operations: Any, said: str) -> None:
+    with pytest.raises(PatchError) as caught:
+        json_patch({"spec": {"a": 1, "list": ["x", "y"]}}, operations)
+    assert str(caught.value) == said
+    assert caught.value.code == 422
+
+
+@pytest.mark.parametrize(
+    "operations", [{}, ["add"], [{"op": "add", "value": 1}], [{"op": "add", "path": "/a"}]]
+)
+def test_what_is_no_json_patch(operations: Any) -> None:
+    with pytest.raises(MalformedPatch) as caught:
+        json_patch({}, operations)
+    assert caught.value.code == 400
+
+
+def service(*ports: dict[str, Any]) -> dict[str, Any]:
+    return {"spec": {"ports": list(ports)}}
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    return {"spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("type_name", "document", "patch", "expected"),
+    [
+        pytest.param(
+            SERVICE,
+            service({"port": 80, "name": "http"}, {"port": 443, "name": "https"}),
+            service({"port": 443, "nodePort": 30443}),
+            service({"port": 80, "name": "http"}, {"port": 443, "name": "https", "nodePort": 30443}),
+            id="ports merge by their number",
+        ),
+        pytest.param(
+            SERVICE,
+            service({"port": 80}),
+            service({"port": 443}),
+            service({"port": 443}, {"port": 80}),
+            id="a new item comes first",
+        ),
+        pytest.param(
+            SERVICE,
+            service({"port": 80}, {"port": 443}),
+            service({"$patch": "delete", "port": 80}),
+            service({"port": 443}),
+            id="an item is deleted by its key",
+        ),
+        pytest.param(
+            SERVICE,
+            service({"port": 80}, {"port": 443}),
+            service({"$patch": "replace"}, {"port": 8080}),
+            service({"port": 8080}),
+            id="a list is replaced",
+        ),
+        pytest.param(
+            SERVICE,
+            {"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"selector": {"x": "1"}}},
+            {
+                "metadata": {"labels": {"a": None, "c": "3"}},
+                "spec": {"selector": {"$patch": "replace", "y": "2"}},
+            },
+            {"metadata": {"labels": {"b": "2", "c": "3"}}, "spec": {"selector": {"y": "2"}}},
+            id="maps merge, or are replaced",
+        ),
+        pytest.param(
+            SERVICE,
+            {"spec": {"externalIPs": ["1.1.1.1"], "clusterIP": "10.96.0.1"}},
+            {"spec": {"externalIPs": ["2.2.2.2"], "clusterIP": None}},
+            {"spec": {"externalIPs": ["2.2.2.2"]}},
+            id="atomic lists are replaced, null removes",
+        ),
+        pytest.param(
+            SERVICE,
+            {"metadata": {"finalizers": ["a", "b", "c"]}},
+            {"metadata": {"$deleteFromPrimitiveList/finalizers": ["b"], "finalizers": ["d"]}},
+            {"metadata": {"finalizers": ["d", "a", "c"]}},
+            id="sets of strings lose and gain items",
+        ),
+        pytest.param(
+            POD,
+            pod(containers=[{"name": "a"}, {"name": "b"}, {"name": "server-only"}]),
+            pod(**{"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": []}),
+            pod(containers=[{"name": "b"}, {"name": "a"}, {"name": "server-only"}]),
+            id="the order of items is set",
+        ),
+        pytest.param(
+            POD,
+            pod(containers=[{"name": "a", "image": "old"}, {"name": "b"}]),
+            pod(
+                **{
+                    "$setElementOrder/containers": [{"name": "a"}, {"name": "c"}],
+                    "containers": [
+                        {"name": "a", "image": "new"},
+                        {"name": "c"},
+                        {"$patch": "delete", "name": "b"},
+                    ],
+                }
+            ),
+            pod(containers=[{"name": "a", "image": "new"}, {"name": "c"}]),
+            id="what kubectl apply sends",
+        ),
+        pytest.param(
+            POD,
+            pod(volumes=[{"name": "v", "emptyDir": {"medium": "Memory"}}]),
+            pod(volumes=[{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]),
+            pod(volumes=[{"name": "v", "hostPath": {"path": "/x"}}]),
+            id="the other member of a union goes",
+        ),
+        pytest.param(
+            POD,
+            pod(containers=[{"name": "a", "env": [{"name": "X", "value": "1"}], "args": ["1", "2"]}]),
+            pod(containers=[{"name": "a", "env": [{"name": "Y", "value": "2"}], "args": ["3"]}]),
+            pod(
+                containers=[
+                    {
+                        "name": "a",
+                        "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}],
+                        "args": ["3"],
+                    }
+                ]
+            ),
+            id="lists within lists",
+        ),
+        pytest.param(
+            SERVICE,
+            {"spec": {"unknown": [1], "known": {"a": 1}}},
+            {"spec": {"unknown": [2], "known": {"b": 2}}},
+            {"spec": {"unknown": [2], "known": {"a": 1, "b": 2}}},
+            id="unknown lists are replaced",
+        ),
+        pytest.param(
+            SERVICE,
+            {},
+            {"spec": {"ports": [{"port": 1, "name": None}, {"$patch": "delete", "port": 2}], "type": None}},
+            {"spec": {"ports": [{"port": 1}]}},
+            id="nothing of the patch's own words is kept",
+        ),
+        pytest.param(SERVICE, {"spec": {"a": 1}}, {"$patch": "delete"}, {}, id="all is deleted"),
+    ],
+)
+def test_strategic_merge(type_name: str, document: Any, patch: Any, expected: Any) -> None:
+    assert strategic_merge(document, patch, type_name) == expected
+
+
+@pytest.mark.parametrize(
+    ("patch", "code", "said"),
+    [
+        ([], 400, "invalid JSON document"),
+        (
+            service({"name": "http"}),
+            422,
+            "map: {'name': 'http'} does not contain declared merge key: port",
+        ),
+        (
+            {"spec": {"$patch": "explode"}},
+            422,
+            "unknown patch type found: explode in map: {'$patch': 'explode'}",
+        ),
+        (
+            {"spec": {"$retainKeys": ["type"], "clusterIP": "None"}},
+            400,
+            "invalid patch format of retainKeys",
+        ),
+        (
+            {"spec": {"$setElementOrder/ports": [{"port": 80}], "ports": [{"port": 81}]}},
+            400,
+            "The order in patch list doesn't match $setElementOrder list: [81] [80]",
+        ),
+    ],
+)
+def test_strategic_merge_patch_that_cannot_be_applied(patch: Any, code: int, said: str) -> None:
+    with pytest.raises(PatchError) as caught:
+        strategic_merge(service({"port": 80}), patch, SERVICE)
+    assert (caught.value.code, str(caught.value)) == (code, said)
+
+
+scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2)
+documents = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+)
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_nulls(member) for name, member in value.items() if member is not None}
+    return value
+
+
+@given(documents, documents)
+def test_merging_a_patch_twice_changes_nothing_more(document: Any, patch: Any) -> None:
+    once = merge_patch(document, patch)
+    assert merge_patch(once, patch) == once
+
+
+@given(documents, documents.map(without_nulls))
+def test_a_patch_without_nulls_stands_in_the_result(document: Any, patch: Any) -> None:
+    merged = merge_patch(document, patch)
+    assert merge_patch(merged, patch) == merged
+    if isinstance(patch, dict):
+        assert set(patch) <= set(merged)
+    else:
+        assert merged == patch
+
+
+def difference(old: dict[str, Any], new: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
+    """The strategic merge patch from old to new as kubectl makes it, for lists that merge by `keys`."""
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if name in keys and isinstance(before, list):
+            key = keys[name]
+            had = {item[key]: item for item in before}
+            wanted = [item[key] for item in value]
+            changed = [
+                difference(had.get(i[key], {}), i, {}) | {key: i[key]} for i in value if had.get(i[key]) != i
+            ]
+            gone = [{"$patch": "delete", key: k} for k in had if k not in wanted]
+            patch[name] = changed + gone
+            patch[f"$setElementOrder/{name}"] = [{key: k} for k in wanted]
+        elif isinstance(value, dict) and isinstance(before, dict):
+            patch[name] = difference(before, value, {})
+        elif before != value:
+            patch[name] = value
+    return patch
+
+
+def items(key: str, values: Any) -> Any:
+    members = st.fixed_dictionaries({key: values}, optional={"protocol": st.sampled_from(["TCP", "UDP"])})
+    return st.lists(members, max_size=4, unique_by=lambda item: item[key])
+
+
+specs = st.fixed_dictionaries(
+    {"ports": items("port", st.integers(1, 5))},
+    optional={
+        "selector": st.dictionaries(st.sampled_from("abc"), st.sampled_from("xy"), max_size=3),
+        "type": st.sampled_from(["ClusterIP", "NodePort"]),
+        "externalIPs": st.lists(st.sampled_from(["1.1.1.1", "2.2.2.2"]), max_size=2),
+    },
+)
+
+
+@given(specs, specs)
+def test_a_difference_merged_in_gives_the_target(old: dict[str, Any], new: dict[str, Any]) -> None:
+    patch = {"spec": difference(old, new, {"ports": "port"})}
+    assert strategic_merge({"spec": old}, patch, SERVICE) == {"spec": new}
