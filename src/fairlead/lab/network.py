@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import re
@@ -15,6 +14,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from fairlead.lab.topology import Masquerade, Plan, Veth
 from fairlead.node import namespaces
+from fairlead.proxy import libnftables
 
 ROOT_DIRECTORY = Path("/run/netns")
 """Where `ip netns` looks: the namespaces of root's labs are mounted here."""
@@ -155,25 +155,14 @@ table ip fairlead-lab {{
 }}
 """
     try:
-        library = ctypes.CDLL("libnftables.so.1")
-    except OSError as error:
+        libnftables.run(ruleset)
+    except libnftables.NftablesMissing as error:
+        raise Refused(str(error)) from error
+    except libnftables.RulesetRefused as error:
         raise Refused(
-            "the library libnftables.so.1 is missing: install the package libnftables1 (Debian, Ubuntu) "
-            "or nftables (Fedora, Arch)"
+            "the kernel does not take nf_tables rules with address translation (it needs nf_tables, nf_nat "
+            f"and nft_masq; try 'modprobe nft_masq' as root): {str(error).splitlines()[0]}"
         ) from error
-    library.nft_ctx_new.restype = ctypes.c_void_p
-    library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
-    context = ctypes.c_void_p(library.nft_ctx_new(0))
-    try:
-        library.nft_ctx_buffer_error(context)
-        if library.nft_run_cmd_from_buffer(context, ruleset.encode()) != 0:
-            said = library.nft_ctx_get_error_buffer(context).decode().strip().splitlines()
-            raise Refused(
-                "the kernel does not take nf_tables rules with address translation (it needs nf_tables, nf_nat "
-                f"and nft_masq; try 'modprobe nft_masq' as root): {said[0] if said else 'no reason given'}"
-            )
-    finally:
-        library.nft_ctx_free(context)
 
 
 @contextlib.contextmanager

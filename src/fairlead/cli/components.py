@@ -1,0 +1,323 @@
+"""The commands that run one component in the foreground, against any Kubernetes API."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fairlead.cli.refusal import UserError
+
+if TYPE_CHECKING:
+    from fairlead.client.api import Api
+    from fairlead.process import Health
+
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="How to reach the API server.",
+        show_default="$KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount",
+    ),
+]
+Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def _health_option(where: str) -> Any:
+    return typer.Option(
+        "--health", metavar="ADDRESS:PORT", help=f"Where to serve {where}; 'none' for nowhere."
+    )
+
+
+def _address(value: str) -> tuple[str, int]:
+    """ADDRESS:PORT, or [ADDRESS]:PORT, as two."""
+    address, _, port = value.rpartition(":")
+    address = address.strip("[]")
+    try:
+        ipaddress.ip_address(address)
+        number = int(port)
+    except ValueError:
+        raise UserError(f"{value!r} is no address with a port, such as 127.0.0.1:10256") from None
+    if not 0 <= number <= 65535:
+        raise UserError(f"{value!r}: a port is at most 65535")
+    return address, number
+
+
+def _listen(value: str) -> socket.socket:
+    from fairlead.process import listener
+
+    try:
+        return listener(*_address(value))
+    except OSError as error:
+        raise UserError(str(error.strerror or error)) from error
+
+
+def _check_level(level: str) -> None:
+    if level not in ("debug", "info", "warning", "error"):
+        raise UserError(f"--log-level {level}: use debug, info, warning or error")
+
+
+def _run(
+    name: str,
+    level: str,
+    kubeconfig: Path | None,
+    health_at: str,
+    work: Callable[[Api, Health], Coroutine[Any, Any, None]],
+) -> None:
+    """Runs a component with an API and a health server until SIGTERM or Ctrl-C."""
+    from fairlead.client.api import Api
+    from fairlead.client.kubeconfig import KubeconfigError, load
+    from fairlead.process import Health, configure_logging, run, serve_health
+
+    _check_level(level)
+    try:
+        config = load(kubeconfig)
+    except KubeconfigError as error:
+        raise UserError(str(error)) from error
+    sock = None if health_at == "none" else _listen(health_at)
+    configure_logging(name, level)
+
+    async def main() -> None:
+        health = Health()
+        runner = await serve_health(health, sock) if sock else None
+        try:
+            async with Api(config, f"fairlead-{name}") as api:
+                await work(api, health)
+        finally:
+            if runner is not None:
+                await runner.cleanup()
+
+    raise typer.Exit(run(main))
+
+
+def endpoints(
+    kubeconfig: Kubeconfig = None,
+    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10257",
+    log_level: Level = "info",
+) -> None:
+    """Run the endpoint controllers: EndpointSlices and Endpoints follow Services and pods."""
+    from fairlead.endpoints import controller
+
+    _run(
+        "endpoints",
+        log_level,
+        kubeconfig,
+        health,
+        lambda api, state: controller.run(api, controller.EndpointsConfig(), state),
+    )
+
+
+def scheduler(
+    kubeconfig: Kubeconfig = None,
+    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10259",
+    log_level: Level = "info",
+) -> None:
+    """Run the scheduler: pods without a node get one."""
+    from fairlead.workloads import scheduler as room
+
+    _run("scheduler", log_level, kubeconfig, health, room.run)
+
+
+def proxy(
+    kubeconfig: Kubeconfig = None,
+    node_name: Annotated[
+        str, typer.Option(help="The node that this is.", show_default="the host's name")
+    ] = "",
+    proxy_mode: Annotated[str, typer.Option(help="What to program.")] = "nftables",
+    cluster_cidr: Annotated[str, typer.Option(help="Where pods live, as A,B.")] = "10.244.0.0/16",
+    service_cidr: Annotated[
+        str, typer.Option(help="Where ClusterIPs are taken from, as A,B.")
+    ] = "10.96.0.0/16",
+    cleanup: Annotated[
+        bool, typer.Option("--cleanup", help="Remove all that the proxy put into the kernel, then end.")
+    ] = False,
+    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "0.0.0.0:10256",
+    log_level: Level = "info",
+) -> None:
+    """Run the node's proxy: Services into the kernel."""
+    from fairlead.proxy import libnftables, server
+
+    if proxy_mode != "nftables":
+        known = proxy_mode in ("iptables", "ipvs")
+        raise UserError(
+            f"--proxy-mode {proxy_mode}: "
+            + ("only nftables is built yet" if known else "there is no such mode; use nftables")
+        )
+    try:
+        if cleanup:
+            server.cleanup()
+            return
+        # Asked now, for one sentence instead of a failure in the log later.
+        libnftables.run("list tables")
+        config = server.ProxyConfig(
+            node_name=node_name or socket.gethostname(),
+            mode=proxy_mode,
+            cluster_cidrs=_cidrs("--cluster-cidr", cluster_cidr),
+            service_cidrs=_cidrs("--service-cidr", service_cidr),
+        )
+        _run("proxy", log_level, kubeconfig, health, lambda api, state: server.run(api, config, state))
+    except (libnftables.NftablesMissing, libnftables.RulesetRefused) as error:
+        raise UserError(str(error)) from error
+
+
+def dns(
+    kubeconfig: Kubeconfig = None,
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS:PORT", help="Where to answer, over UDP and TCP.")
+    ] = "0.0.0.0:53",
+    domain: Annotated[str, typer.Option(help="The cluster's domain.")] = "cluster.local",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
+    log_level: Level = "info",
+) -> None:
+    """Run the cluster's DNS server."""
+    from fairlead.client.kubeconfig import KubeconfigError, load
+    from fairlead.dns import server
+    from fairlead.process import configure_logging
+
+    _check_level(log_level)
+    try:
+        config = server.DnsConfig(listen=(_address(listen),), domain=domain, workers=workers)
+        credentials = load(kubeconfig)
+    except KubeconfigError as error:
+        raise UserError(str(error)) from error
+    except ValueError as error:
+        raise UserError(f"fairlead dns: {error}") from error
+    configure_logging("dns", log_level)
+    raise typer.Exit(server.serve(config, credentials))
+
+
+def node(
+    pod_cidr: Annotated[str, typer.Option(help="Where the node's pods get their addresses, as A,B.")],
+    kubeconfig: Kubeconfig = None,
+    node_name: Annotated[
+        str, typer.Option(help="The node that this is.", show_default="the host's name")
+    ] = "",
+    address: Annotated[str, typer.Option(help="The node's addresses, as A,B.")] = "127.0.0.1",
+    directory: Annotated[
+        Path, typer.Option(metavar="DIRECTORY", help="Where the pods' state is kept.")
+    ] = Path("/run/fairlead-node"),
+    images: Annotated[
+        Path | None, typer.Option(help="A map of image names to programs, in YAML.", metavar="FILE")
+    ] = None,
+    cluster_dns: Annotated[str, typer.Option(help="The DNS server that pods ask.")] = "10.96.0.10",
+    domain: Annotated[str, typer.Option(help="The cluster's domain.")] = "cluster.local",
+    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10248",
+    log_level: Level = "info",
+) -> None:
+    """Run the node's agent: pods as processes of this host."""
+    from fairlead.dns.server import run_in_pod
+    from fairlead.node import agent
+    from fairlead.node.images import Image, ImageError, builtin, load_images
+
+    try:
+        own = load_images(images) if images else {}
+    except (ImageError, OSError) as error:
+        raise UserError(f"the image map cannot be used: {error}") from error
+    config = agent.NodeConfig(
+        name=node_name or socket.gethostname(),
+        addresses=tuple(address.split(",")),
+        pod_cidrs=_cidrs("--pod-cidr", pod_cidr),
+        labels={},
+        state_directory=directory.absolute(),
+        images={**own, **builtin(), "fairlead/dns": Image(entrypoint=("dns",), run=run_in_pod)},
+        cluster_dns=(cluster_dns,),
+        cluster_domain=domain,
+    )
+    _run("node", log_level, kubeconfig, health, lambda api, state: agent.run(api, config, state))
+
+
+def apiserver(
+    directory: Annotated[
+        Path, typer.Option(metavar="DIRECTORY", help="Where certificates, tokens and the store are kept.")
+    ] = Path("fairlead-apiserver"),
+    store: Annotated[
+        str, typer.Option(metavar="STORE", help="sqlite:PATH.", show_default="a file in the directory")
+    ] = "",
+    listen: Annotated[str, typer.Option(metavar="ADDRESS:PORT", help="Where to serve.")] = "127.0.0.1:6443",
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where to write the kubeconfig.", show_default="a file in the directory"
+        ),
+    ] = None,
+    service_cidr: Annotated[str, typer.Option(help="Where ClusterIPs are taken from.")] = "10.96.0.0/16",
+    log_level: Level = "info",
+) -> None:
+    """Run the API server; certificates, a token and a kubeconfig are made on the first start."""
+    from fairlead.apiserver.certificates import make_authority
+    from fairlead.apiserver.server import ServerConfig, serve
+    from fairlead.client import kubeconfig as kubeconfigs
+    from fairlead.process import Health, configure_logging, run
+
+    _check_level(log_level)
+    if store and not store.startswith("sqlite:"):
+        raise UserError(f"--store {store}: only sqlite:PATH is built yet")
+    address, port = _address(listen)
+    cidrs = _cidrs("--service-cidr", service_cidr)
+    first = ipaddress.ip_network(cidrs[0])[1]
+    sock = _listen(listen)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        authority = make_authority(directory)
+        names = (
+            "localhost",
+            socket.gethostname(),
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+        )
+        addresses = ["127.0.0.1", str(first)] + ([] if address in ("0.0.0.0", "::") else [address])  # noqa: S104
+        certificate, key = authority.issue(directory, "apiserver", tuple(dict.fromkeys(addresses)), names)
+        token = _token(directory / "tokens.csv")
+        reached = "127.0.0.1" if address in ("0.0.0.0", "::") else address  # noqa: S104
+        shown = f"[{reached}]" if ":" in reached else reached
+        written = kubeconfig or directory / "admin.kubeconfig"
+        kubeconfigs.write(
+            written, f"https://{shown}:{sock.getsockname()[1]}", authority.path.read_bytes(), token
+        )
+    except OSError as error:
+        raise UserError(f"{error.filename or directory} cannot be written: {error.strerror}") from error
+    config = ServerConfig(
+        store=store or f"sqlite:{directory.absolute()}/store.sqlite",
+        service_cidrs=cidrs,
+        certificate=certificate,
+        key=key,
+        authority=authority.path,
+        tokens=directory / "tokens.csv",
+        advertise_address="" if reached == "127.0.0.1" else reached,
+        advertise_port=port,
+    )
+    configure_logging("apiserver", log_level)
+    typer.echo(f"kubeconfig: {written}")
+    raise typer.Exit(run(lambda: serve(config, [sock], Health())))
+
+
+def _token(path: Path) -> str:
+    """The first token of the file, which is made with one for an administrator if it is not there."""
+    if path.exists():
+        return path.read_text().split(",", 1)[0]
+    token = secrets.token_urlsafe(32)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f'{token},kubernetes-admin,0,"system:masters"\n')
+    return token
+
+
+def _cidrs(option: str, value: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in value.split(","))
+    for cidr in found:
+        try:
+            if ipaddress.ip_network(cidr).version != 4:
+                raise UserError(f"{option} {value}: only IPv4 is built yet")
+        except ValueError as error:
+            raise UserError(f"{option} {value}: {error}") from error
+    return found
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (apiserver, endpoints, scheduler, proxy, dns, node)
+"""In the order of the help."""

@@ -1,0 +1,241 @@
+"""The commands `fairlead lab ...`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fairlead.cli.refusal import UserError
+
+if TYPE_CHECKING:
+    from fairlead.lab.launch import Launched
+    from fairlead.lab.removal import Removed
+    from fairlead.lab.state import StateDirectory
+
+app = typer.Typer(
+    help="A whole cluster on this machine, made of network namespaces.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Name = Annotated[
+    str, typer.Option("--name", help="The lab's name: labs of different names live side by side.")
+]
+
+
+class Stopped(BaseException):
+    """A signal asks the command to end. A BaseException, so that no retry takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _raise_on_signals() -> None:
+    """The first signal ends the work; more of them do not disturb the clearing up."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(other, lambda *_: None)
+        raise Stopped(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handle)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",")) if value else ()
+
+
+@app.command()
+def up(
+    nodes: Annotated[int, typer.Option(help="How many nodes.")] = 3,
+    zones: Annotated[
+        str, typer.Option(help="Zones for the nodes to be in, by turns, as a,b,c.", metavar="A,B")
+    ] = "",
+    ip_families: Annotated[str, typer.Option(help="Address families of pods and Services.")] = "ipv4",
+    proxy_mode: Annotated[str, typer.Option(help="What the proxy programs.")] = "nftables",
+    images: Annotated[
+        Path | None, typer.Option(help="A map of image names to programs, in YAML.", metavar="FILE")
+    ] = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Keep the objects in a file that outlives the lab, as sqlite:PATH.", metavar="STORE"
+        ),
+    ] = "",
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write the kubeconfig.", metavar="FILE", show_default="./fairlead.kubeconfig"
+        ),
+    ] = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="The API server's port on this machine.",
+            show_default="6443, or a free one",
+        ),
+    ] = 0,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the lab is ready.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let the components log more.")] = False,
+    name: Name = "default",
+) -> None:
+    """Make a lab and keep it until Ctrl-C; with --detach until `fairlead lab down`."""
+    started = time.monotonic()
+    _check_built(ip_families, proxy_mode)
+    _raise_on_signals()
+    try:
+        from fairlead.lab import launch
+        from fairlead.lab.network import Refused
+
+        report = launch.Timed(_tell_step, started)
+        report("programs loaded")
+        options = launch.Options(
+            name=name,
+            nodes=nodes,
+            zones=_split(zones),
+            images=images,
+            store=store,
+            kubeconfig=kubeconfig,
+            port=port,
+            log_level="debug" if verbose else "info",
+        )
+        try:
+            launched = launch.launch(options, report)
+        except Refused as error:
+            raise UserError(str(error)) from error
+        _tell_lab(launched, time.monotonic() - started, wanted_port=port)
+        if not detach:
+            _stay(launched)
+    except Stopped as stopped:
+        # Whatever was made is removed by now. As a shell says of a program that a signal ended.
+        raise typer.Exit(128 + stopped.number) from None
+
+
+def _check_built(ip_families: str, proxy_mode: str) -> None:
+    families = _split(ip_families)
+    if unknown := [family for family in families if family not in ("ipv4", "ipv6")]:
+        raise UserError(f"--ip-families {ip_families}: {unknown[0]!r} is no address family; use ipv4")
+    if families != ("ipv4",):
+        raise UserError(f"--ip-families {ip_families}: only ipv4 is built yet")
+    if proxy_mode in ("iptables", "ipvs"):
+        raise UserError(f"--proxy-mode {proxy_mode}: only nftables is built yet")
+    if proxy_mode != "nftables":
+        raise UserError(f"--proxy-mode {proxy_mode}: there is no such mode; use nftables")
+
+
+def _tell_step(made: str, seconds: float) -> None:
+    print(f"  {seconds:5.2f} s  {made}", flush=True)
+
+
+def _tell_lab(launched: Launched, seconds: float, wanted_port: int) -> None:
+    from fairlead.lab import topology
+
+    record, option = launched.record, launched.directory.option
+    if not wanted_port and record.port != topology.API_PORT:
+        print(f"Port {topology.API_PORT} of this machine is taken: the API server is on {record.port}.")
+    path = Path(record.kubeconfig)
+    shown = path.name if path.parent == Path.cwd() else str(path)
+    print(
+        f"The lab is ready after {seconds:.1f} s. Try:\n"
+        f"  kubectl --kubeconfig {shown} get nodes,pods,svc -A -o wide\n"
+        f"  kubectl --kubeconfig {shown} apply -f examples/\n"
+        f"  fairlead lab exec{option} node/node1 -- ip route\n"
+        f"  fairlead lab status{option}",
+        flush=True,
+    )
+
+
+def _stay(launched: Launched) -> None:
+    """Waits for the lab's end or for a signal, which removes it."""
+    from fairlead.lab import launch
+
+    print("Ctrl-C removes it.", flush=True)
+    try:
+        launched.keeper.is_over(None)
+    except Stopped:
+        print("Removing the lab ...", file=sys.stderr, flush=True)
+        # This is how the command is meant to end, so its status is 0.
+        _tell_removed(launch.undo(launched.directory, launched.keeper))
+    else:
+        print("The lab has been removed.")
+
+
+@app.command()
+def down(name: Name = "default") -> None:
+    """Remove a lab, or what a killed one left behind. Status 0 also when there is none."""
+    from fairlead.lab import removal
+
+    directory = _directory(name)
+    found = removal.down(directory)
+    if not found:
+        print(f"There is no lab named {name!r}: nothing to remove.")
+        return
+    _tell_removed(found)
+
+
+def _tell_removed(found: Removed) -> None:
+    for what, names in (("process", found.processes), ("namespace", found.namespaces), ("file", found.files)):
+        if names:
+            plural = {"process": "processes", "file": "files"}.get(what, what + "s")
+            print(f"Removed {len(names)} {what if len(names) == 1 else plural}: {', '.join(names)}")
+
+
+@app.command()
+def status(name: Name = "default") -> None:
+    """Show a lab: its nodes, addresses and processes. Status 1 when there is none."""
+    from fairlead.cli.status import show
+    from fairlead.lab.state import NoLab
+
+    directory = _directory(name)
+    try:
+        record = directory.read()
+    except NoLab as error:
+        print(f"fairlead: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    if not show(directory, record):
+        raise typer.Exit(1)
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def execute(
+    target: Annotated[
+        str, typer.Argument(help="node/NAME, pod/NAME, pod/NAMESPACE/NAME or outside.", metavar="WHERE")
+    ],
+    command: Annotated[
+        list[str], typer.Argument(help="The command with its arguments.", metavar="COMMAND...")
+    ],
+    name: Name = "default",
+) -> None:
+    """Run a command on a node, in a pod or outside the cluster; its exit status is this one's."""
+    from fairlead.lab import execution
+    from fairlead.lab.network import Refused
+    from fairlead.lab.state import NoLab
+
+    words = command[1:] if command[:1] == ["--"] else command
+    if not words:
+        raise UserError("no command to run: give one after --")
+    try:
+        raise typer.Exit(execution.execute(_directory(name), target, words))
+    except (Refused, NoLab) as error:
+        raise UserError(str(error)) from error
+
+
+def _directory(name: str) -> StateDirectory:
+    from fairlead.lab import topology
+    from fairlead.lab.state import StateDirectory
+
+    try:
+        topology.check_name(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return StateDirectory.of(name)

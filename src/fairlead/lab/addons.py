@@ -1,0 +1,102 @@
+"""What every cluster has besides its control plane, made through the API as a user would: the cluster's DNS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from fairlead.client.api import Api
+from fairlead.lab.topology import DNS_ADDRESS
+from fairlead.objects import core_v1
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import NODES, PODS, SERVICEACCOUNTS, SERVICES, Resource, Stored
+from fairlead.objects.status import StatusError
+
+T = TypeVar("T", bound=Stored)
+
+NAMESPACE = "kube-system"
+DNS_LABELS = {"k8s-app": "kube-dns"}
+DNS_SERVICE = "kube-dns"
+DNS_POD = "fairlead-dns"
+DNS_IMAGE = "fairlead/dns"
+
+
+def dns_service() -> core_v1.Service:
+    """The Service of the cluster's DNS, named and labelled as kubeadm does."""
+    return core_v1.Service(
+        metadata=ObjectMeta(
+            name=DNS_SERVICE,
+            namespace=NAMESPACE,
+            labels={**DNS_LABELS, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+            annotations={"prometheus.io/port": "9153", "prometheus.io/scrape": "true"},
+        ),
+        spec=core_v1.ServiceSpec(
+            clusterIP=DNS_ADDRESS,
+            selector=DNS_LABELS,
+            ports=(
+                core_v1.ServicePort(name="dns", port=53, protocol="UDP", targetPort=53),
+                core_v1.ServicePort(name="dns-tcp", port=53, protocol="TCP", targetPort=53),
+                core_v1.ServicePort(name="metrics", port=9153, protocol="TCP", targetPort=9153),
+            ),
+        ),
+    )
+
+
+def dns_pod(kubeconfig: Path) -> core_v1.Pod:
+    """The pod that serves it; `kubeconfig` is a file of the host, which pods see."""
+    return core_v1.Pod(
+        metadata=ObjectMeta(name=DNS_POD, namespace=NAMESPACE, labels=DNS_LABELS),
+        spec=core_v1.PodSpec(
+            serviceAccountName="fairlead-dns",
+            dnsPolicy="Default",
+            terminationGracePeriodSeconds=1,
+            containers=(
+                core_v1.Container(
+                    name="dns",
+                    image=DNS_IMAGE,
+                    env=(core_v1.EnvVar(name="KUBECONFIG", value=str(kubeconfig)),),
+                    ports=(
+                        core_v1.ContainerPort(name="dns", containerPort=53, protocol="UDP"),
+                        core_v1.ContainerPort(name="dns-tcp", containerPort=53, protocol="TCP"),
+                        core_v1.ContainerPort(name="metrics", containerPort=9153, protocol="TCP"),
+                    ),
+                    readinessProbe=core_v1.Probe(
+                        httpGet=core_v1.HTTPGetAction(path="/ready", port=8181), periodSeconds=1
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+async def apply(api: Api, kubeconfig: Path) -> None:
+    """Makes what is not there; a store that an earlier lab left has it already."""
+    account = core_v1.ServiceAccount(metadata=ObjectMeta(name="fairlead-dns", namespace=NAMESPACE))
+    await _ensure(api, SERVICEACCOUNTS, account)
+    await _ensure(api, SERVICES, dns_service())
+    await _ensure(api, PODS, dns_pod(kubeconfig))
+
+
+async def forget(api: Api, nodes: frozenset[str]) -> None:
+    """Deletes nodes that an earlier lab on the same store had and this one has not, with their pods.
+
+    Upstream it is the cloud's node controller and the pod garbage collector that do so.
+    """
+    for node in (await api.list(NODES)).items:
+        if node.metadata.name not in nodes:
+            await api.delete(NODES, node.metadata.name)
+    for pod in (await api.list(PODS)).items:
+        if pod.spec is not None and pod.spec.nodeName and pod.spec.nodeName not in nodes:
+            meta = pod.metadata
+            await api.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0)
+
+
+async def _ensure(api: Api, resource: Resource[T], wanted: T) -> None:
+    try:
+        await api.create(resource, wanted, wanted.metadata.namespace)
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+
+
+__all__ = ["DNS_IMAGE", "NAMESPACE", "apply", "dns_pod", "dns_service", "forget"]

@@ -1,0 +1,149 @@
+"""The components of a lab: what each of its processes runs, in which namespace, as which user of the API.
+
+Importing this module imports every room: it is what the supervisor has in memory and its forks share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from fairlead.apiserver.server import ServerConfig, serve
+from fairlead.client import kubeconfig
+from fairlead.client.api import Api
+from fairlead.dns import server as dns
+from fairlead.endpoints import controller as endpoints
+from fairlead.lab import topology
+from fairlead.lab.credentials import CONTROLLERS, PROXY, Credentials
+from fairlead.lab.network import Network
+from fairlead.lab.state import Record, StateDirectory
+from fairlead.lab.supervisor import Component
+from fairlead.node import agent
+from fairlead.node.images import Image, builtin
+from fairlead.process import Health, configure_logging, listener, run, serve_health
+from fairlead.proxy import server as proxy
+from fairlead.workloads import scheduler
+
+NODE_HEALTH_PORT = 10248
+"""As the kubelet's --healthz-port; on the node's loopback."""
+
+PROXY_HEALTH_PORT = 10256
+"""As kube-proxy's --healthz-bind-address; on all of the node's addresses."""
+
+CONTROLLERS_HEALTH_PORT = 10257
+"""As kube-controller-manager's --secure-port, without TLS; on the router's address."""
+
+Sockets = Mapping[str, socket.socket]
+
+
+def images(own: Mapping[str, Image]) -> dict[str, Image]:
+    """The image map of a lab's nodes: `own` entries of the user's first, then the built-in ones."""
+    return {**own, **builtin(), "fairlead/dns": Image(entrypoint=("dns",), run=dns.run_in_pod)}
+
+
+def components(
+    directory: StateDirectory, record: Record, own_images: Mapping[str, Image], sockets: list[socket.socket]
+) -> tuple[Component, ...]:
+    """All components of a lab, in the order in which they are started."""
+    credentials = Credentials(directory.path)
+    nodes = topology.plan_nodes(record.nodes, record.zones)
+    known = images(own_images)
+
+    def as_process(
+        name: str, main: Callable[[], Coroutine[Any, Any, None]], namespace: str = ""
+    ) -> Callable[[], int]:
+        def start() -> int:
+            configure_logging(name, record.log_level)
+            if namespace:
+                _enter(directory.network, namespace)
+            return run(main)
+
+        return start
+
+    def node_main(node: topology.Node) -> Callable[[], Coroutine[Any, Any, None]]:
+        return lambda: _node(directory, credentials, node, known)
+
+    return (
+        Component(
+            "apiserver",
+            as_process("apiserver", lambda: _apiserver(record, credentials, sockets)),
+            keeps=tuple(sock.fileno() for sock in sockets),
+        ),
+        Component(
+            "controllers",
+            as_process("controllers", lambda: _controllers(credentials), topology.UNDERLAY),
+        ),
+        *(Component(node.name, as_process(node.name, node_main(node), node.name)) for node in nodes),
+    )
+
+
+def _enter(network: Network, namespace: str) -> None:
+    """Moves the process into a namespace of the lab for good."""
+    from fairlead.node import namespaces
+
+    fd = namespaces.open_network(network.path(namespace))
+    namespaces.setns(fd, namespaces.CLONE_NEWNET)
+
+
+async def _apiserver(record: Record, credentials: Credentials, sockets: list[socket.socket]) -> None:
+    config = ServerConfig(
+        store=record.store,
+        service_cidrs=(topology.SERVICE_CIDR,),
+        certificate=credentials.certificate,
+        key=credentials.key,
+        authority=credentials.authority,
+        tokens=credentials.tokens,
+        advertise_address=topology.ROUTER,
+        advertise_port=topology.API_PORT,
+    )
+    await serve(config, sockets, Health())
+
+
+async def _controllers(credentials: Credentials) -> None:
+    health = Health()
+    runner = await serve_health(health, listener(topology.ROUTER, CONTROLLERS_HEALTH_PORT))
+    try:
+        async with (
+            Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS))) as endpoints_api,
+            Api(kubeconfig.load(credentials.kubeconfig("scheduler"))) as scheduler_api,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(endpoints.run(endpoints_api, endpoints.EndpointsConfig(), health))
+            tasks.create_task(scheduler.run(scheduler_api, health))
+    finally:
+        await runner.cleanup()
+
+
+async def _node(
+    directory: StateDirectory, credentials: Credentials, node: topology.Node, known: Mapping[str, Image]
+) -> None:
+    labels = {"topology.kubernetes.io/zone": node.zone} if node.zone else {}
+    agent_config = agent.NodeConfig(
+        name=node.name,
+        addresses=(node.address,),
+        pod_cidrs=(node.pod_cidr,),
+        labels=labels,
+        state_directory=directory.path / "nodes" / node.name,
+        images=known,
+        cluster_dns=(topology.DNS_ADDRESS,),
+        cluster_domain=topology.CLUSTER_DOMAIN,
+    )
+    proxy_config = proxy.ProxyConfig(node_name=node.name, cluster_cidrs=(topology.CLUSTER_CIDR,))
+    agent_health, proxy_health = Health(), Health()
+    runners = [
+        await serve_health(agent_health, listener("127.0.0.1", NODE_HEALTH_PORT)),
+        await serve_health(proxy_health, listener("0.0.0.0", PROXY_HEALTH_PORT)),  # noqa: S104 -- as upstream
+    ]
+    try:
+        async with (
+            Api(kubeconfig.load(credentials.kubeconfig(node.name))) as agent_api,
+            Api(kubeconfig.load(credentials.kubeconfig(PROXY))) as proxy_api,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(agent.run(agent_api, agent_config, agent_health))
+            tasks.create_task(proxy.run(proxy_api, proxy_config, proxy_health))
+    finally:
+        for runner in runners:
+            await runner.cleanup()

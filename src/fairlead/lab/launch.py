@@ -1,0 +1,363 @@
+"""The making of a lab, step by step, as the command that makes it sees it; and its removal when a step fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from fairlead.client import kubeconfig
+from fairlead.client.api import Api, Unreachable
+from fairlead.client.informer import Informer
+from fairlead.lab import addons, components, credentials, removal, topology
+from fairlead.lab.keeper import Keeper, Report, become_root, fork_keeper, wait_over
+from fairlead.lab.network import Refused
+from fairlead.lab.state import Record, StateDirectory, Taken, labs
+from fairlead.lab.supervisor import Lab
+from fairlead.node.images import Image, ImageError, load_images
+from fairlead.objects.core_v1 import Node
+from fairlead.objects.discovery_v1 import EndpointSlice
+from fairlead.objects.resources import ENDPOINTSLICES, NODES
+from fairlead.objects.status import StatusError
+from fairlead.process import listener
+
+READY_SECONDS = 60.0
+"""How long a lab may take until it is ready; one that takes longer will not be."""
+
+DEFAULT_KUBECONFIG = "fairlead.kubeconfig"
+
+_RESTARTS_THAT_TELL = 3
+"""A component that ended so often before the lab was ready will go on doing so."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for. `kubeconfig` None: the default file; `port` 0: 6443, or any free one."""
+
+    name: str = "default"
+    nodes: int = 3
+    zones: tuple[str, ...] = ()
+    images: Path | None = None
+    store: str = ""
+    kubeconfig: Path | None = None
+    port: int = 0
+    log_level: str = "info"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A lab that is ready."""
+
+    directory: StateDirectory
+    record: Record
+    keeper: Keeper
+
+
+def launch(options: Options, report: Report) -> Launched:
+    """Makes a lab; returns when it is ready: nodes Ready, names answered.
+
+    Raises Refused, with a sentence for the user, and leaves nothing behind; the same for any other exception that
+    comes up meanwhile, such as the one a signal handler raises.
+    """
+    plan = _plan(options)
+    own_images = _images(options.images)
+    directory = StateDirectory.of(options.name)
+    try:
+        lock = directory.create_locked()
+    except (Taken, OSError) as error:
+        raise Refused(str(error)) from error
+    keeper: Keeper | None = None
+    try:
+        record, sock = _files(options, plan, directory)
+        report("certificates and kubeconfigs")
+
+        def prepare(made: Report, held: tuple[int, ...]) -> Lab:
+            return _prepare(directory, record, plan, own_images, sock, made, held)
+
+        keeper = fork_keeper(directory, lock, prepare)
+        sock.close()
+        for made in keeper.progress():
+            report(made)
+        asyncio.run(_bring_up(directory, record, plan, report))
+        directory.mark_ready()
+        return Launched(directory, record, keeper)
+    except BaseException:
+        undo(directory, keeper)
+        raise
+
+
+def undo(directory: StateDirectory, keeper: Keeper | None) -> removal.Removed:
+    """Removes a lab, however far it got; gives what there was."""
+    if keeper is not None and not keeper.is_over(0) and not (directory.path / "state.json").exists():
+        # Nothing has been written down yet: the keeper is all there is.
+        wait_over(keeper, removal.DOWN_SECONDS)
+    found = removal.down(directory)
+    if keeper is not None:
+        keeper.is_over(removal.DOWN_SECONDS)
+    return found
+
+
+def _plan(options: Options) -> topology.Plan:
+    try:
+        topology.check_name(options.name)
+        return topology.plan(options.nodes, options.zones)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _images(path: Path | None) -> Mapping[str, Image]:
+    if path is None:
+        return {}
+    try:
+        return load_images(path)
+    except ImageError as error:
+        raise Refused(f"the image map cannot be used: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(
+            f"the image map {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
+
+
+def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> tuple[Record, socket.socket]:
+    """The record, and all that needs no rights: the socket on the host, certificates, kubeconfigs."""
+    store = _store(options.store, directory)
+    sock = _socket(options.port)
+    port = sock.getsockname()[1]
+    try:
+        user_config = _kubeconfig_path(options)
+        record = Record(
+            name=options.name,
+            nodes=options.nodes,
+            zones=options.zones,
+            port=port,
+            kubeconfig="",
+            kubeconfig_digest="",
+            store=store,
+            images=str(options.images or ""),
+            log_level=options.log_level,
+        )
+        made, token = credentials.make(directory.path, plan.nodes)
+        context = "fairlead" if options.name == "default" else f"fairlead-{options.name}"
+        try:
+            kubeconfig.write(user_config, record.url, made.authority.read_bytes(), token, name=context)
+        except OSError as error:
+            raise Refused(f"the kubeconfig {user_config} cannot be written: {error.strerror}") from error
+        digest = removal.digest(user_config)
+        written = replace(record, kubeconfig=str(user_config), kubeconfig_digest=digest)
+        directory.write(written)
+    except BaseException:
+        sock.close()
+        raise
+    return written, sock
+
+
+def _store(wanted: str, directory: StateDirectory) -> str:
+    if not wanted:
+        return f"sqlite:{directory.path}/store.sqlite"
+    kind, _, path = wanted.partition(":")
+    if kind != "sqlite" or not path:
+        raise Refused(f"--store {wanted}: only sqlite:PATH is built, for example --store sqlite:lab.sqlite")
+    file = Path(path).absolute()
+    if not file.parent.is_dir():
+        raise Refused(f"--store {wanted}: there is no directory {file.parent}")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise Refused(f"--store {wanted}: not allowed to write there")
+    return f"sqlite:{file}"
+
+
+def _socket(port: int) -> socket.socket:
+    """Listens on the host's loopback address, which is all that a lab has outside its own namespaces."""
+    wanted = (port,) if port else (topology.API_PORT, 0)
+    for number in wanted:
+        try:
+            return listener("127.0.0.1", number)
+        except OSError as error:
+            refused = error
+    raise Refused(f"{refused.strerror}; choose another with --port, or leave it out for any free one")
+
+
+def _kubeconfig_path(options: Options) -> Path:
+    """Where the user's kubeconfig goes. Only a file that a lab wrote is ever written over.
+
+    The default one is left to the lab that has it while that lab lives.
+    """
+    in_use = set()
+    for other in labs():
+        with contextlib.suppress(Exception):
+            in_use.add(other.read().kubeconfig)
+    path = (options.kubeconfig or Path(DEFAULT_KUBECONFIG)).absolute()
+    if options.kubeconfig is None and str(path) in in_use:
+        path = path.with_name(f"fairlead-{options.name}.kubeconfig")
+    if str(path) in in_use:
+        raise Refused(
+            f"{path} is the kubeconfig of another lab that is running; choose another with --kubeconfig"
+        )
+    if not path.parent.is_dir():
+        raise Refused(f"the kubeconfig {path} cannot be written: there is no directory {path.parent}")
+    try:
+        found = path.read_text()
+    except FileNotFoundError:
+        return path
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} is in the way of the kubeconfig; choose another with --kubeconfig") from error
+    if not re.search(r"^current-context: fairlead(-[-a-z0-9]+)?$", found, re.MULTILINE):
+        raise Refused(
+            f"{path} exists and was not written by a lab; move it away, or choose another with --kubeconfig"
+        )
+    return path
+
+
+def _prepare(
+    directory: StateDirectory,
+    record: Record,
+    plan: topology.Plan,
+    own_images: Mapping[str, Image],
+    sock: socket.socket,
+    made: Report,
+    held: tuple[int, ...],
+) -> Lab:
+    """What the keeper does before it starts the supervisor: namespaces, and the socket in one of them."""
+    user_namespace = become_root()
+    if user_namespace:
+        record = replace(record, user_namespace=user_namespace)
+        directory.write(record)
+    network = directory.network
+    network.make(plan)
+    with network.entered(topology.UNDERLAY):
+        inner = listener(topology.ROUTER, topology.API_PORT)
+    made(f"{len(plan.namespaces)} network namespaces")
+    found = components.components(directory, record, own_images, [sock, inner])
+    return Lab(directory, found, held, lambda: _remove(directory))
+
+
+def _remove(directory: StateDirectory) -> None:
+    removal.remove(directory)
+
+
+async def _bring_up(directory: StateDirectory, record: Record, plan: topology.Plan, report: Report) -> None:
+    """Waits for the API server, makes the add-ons, waits for nodes and names."""
+    failed = asyncio.create_task(_first_failure(directory))
+    wanted = asyncio.create_task(_until_ready(record, directory, plan, report))
+    try:
+        done, _ = await asyncio.wait(
+            {failed, wanted}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if wanted in done:
+            try:
+                wanted.result()
+            except* (StatusError, Unreachable) as errors:
+                said = "; ".join(map(str, errors.exceptions))
+                raise Refused(f"the API server did not take what every lab has: {said}") from errors
+        elif failed in done:
+            name = failed.result()
+            raise Refused(f"{name} ends again and again; its log says: {_last_lines(directory.log(name))}")
+        else:
+            raise Refused(f"the lab was not ready within {READY_SECONDS:.0f} s; {_what_logs_say(directory)}")
+    finally:
+        for task in (failed, wanted):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+async def _until_ready(
+    record: Record, directory: StateDirectory, plan: topology.Plan, report: Report
+) -> None:
+    made = credentials.Credentials(directory.path)
+    names = frozenset(node.name for node in plan.nodes)
+    async with Api(kubeconfig.load(Path(record.kubeconfig))) as api:
+        await _answers(api)
+        report(f"API server at {record.url}")
+        if not record.store.startswith(f"sqlite:{directory.path}/"):
+            await addons.forget(api, names)
+        await addons.apply(api, made.kubeconfig(credentials.DNS))
+        nodes = Informer(api, NODES)
+        slices = Informer(
+            api,
+            ENDPOINTSLICES,
+            namespace=addons.NAMESPACE,
+            labels=f"kubernetes.io/service-name={addons.DNS_SERVICE}",
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(informer.run()) for informer in (nodes, slices)]
+            await _until(nodes, lambda: names <= {n for n, node in nodes.items.items() if is_ready(node)})
+            report(
+                f"{len(names)} node{'s' if len(names) > 1 else ''} ready: {', '.join(n.name for n in plan.nodes)}"
+            )
+            await _until(slices, lambda: any(map(serves, slices.items.values())))
+            report(f"cluster DNS at {topology.DNS_ADDRESS}")
+            for task in running:
+                task.cancel()
+
+
+async def _answers(api: Api) -> None:
+    """Waits until the API server says that it is ready: its sockets are open before it runs."""
+    while True:
+        with contextlib.suppress(Unreachable, StatusError):
+            status, _ = await api.raw("GET", "/readyz")
+            if status == 200:
+                return
+        await asyncio.sleep(0.02)
+
+
+async def _until(informer: Informer[Node] | Informer[EndpointSlice], holds: Callable[[], bool]) -> None:
+    changed = asyncio.Event()
+    informer.subscribe(lambda _: changed.set())
+    await informer.synced()
+    while not holds():
+        changed.clear()
+        await changed.wait()
+
+
+def is_ready(node: Node) -> bool:
+    """Whether the node says that it can run pods."""
+    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+
+
+def serves(found: EndpointSlice) -> bool:
+    """Whether an endpoint of the slice is ready."""
+    return any(e.conditions is not None and e.conditions.ready for e in found.endpoints)
+
+
+async def _first_failure(directory: StateDirectory) -> str:
+    """The name of a component that does not stay up."""
+    while True:
+        await asyncio.sleep(0.1)
+        with contextlib.suppress(Exception):
+            for process in directory.read().components:
+                if process.restarts >= _RESTARTS_THAT_TELL:
+                    return process.name
+
+
+def _last_lines(path: Path, count: int = 1) -> str:
+    try:
+        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return "nothing"
+    return " / ".join(lines[-count:]) or "nothing"
+
+
+def _what_logs_say(directory: StateDirectory) -> str:
+    said = [f"{path.stem}: {_last_lines(path)}" for path in sorted((directory.path / "logs").glob("*.log"))]
+    return "the logs end with: " + "; ".join(said)
+
+
+class Timed:
+    """Tells each step with the time it took, in seconds since `started` (a `time.monotonic()`)."""
+
+    def __init__(self, tell: Callable[[str, float], None], started: float | None = None) -> None:
+        self._tell = tell
+        self._last = time.monotonic() if started is None else started
+
+    def __call__(self, made: str) -> None:
+        """A step is done."""
+        before, self._last = self._last, time.monotonic()
+        self._tell(made, self._last - before)
