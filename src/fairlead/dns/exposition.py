@@ -46,7 +46,8 @@ class Metrics:
         for (protocol, kind, rcode), number in counts.items():
             name = type_name(kind)
             by_type[protocol, name] = by_type.get((protocol, name), 0) + number
-            by_rcode[Rcode(rcode).name] = by_rcode.get(Rcode(rcode).name, 0) + number
+            said = Rcode(rcode).name if rcode in Rcode.__members__.values() else str(rcode)
+            by_rcode[said] = by_rcode.get(said, 0) + number
         for (protocol, name), number in sorted(by_type.items()):
             requests.add_metric((server, protocol, name), number)
         for name, number in sorted(by_rcode.items()):

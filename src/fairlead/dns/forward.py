@@ -188,11 +188,13 @@ class Forwarder:
     def _candidates(self) -> list[Upstream]:
         """The servers worth asking now, the ones that failed last at the end."""
         now = time.monotonic()
-        able = [
-            server
-            for server in self.upstreams
-            if self._resting.get(server, 0) <= now and not self._excluded(server.address)
-        ]
+        able = []
+        for server in self.upstreams:
+            if self._resting.get(server, 0) <= now and not self._excluded(server.address):
+                able.append(server)
+                if self._failures.get(server, 0) >= FAILURES:
+                    # One question finds out whether it is back; the others do not wait for that.
+                    self._resting[server] = now + REST
         return sorted(able, key=lambda server: self._failures.get(server, 0))
 
     def _failed(self, server: Upstream, error: BaseException) -> None:
@@ -280,8 +282,8 @@ def _answers(data: bytes, query: bytes, question: _Question) -> bool:
 def _fitted(query: Query, answer: bytes, limit: int) -> bytes:
     """An answer from elsewhere in the client's letter case; cut down to its question where it is too long."""
     if len(answer) + 2 > limit:
-        truncated = wire.answer(query, Rcode(answer[1] & 15), authoritative=False, limit=limit)
-        return query.id + bytes((truncated[0] | wire.TC >> 8,)) + truncated[1:]
+        empty = wire.answer(query, Rcode.NOERROR, authoritative=False, limit=limit)
+        return query.id + bytes((empty[0] | wire.TC >> 8, empty[1] | answer[1] & 15)) + empty[2:]
     name = query.asked[:-4]
     # Not authoritative, recursion available.
     head = bytes((answer[0] & ~(wire.AA >> 8) & 0xFF, answer[1] | wire.RA)) + answer[2:10]

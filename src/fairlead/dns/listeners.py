@@ -46,7 +46,7 @@ class Listeners:
                 sock.close()
             raise
         self._udp = [UdpLoop(sock, self.responder, self._from_udp) for sock in udp]
-        self._tcp = [TcpServer(sock, self.responder, self.forwarder.resolve) for sock in tcp]
+        self._tcp = [TcpServer(sock, self.responder, self._resolve) for sock in tcp]
 
     @property
     def addresses(self) -> Sequence[tuple[str, int]]:
@@ -85,8 +85,13 @@ class Listeners:
         task.add_done_callback(self._tasks.discard)
 
     async def _forward(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
-        answer = await self.forwarder.resolve(beyond)
+        answer = await self._resolve(beyond)
         try:
             sock.sendto(answer, client)
         except OSError as error:
             log.debug("UDP: %s", error)
+
+    async def _resolve(self, beyond: Beyond) -> bytes:
+        answer = await self.forwarder.resolve(beyond)
+        self.responder.count(beyond.protocol, beyond.query.type, answer[3] & 15)
+        return answer

@@ -34,6 +34,7 @@ class Type(IntEnum):
     AAAA = 28
     SRV = 33
     OPT = 41
+    IXFR = 251
     AXFR = 252
     ANY = 255
 

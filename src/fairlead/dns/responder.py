@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from random import choice
 from threading import Lock
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ class Beyond(NamedTuple):
     name: str
     found: Found | None
     limit: int
+    protocol: str
 
 
 class Responder:
@@ -74,8 +76,7 @@ class Responder:
         except Unanswerable:
             return None
         except Refused as error:
-            with self._lock:
-                self.counts[protocol, 0, error.rcode] += 1
+            self.count(protocol, 0, error.rcode)
             return wire.refusal(data, error.rcode)
         limit = TCP_SIZE if tcp else wire.udp_limit(query)
         with self._lock:
@@ -83,14 +84,21 @@ class Responder:
             if found is None or found.beyond:
                 name = found.beyond if found else query.name
                 if self._forwards and (found is None or query.type in (Type.A, Type.AAAA)):
-                    self.counts[protocol, query.type, Rcode.NOERROR] += 1
-                    return Beyond(_without_cookie(query), name, found, limit)
+                    return Beyond(_without_cookie(query), name, found, limit, protocol)
                 found = found or Found(Rcode.REFUSED)
-            variants = self._variants(query, found, limit)
+            orders = rotations(found.answer)
+            if tcp:
+                orders = [choice(orders)]  # noqa: S311
+            variants = [_encode(query, found, order, limit) for order in orders]
             if not tcp:
                 self._keep(data, query, found, variants)
             self.counts[protocol, query.type, found.rcode] += 1
         return self.finish(query, variants[0], client)
+
+    def count(self, protocol: str, kind: int, rcode: int) -> None:
+        """Counts an answer that was completed elsewhere."""
+        with self._lock:
+            self.counts[protocol, kind, rcode] += 1
 
     def finish(self, query: Query, answer: bytes, client: str) -> bytes:
         """An answer with its ID in front and, for a client with a cookie, the cookies at the end."""
@@ -109,9 +117,7 @@ class Responder:
         """What the zone says; None where the name is not the zone's."""
         if query.edns and query.edns.version:
             return Found(Rcode.BADVERS)
-        if query.cls != IN or query.type == Type.OPT:
-            return Found(Rcode.REFUSED)
-        if query.type in (Type.AXFR, Type.AXFR - 1):
+        if query.cls != IN or query.type in (Type.OPT, Type.IXFR, Type.AXFR):
             return Found(Rcode.REFUSED)
         zone, name = self.zone, query.name
         if zone.covers(name):
@@ -128,25 +134,12 @@ class Responder:
                 return found
         return None
 
-    def _variants(self, query: Query, found: Found, limit: int) -> list[bytes]:
-        known = found.rcode in (Rcode.NOERROR, Rcode.NXDOMAIN)
-        return [
-            wire.answer(
-                query,
-                found.rcode,
-                order,
-                found.authority,
-                found.additional,
-                authoritative=known,
-                limit=limit,
-            )
-            for order in rotations(found.answer)
-        ]
-
     def _keep(self, data: bytes, query: Query, found: Found, variants: list[bytes]) -> None:
         if found.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             return
         end = data.find(0, HEADER)
+        if end != HEADER + len(query.asked) - 5:
+            return  # a zero inside a label: the rest of the name would lose its letter case
         key: Key = data[2:HEADER] + data[HEADER:end].lower() + data[end:]
         if query.edns and query.edns.cookie:
             shape = form(data)
@@ -157,6 +150,18 @@ class Responder:
         lowered = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in variants]
         entry = Entry(lowered[1:] + lowered[:1], found.owners, (query.type, found.rcode))
         self.answers.put(key, entry, missing=not found.answer)
+
+
+def _encode(query: Query, found: Found, order: tuple[Record, ...], limit: int) -> bytes:
+    return wire.answer(
+        query,
+        found.rcode,
+        order,
+        found.authority,
+        found.additional,
+        authoritative=found.rcode in (Rcode.NOERROR, Rcode.NXDOMAIN),
+        limit=limit,
+    )
 
 
 def _without_cookie(query: Query) -> Query:

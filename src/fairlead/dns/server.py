@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -28,6 +29,9 @@ from fairlead.process import run as run_process
 __all__ = ["DnsConfig", "run", "run_in_pod", "serve"]
 
 log = logging.getLogger("fairlead.dns")
+
+SWITCH = 0.0002
+"""Seconds for which the event loop may keep the UDP thread from the interpreter; Python's 5 ms would be an outage."""
 
 
 async def run(api: Api, config: DnsConfig, health: Health, listeners: Listeners | None = None) -> None:
@@ -89,6 +93,8 @@ def serve(config: DnsConfig, credentials: kubeconfig.Config, *, expose: str = "0
         config = replace(config, cookie_secret=secrets.token_bytes(32))
 
     def work(index: int) -> int:
+        sys.setswitchinterval(SWITCH)
+
         async def main() -> None:
             health = Health()
             async with AsyncExitStack() as stack:

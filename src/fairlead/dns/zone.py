@@ -29,7 +29,8 @@ SCHEMA_VERSION = "1.1.0"
 MAX_ALIASES = 8
 REVERSE = ("in-addr.arpa", "ip6.arpa")
 
-Nodes = dict[str, dict[Type, list[Record]]]
+Node = dict[int, list[Record]]
+Nodes = dict[str, Node]
 """Records by name and type; a name in between, that has none of its own, has an empty dictionary."""
 
 
@@ -230,7 +231,7 @@ class Zone:
                 rcode = Rcode.NXDOMAIN if node is None else Rcode.NOERROR
                 return Found(rcode, tuple(answer), (self.authority(),), (), tuple(owners))
             alias = node.get(Type.CNAME)
-            if alias and kind != Type.CNAME:
+            if alias and kind not in (Type.CNAME, Type.ANY):
                 answer += alias
                 data = alias[0].data
                 assert isinstance(data, Name)
@@ -239,7 +240,7 @@ class Zone:
                     return Found(Rcode.NOERROR, tuple(answer), owners=tuple(owners), beyond=name)
                 continue
             # One record set is enough for ANY (RFC 8482 §4.1).
-            found = next(iter(node.values())) if kind == Type.ANY else node.get(kind)  # type: ignore[call-overload]
+            found = next(iter(node.values())) if kind == Type.ANY else node.get(kind)
             if not found:
                 return Found(Rcode.NOERROR, tuple(answer), (self.authority(),), (), tuple(owners))
             answer += found
@@ -276,7 +277,7 @@ class Zone:
         )
         return Record(zone, Type.SOA, self.ttl, data)
 
-    def _node(self, name: str) -> tuple[dict[Type, list[Record]] | None, tuple[str, ...]]:
+    def _node(self, name: str) -> tuple[Node | None, tuple[str, ...]]:
         """The records at a name, None where there is no such name; and the owners of that answer."""
         labels = name.removesuffix(self.domain).rstrip(".").split(".")
         match labels:
@@ -308,7 +309,7 @@ class Zone:
     def _exists(self, namespace: str) -> bool:
         return namespace in self._namespaces or namespace in self._population
 
-    def _apex(self, name: str) -> dict[Type, list[Record]]:
+    def _apex(self, name: str) -> Node:
         service = self._services.get(self.nameserver)
         target = f"ns.dns.{name}"
         if service is not None:
@@ -318,14 +319,14 @@ class Zone:
             Type.NS: [Record(name, Type.NS, self.ttl, Name(target))],
         }
 
-    def _nameserver(self, name: str) -> dict[Type, list[Record]]:
-        node: dict[Type, list[Record]] = {}
+    def _nameserver(self, name: str) -> Node:
+        node: Node = {}
         for address in _cluster_addresses(self._services.get(self.nameserver)):
             kind = address_type(address)
             node.setdefault(kind, []).append(Record(name, kind, self.ttl, Address(address)))
         return node
 
-    def _pod(self, name: str, dashed: str) -> dict[Type, list[Record]] | None:
+    def _pod(self, name: str, dashed: str) -> Node | None:
         """A pod by its dashed address, whether there is such a pod or not (CoreDNS: `pods insecure`)."""
         if not self.pods:
             return None
