@@ -43,14 +43,14 @@ async def run(api: Api, config: EndpointsConfig, health: Health) -> None:
         MirrorController(api, cluster),
     )
     for informer in cluster.informers:
-        health.waits_for(informer.resource.plural)
+        health.waits_for(f"endpoints/{informer.resource.plural}")
     try:
         async with asyncio.TaskGroup() as group:
             for informer in cluster.informers:
                 group.create_task(informer.run())
             for informer in cluster.informers:
                 await informer.synced()
-                health.has(informer.resource.plural)
+                health.has(f"endpoints/{informer.resource.plural}")
             for controller in controllers:
                 group.create_task(controller.queue.serve(controller.sync, workers=config.workers))
             while True:
