@@ -261,8 +261,6 @@ class Zone:
         for key in self._addresses.get(address, ()):
             for part in ("service", "endpoints"):
                 found += self._part(f"{part} {key}").get(name, {}).get(Type.PTR, ())
-                if found and part == "service":
-                    break
         if not found:
             return Found(Rcode.NXDOMAIN, authority=(self.authority(tree),), owners=owners)
         if kind not in (Type.PTR, Type.ANY):
