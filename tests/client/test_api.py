@@ -1,0 +1,174 @@
+"""The client against the real API server, over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from fairlead.client.api import Api, Unreachable
+from fairlead.client.events import Recorder
+from fairlead.client.informer import Informer
+from fairlead.client.kubeconfig import Config
+from fairlead.objects.core_v1 import ConfigMap
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import CONFIGMAPS, EVENTS, NAMESPACES
+from fairlead.objects.status import StatusError
+
+from .cluster import api_server, with_server
+from .server import until
+
+
+def configmap(name: str, **data: str) -> ConfigMap:
+    return ConfigMap(metadata=ObjectMeta(name=name, namespace="default", labels={"app": name}), data=data)
+
+
+async def refusal(call: Awaitable[object]) -> StatusError:
+    with pytest.raises(StatusError) as caught:
+        await call
+    return caught.value
+
+
+def test_an_object_from_creation_to_deletion() -> None:
+    async def scenario(api: Api) -> None:
+        made = await api.create(CONFIGMAPS, configmap("a", colour="red"))
+        assert made.metadata.uid
+        assert await api.get(CONFIGMAPS, "a", "default") == made
+        newer = await api.replace(CONFIGMAPS, replace(made, data={"colour": "blue"}))
+        assert (await refusal(api.replace(CONFIGMAPS, made))).code == 409
+        patched = await api.patch(CONFIGMAPS, "a", "default", {"data": {"size": "7"}})
+        assert patched.data == {"colour": "blue", "size": "7"}
+        assert newer.metadata.uid == patched.metadata.uid
+        assert (await refusal(api.delete(CONFIGMAPS, "a", "default", uid="another"))).code == 409
+        await api.delete(CONFIGMAPS, "a", "default", uid=made.metadata.uid)
+        error = await refusal(api.get(CONFIGMAPS, "a", "default"))
+        assert (error.code, error.reason) == (404, "NotFound")
+        assert str(error) == 'configmaps "a" not found'
+
+    with_server(scenario)
+
+
+def test_lists_by_selector_and_by_page() -> None:
+    async def scenario(api: Api) -> None:
+        for name in "abcde":
+            await api.create(CONFIGMAPS, configmap(name))
+        found = await api.list(CONFIGMAPS, "default", labels="app in (b,d)")
+        assert [c.metadata.name for c in found.items] == ["b", "d"]
+        found = await api.list(CONFIGMAPS, fields="metadata.name=c")
+        assert [c.metadata.name for c in found.items] == ["c"]
+        names, token = [], ""
+        while True:
+            page = await api.list(CONFIGMAPS, "default", labels="app", limit=2, continue_=token)
+            assert len(page.items) <= 2
+            names += [c.metadata.name for c in page.items]
+            token = page.continue_
+            if not token:
+                break
+        assert names == list("abcde")
+
+    with_server(scenario)
+
+
+def test_a_watch_tells_what_happened_since() -> None:
+    async def scenario(api: Api) -> None:
+        since = (await api.list(CONFIGMAPS, "default")).resourceVersion
+        made = await api.create(CONFIGMAPS, configmap("a"))
+        await api.replace(CONFIGMAPS, replace(made, data={"colour": "blue"}))
+        await api.delete(CONFIGMAPS, "a", "default")
+        told = []
+        async with aclosing(api.watch(CONFIGMAPS, "default", resource_version=since)) as events:
+            async for event in events:
+                told.append((event.type, event.object.data))
+                if event.type == "DELETED":
+                    break
+        assert told == [("ADDED", {}), ("MODIFIED", {"colour": "blue"}), ("DELETED", {"colour": "blue"})]
+
+    with_server(scenario)
+
+
+def test_an_informer_lives_through_a_restart_of_the_server(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with AsyncExitStack() as stack:
+            async with api_server(tmp_path) as config:
+                api = await stack.enter_async_context(Api(config))
+                informer = Informer(api, CONFIGMAPS, namespace="default", labels="app")
+                words: list[str] = []
+                informer.subscribe(lambda c: words.append(("-" if c.new is None else "+") + c.key[8:]))
+                task = asyncio.create_task(informer.run())
+                await api.create(CONFIGMAPS, configmap("a"))
+                await until(lambda: words == ["+a"], "the informer follows")
+            port = int(config.server.rpartition(":")[2])
+            async with api_server(tmp_path, port):
+                await api.create(CONFIGMAPS, configmap("b"))
+                await api.delete(CONFIGMAPS, "a", "default")
+                await until(lambda: len(words) == 3, "the informer has caught up", 10)
+                assert words == ["+a", "+b", "-a"]
+                task.cancel()
+
+    asyncio.run(run())
+
+
+def test_events_of_one_kind_are_counted() -> None:
+    async def scenario(api: Api) -> None:
+        recorder = Recorder(api, "test", "here")
+        about = await api.create(CONFIGMAPS, configmap("a"))
+        for _ in range(3):
+            recorder.event(about, "Warning", "Broken", "it does not work")
+        recorder.event(about, "Normal", "Mended", "it works")
+        await recorder.close(5)
+        found = (await api.list(EVENTS, "default", fields="involvedObject.name=a")).items
+        assert {(e.type, e.reason, e.message, e.count, e.source.component) for e in found} == {
+            ("Warning", "Broken", "it does not work", 3, "test"),
+            ("Normal", "Mended", "it works", 1, "test"),
+        }
+        assert {e.involvedObject.uid for e in found} == {about.metadata.uid}
+
+    with_server(scenario)
+
+
+def test_who_is_refused_and_who_is_not_reached(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with api_server(tmp_path) as config:
+            stranger = Config(config.server, config.authority, token="wrong")
+            async with Api(stranger) as api:
+                assert (await refusal(api.list(NAMESPACES))).code == 401
+            (tmp_path / "other").mkdir()
+            async with Api(Config(config.server, token="secret")) as api:
+                with pytest.raises(
+                    Unreachable, match="certificate is not one that the kubeconfig's authority"
+                ):
+                    await api.list(NAMESPACES)
+        async with Api(config) as api:
+            with pytest.raises(Unreachable) as caught:
+                await api.list(NAMESPACES)
+            assert f"the API server {config.server} is out of reach" in str(caught.value)
+            assert "GET /api/v1/namespaces" in str(caught.value)
+
+    asyncio.run(run())
+
+
+def test_a_token_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with api_server(tmp_path) as config:
+            file = tmp_path / "token"
+            file.write_text("wrong\n")
+            async with Api(Config(config.server, config.authority, token_file=file)) as api:
+                assert (await refusal(api.list(NAMESPACES))).code == 401
+                file.write_text("secret\n")
+                assert (await api.list(NAMESPACES)).items
+
+    asyncio.run(run())
+
+
+def test_raw_gives_status_and_body() -> None:
+    async def scenario(api: Api) -> None:
+        assert (await api.raw("GET", "/healthz")) == (200, b"ok")
+        status, body = await api.raw("GET", "/api/v1/nothings")
+        assert status == 404
+        assert b"Status" in body or body
+
+    with_server(scenario)
