@@ -137,7 +137,8 @@ def table(
     from fairlead.apiserver import tables
 
     objects = [decoded(kind, entry.value, entry.revision) for entry in entries]
-    return encode(tables.table(kind, objects, how.include_object, time.time()))
+    rows = tables.table(kind, objects, how.include_object, time.time(), metadata=metadata, columns=columns)
+    return encode(rows)
 
 
 def one(kind: Kind, value: bytes, revision: int, how: Form) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 import ssl
@@ -16,13 +17,15 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from fairlead.apiserver.allocation import Network
 from fairlead.apiserver.authentication import Tokens
 from fairlead.apiserver.bodies import LIMIT
 from fairlead.apiserver.bootstrap import bootstrap
 from fairlead.apiserver.handler import Handler
-from fairlead.apiserver.kinds import ENDPOINTSLICES, KINDS, NAMESPACES, NODES, PODS, SECRETS, Kind
+from fairlead.apiserver.kinds import ENDPOINTSLICES, KINDS, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Kind
 from fairlead.apiserver.paths import plain_paths
 from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.services import ServiceStrategy
 from fairlead.apiserver.strategies import (
     EndpointSliceStrategy,
     NamespaceStrategy,
@@ -66,7 +69,8 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
     context = tls(config)
     async with await open_store(config.store) as store:
         registry = Registry(store, strategies(config, authority))
-        handler = Handler(registry, KINDS, tokens, plain_paths(store, health))
+        address = f"{config.advertise_address}:{config.advertise_port}" if config.advertise_address else ""
+        handler = Handler(registry, KINDS, tokens, plain_paths(store, health, KINDS, address))
         server = web.Server(
             handler,
             request_factory=make_request,
@@ -115,6 +119,11 @@ def make_request(
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LIMIT)
 
 
+def networks(cidrs: Sequence[str]) -> list[Network]:
+    """The Service networks, one a family at most. Raises ValueError for one that is none."""
+    return [ipaddress.ip_network(cidr) for cidr in cidrs]
+
+
 def strategies(config: ServerConfig, authority: bytes) -> Mapping[Kind, Strategy]:
     """How the kinds are written that have rules of their own."""
     return {
@@ -122,5 +131,6 @@ def strategies(config: ServerConfig, authority: bytes) -> Mapping[Kind, Strategy
         NODES: NodeStrategy(),
         PODS: PodStrategy(),
         SECRETS: SecretStrategy(),
+        SERVICES: ServiceStrategy(networks(config.service_cidrs), config.node_port_range),
         ENDPOINTSLICES: EndpointSliceStrategy(),
     }

@@ -1,0 +1,183 @@
+"""Tables: the answers that kubectl prints.
+
+`TABLES` says for each kind which columns it has, and `rows.py` what stands in them; a kind without an entry gets its
+name and when it was made. Upstream: pkg/printers/internalversion/printers.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from fairlead.apiserver import rows
+from fairlead.apiserver.answers import META, Partial
+from fairlead.apiserver.kinds import Kind
+from fairlead.objects import coordination_v1, core_v1, discovery_v1, networking_v1
+from fairlead.objects.meta_v1 import ListMeta
+from fairlead.objects.scalars import Object, text, zero
+
+
+class Column(Object, frozen=True, kw_only=True):
+    """A column. Those with a priority above 0 are for `-o wide`."""
+
+    name: str
+    type: str = msgspec.field(default_factory=lambda: "string")
+    format: str = msgspec.field(default_factory=text)
+    description: str = msgspec.field(default_factory=text)
+    priority: int = msgspec.field(default_factory=zero)
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What one object has to say: a cell for every column, and as much of the object as was asked for."""
+
+    cells: list[Any]
+    conditions: tuple[rows.Condition, ...] = ()
+    object: Any = msgspec.field(default_factory=lambda: None)
+
+
+class Table(msgspec.Struct, frozen=True, gc=False):
+    """The answer."""
+
+    kind: str
+    apiVersion: str
+    metadata: ListMeta
+    columnDefinitions: tuple[Column, ...] | None
+    rows: list[Row]
+
+
+def column(name: str, kind: str = "string", *, wide: bool = False, about: str = "") -> Column:
+    """A column of a table below."""
+    return Column(name=name, type=kind, priority=int(wide), description=about)
+
+
+NAME = Column(
+    name="Name",
+    format="name",
+    description="Name must be unique within a namespace. Is required when creating resources, although some "
+    "resources may allow a client to request the generation of an appropriate name automatically. Cannot be updated.",
+)
+AGE = column(
+    "Age",
+    about="CreationTimestamp is a timestamp representing the server time when this object was created. "
+    "It is represented in RFC3339 form and is in UTC.",
+)
+
+Cells = Callable[[Any, float], rows.Cells]
+
+TABLES: dict[type[Any], tuple[tuple[Column, ...], Cells]] = {
+    core_v1.Pod: (
+        (
+            NAME,
+            column("Ready", about="The aggregate readiness state of this pod for accepting traffic."),
+            column("Status", about="The aggregate status of the containers in this pod."),
+            column("Restarts", about="The number of times the containers in this pod have been restarted."),
+            AGE,
+            column("IP", wide=True, about="The address of the pod, empty if it has none yet."),
+            column("Node", wide=True, about="The node that the pod runs on."),
+            column("Nominated Node", wide=True, about="The node that others make room on for it."),
+            column("Readiness Gates", wide=True, about="How many of its readiness gates are open."),
+        ),
+        rows.pod,
+    ),
+    core_v1.Service: (
+        (
+            NAME,
+            column("Type", about="How the Service is exposed."),
+            column("Cluster-IP", about="The virtual address in the cluster."),
+            column("External-IP", about="The addresses that clients outside the cluster use."),
+            column("Port(s)", about="The ports, each with its node port."),
+            AGE,
+            column("Selector", wide=True, about="The labels of the pods that stand behind it."),
+        ),
+        rows.service,
+    ),
+    core_v1.Endpoints: ((NAME, column("Endpoints", about="The ready addresses."), AGE), rows.endpoints),
+    discovery_v1.EndpointSlice: (
+        (
+            NAME,
+            column("AddressType", about="The type of address carried by this EndpointSlice."),
+            column("Ports", about="The network ports exposed by each endpoint."),
+            column("Endpoints", about="The unique endpoints in this slice."),
+            AGE,
+        ),
+        rows.endpointslice,
+    ),
+    core_v1.Node: (
+        (
+            NAME,
+            column("Status", about="The status of the node"),
+            column("Roles", about="The roles of the node"),
+            AGE,
+            column("Version", about="The version of its agent."),
+            column("Internal-IP", wide=True, about="Its address in the cluster."),
+            column("External-IP", wide=True, about="Its address for others."),
+            column("OS-Image", wide=True, about="Its operating system."),
+            column("Kernel-Version", wide=True, about="Its kernel."),
+            column("Container-Runtime", wide=True, about="What runs its containers."),
+        ),
+        rows.node,
+    ),
+    core_v1.Event: (
+        (
+            column("Last Seen", about="When it happened last."),
+            column("Type", about="Normal or Warning."),
+            column("Reason", about="Why, in one word."),
+            column("Object", about="The object this event is about."),
+            column("Subobject", wide=True, about="Which part of it."),
+            column("Source", wide=True, about="Who reported it."),
+            column("Message", about="What happened."),
+            column("First Seen", wide=True, about="When it happened first."),
+            column("Count", "integer", wide=True, about="How often it happened."),
+            msgspec.structs.replace(NAME, priority=1),
+        ),
+        rows.event,
+    ),
+    core_v1.Namespace: ((NAME, column("Status", about="The status of the namespace"), AGE), rows.namespace),
+    core_v1.ConfigMap: ((NAME, column("Data", "string", about="How many keys it has."), AGE), rows.configmap),
+    core_v1.Secret: (
+        (NAME, column("Type", about="What it is for."), column("Data", about="How many keys it has."), AGE),
+        rows.secret,
+    ),
+    core_v1.ServiceAccount: (
+        (NAME, column("Secrets", about="How many Secrets it may use."), AGE),
+        rows.serviceaccount,
+    ),
+    coordination_v1.Lease: ((NAME, column("Holder", about="Who holds it."), AGE), rows.lease),
+    networking_v1.IPAddress: (
+        (
+            NAME,
+            column("ParentRef", about="The reference to the object that is associated with the IPAddress"),
+        ),
+        rows.ipaddress,
+    ),
+}
+ANY = (NAME, column("Created At", "date", about=AGE.description))
+
+
+def table(
+    kind: Kind,
+    objects: Iterable[Any],
+    include_object: str,
+    now: float,
+    *,
+    metadata: ListMeta | None = None,
+    columns: bool = True,
+) -> Table:
+    """The objects as a table. `include_object` is "None", "Metadata", or "Object"; `now` in seconds since the epoch.
+
+    The frames of a watch need the columns in the first only.
+    """
+    shown, cells = TABLES.get(kind.resource.type, (ANY, rows.anything))
+    listed: list[Row] = []
+    for one in objects:
+        found = cells(one, now)
+        attached: Any = None
+        if include_object == "Object":
+            attached = one
+        elif include_object != "None":
+            attached = Partial(metadata=one.metadata)
+        conditions = rows.pod_conditions(one) if isinstance(one, core_v1.Pod) else ()
+        listed.append(Row(found, conditions, attached))
+    return Table("Table", META, metadata or ListMeta(), shown if columns else None, listed)
