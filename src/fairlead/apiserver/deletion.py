@@ -42,8 +42,11 @@ async def delete(
         obj = decoded(kind, entry.value, entry.revision)
         check_preconditions(kind, obj, entry.revision, options.preconditions)
         marked = mark(kind, obj, options)
+        conditions = [Condition(entry.key, entry.revision)]
         if finished(marked):
-            changes = [Change(entry.key, None), *registry.strategy(kind).release(obj)]
+            released = await registry.strategy(kind).release(registry.store, obj)
+            conditions += released.conditions
+            changes = [Change(entry.key, None), *released.changes]
             value, gone = entry.value, True
         else:
             value, gone = stored(marked), False
@@ -53,7 +56,7 @@ async def delete(
         if dry_run:
             return Written(value, entry.revision), gone
         try:
-            revision = await registry.store.commit([Condition(entry.key, entry.revision)], changes)
+            revision = await registry.store.commit(conditions, changes)
         except Conflict:
             continue
         return Written(value, revision), gone

@@ -186,9 +186,10 @@ class Registry:
             if claim is not None:
                 changes += claim.changes
                 conditions += claim.conditions
-            gone = finished(new)
-            if gone:
-                changes = [Change(key, None), *strategy.release(old)]
+            if finished(new):
+                released = await strategy.release(self.store, old)
+                changes = [Change(key, None), *released.changes]
+                conditions = [conditions[0], *released.conditions]
             if dry_run:
                 return Written(value, entry.revision)
             try:

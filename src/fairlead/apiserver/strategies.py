@@ -21,8 +21,6 @@ class Claim(msgspec.Struct, gc=False):
     obj: Any
     conditions: list[Condition] = []
     changes: list[Change] = []
-    taken: bool = False
-    """Whether a failed condition may be met by claiming again."""
 
 
 class Strategy:
@@ -44,9 +42,9 @@ class Strategy:
         """The object with what is allocated for it."""
         return Claim(obj)
 
-    def release(self, obj: Any) -> list[Change]:
+    async def release(self, store: Store, obj: Any) -> Claim:
         """What goes with the object when it is removed from the store."""
-        return []
+        return Claim(obj)
 
     def spec(self, obj: Any) -> Any:
         """The part whose changes `metadata.generation` counts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -18,7 +18,7 @@ import msgspec
 from fairlead.objects.codec import decoder
 
 
-def unknown_fields(kind: Hashable, data: bytes) -> list[str]:
+def unknown_fields(kind: Any, data: bytes) -> list[str]:
     """A sentence for each field of the JSON text that `kind` does not have, as upstream writes it."""
     try:
         decoder(twin(kind)).decode(data)
