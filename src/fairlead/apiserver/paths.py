@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fairlead.apiserver import metrics
 from fairlead.apiserver.discovery import Discovery
 from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.openapi import OpenApi
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.version import VERSION
 from fairlead.objects.codec import encode
@@ -50,8 +51,8 @@ def version(info: RequestInfo, _: Query, __: Mapping[str, str]) -> Answer | None
     return 200, "application/json", encode(VERSION)
 
 
-def discovery(documents: Discovery) -> Path:
-    """`/api`, `/apis` and what lies below them down to the versions."""
+def documented(documents: Discovery | OpenApi) -> Path:
+    """`/api`, `/apis` and what lies below them down to the versions; `/openapi/v2` and `/openapi/v3`."""
 
     def answer(info: RequestInfo, _: Query, headers: Mapping[str, str]) -> Answer | None:
         found = documents.document(info.path, headers.get("Accept", ""))
@@ -89,9 +90,13 @@ def not_get(info: RequestInfo) -> StatusError:
     return failure(405, "MethodNotAllowed", f"the server does not allow {info.method} on {info.path}")
 
 
-def plain_paths(store: Store, state: Health, kinds: Iterable[Kind], address: str) -> tuple[Path, ...]:
+def plain_paths(store: Store, state: Health, kinds: Sequence[Kind], address: str) -> tuple[Path, ...]:
     """All of them. `address` is what clients in the cluster reach the server at, HOST:PORT."""
-    return tuple(
-        only_get(path)
-        for path in (health(state), version, exposition(store), discovery(Discovery(kinds, address)))
+    paths = (
+        health(state),
+        version,
+        exposition(store),
+        documented(Discovery(kinds, address)),
+        documented(OpenApi(kinds, VERSION.gitVersion)),
     )
+    return tuple(only_get(path) for path in paths)
