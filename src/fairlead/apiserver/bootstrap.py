@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 
 from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Kind
 from fairlead.apiserver.registry import Registry
@@ -21,10 +23,14 @@ from fairlead.objects.discovery_v1 import EndpointPort as SlicePort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import Stored
 from fairlead.objects.status import StatusError
+from fairlead.store import Failed
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 NAME = "kubernetes"
 LABELS = {"component": "apiserver", "provider": "kubernetes"}
+INTERVAL_SECONDS = 10.0
+
+log = logging.getLogger("fairlead.apiserver")
 
 
 async def bootstrap(registry: Registry, service_cidr: str, address: str, port: int) -> None:
@@ -35,6 +41,16 @@ async def bootstrap(registry: Registry, service_cidr: str, address: str, port: i
     if address:
         await ensure(registry, ENDPOINTS, endpoints(address, port))
         await ensure(registry, ENDPOINTSLICES, endpoint_slice(address, port))
+
+
+async def keep(registry: Registry, service_cidr: str, address: str, port: int) -> None:
+    """Brings back what of it was deleted, as upstream's reconcilers do, until it is cancelled."""
+    while True:
+        await asyncio.sleep(INTERVAL_SECONDS)
+        try:
+            await bootstrap(registry, service_cidr, address, port)
+        except (StatusError, Failed) as error:
+            log.warning("cannot bring back what every cluster has: %s", error)
 
 
 async def ensure(registry: Registry, kind: Kind, obj: Stored) -> None:

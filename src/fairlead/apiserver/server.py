@@ -21,6 +21,7 @@ from fairlead.apiserver.allocation import Network
 from fairlead.apiserver.authentication import Tokens
 from fairlead.apiserver.bodies import LIMIT
 from fairlead.apiserver.bootstrap import bootstrap
+from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.handler import Handler
 from fairlead.apiserver.kinds import ENDPOINTSLICES, KINDS, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Kind
 from fairlead.apiserver.paths import plain_paths
@@ -87,7 +88,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
             for sock in sockets:
                 await web.SockSite(runner, sock, ssl_context=context).start()
             health.has("apiserver")
-            await asyncio.Event().wait()
+            await Collector(registry, KINDS, authority).run()
         finally:
             handler.end_watches()
             server.pre_shutdown()
