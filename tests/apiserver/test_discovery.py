@@ -1,0 +1,62 @@
+"""Discovery: the documents that clients find the kinds by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from fairlead.apiserver.discovery import Discovery
+from fairlead.apiserver.kinds import KINDS
+
+DISCOVERY = Discovery(KINDS, "192.168.1.1:6443")
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+def document(path: str, accept: str = "application/json") -> Any:
+    found = DISCOVERY.document(path, accept)
+    assert found is not None
+    return msgspec.json.decode(found[1])
+
+
+def test_versions_of_the_core() -> None:
+    where = [{"clientCIDR": "0.0.0.0/0", "serverAddress": "192.168.1.1:6443"}]
+    assert document("/api") == {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": where,
+    }
+
+
+def test_groups() -> None:
+    names = [group["name"] for group in document("/apis/")["groups"]]
+    assert names == ["coordination.k8s.io", "discovery.k8s.io", "networking.k8s.io"]
+    version = {"groupVersion": "discovery.k8s.io/v1", "version": "v1"}
+    expected = {"kind": "APIGroup", "apiVersion": "v1", "name": "discovery.k8s.io"}
+    assert document("/apis/discovery.k8s.io") == expected | {
+        "versions": [version],
+        "preferredVersion": version,
+    }
+
+
+def test_resources_of_a_version() -> None:
+    resources = {one["name"]: one for one in document("/api/v1")["resources"]}
+    assert resources["services"]["shortNames"] == ["svc"]
+    assert resources["services"]["storageVersionHash"] == "0/CO1lhkEBI="
+    assert resources["services/status"]["verbs"] == ["get", "patch", "update"]
+    assert resources["nodes"]["namespaced"] is False
+
+
+@pytest.mark.parametrize(("path", "groups"), [("/api", 1), ("/apis", 3)])
+def test_the_aggregated_form(path: str, groups: int) -> None:
+    found = DISCOVERY.document(path, f"{AGGREGATED},application/json")
+    assert found is not None
+    assert found[0] == AGGREGATED
+    listed = msgspec.json.decode(found[1])
+    assert listed["apiVersion"] == "apidiscovery.k8s.io/v2"
+    assert len(listed["items"]) == groups
+
+
+def test_what_is_not_there() -> None:
+    assert DISCOVERY.document("/apis/unknown.io", "application/json") is None
