@@ -63,6 +63,7 @@ def test_kinds_are_known_by_their_names() -> None:
 
 def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
     """The length-delimited fields of a protobuf message, the only ones above the leaves."""
+    at = 0
 
     def varint() -> int:
         nonlocal at
@@ -75,7 +76,6 @@ def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
             if octet < 0x80:
                 return value
 
-    at = 0
     while at < len(message):
         key = varint()
         assert key & 7 == 2
