@@ -1,0 +1,1 @@
+"""The node proxy: Services into the kernel of one node."""

@@ -1,0 +1,37 @@
+"""The two IP families as the proxy's tables see them."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+PROTOCOLS = {"TCP": socket.IPPROTO_TCP, "UDP": socket.IPPROTO_UDP, "SCTP": socket.IPPROTO_SCTP}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family: its names in nftables, in slices, in sockets."""
+
+    table: str
+    """nftables' word: `ip` or `ip6`; our table is `ip fairlead`."""
+    address_type: str
+    """`addressType` of the slices that belong to it."""
+    number: int
+    """AF_INET or AF_INET6; nfnetlink's `nfgen_family` has the same values."""
+    size: int
+    """Octets of an address."""
+
+    def pack(self, address: str) -> bytes | None:
+        """The address in network order, or None where the text is none of this family."""
+        try:
+            return socket.inet_pton(self.number, address)
+        except (OSError, ValueError):
+            return None
+
+    def text(self, address: bytes) -> str:
+        """The address as people write it."""
+        return socket.inet_ntop(self.number, address)
+
+
+IPV4 = Family("ip", "IPv4", socket.AF_INET, 4)
+IPV6 = Family("ip6", "IPv6", socket.AF_INET6, 16)

@@ -1,0 +1,38 @@
+"""What the proxy tells Prometheus, under kube-proxy's names."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SYNC_BUCKETS = tuple(0.001 * 2**power for power in range(15))
+_PROGRAMMING_BUCKETS = (0.25, 0.5, *range(1, 60), *range(60, 121, 5), *range(120, 301, 30))
+
+SYNC_DURATION = Histogram(
+    "kubeproxy_sync_proxy_rules_duration_seconds",
+    "From taking up changes to the kernel's commit",
+    ["ip_family"],
+    buckets=_SYNC_BUCKETS,
+)
+PROGRAMMING_DURATION = Histogram(
+    "kubeproxy_network_programming_duration_seconds",
+    "From the change of a pod or Service, as its slice says, to the kernel's commit",
+    ["ip_family"],
+    buckets=tuple(sorted(set(_PROGRAMMING_BUCKETS))),
+)
+ENDPOINT_CHANGES = Counter(
+    "kubeproxy_sync_proxy_rules_endpoint_changes", "Changes of EndpointSlices taken up", ["ip_family"]
+)
+SERVICE_CHANGES = Counter(
+    "kubeproxy_sync_proxy_rules_service_changes", "Changes of Services taken up", ["ip_family"]
+)
+SYNC_FAILURES = Counter(
+    "kubeproxy_sync_proxy_rules_nftables_sync_failures", "Transactions that the kernel refused", ["ip_family"]
+)
+LAST_SYNC = Gauge(
+    "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+    "When the kernel last took a transaction",
+    ["ip_family"],
+)
+LAST_QUEUED = Gauge(
+    "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds", "When a change last came", ["ip_family"]
+)
