@@ -1,0 +1,282 @@
+"""What every store promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairlead.store import (
+    Change,
+    Closed,
+    Compacted,
+    Condition,
+    Conflict,
+    Event,
+    Future,
+    Store,
+    TooSlow,
+    watches,
+)
+from fairlead.store.history import History
+from fairlead.store.state import State
+
+Open = Callable[[], Awaitable[Store]]
+
+
+def with_store(open_again: Open, test: Callable[[Store], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with await open_again() as store:
+            await test(store)
+
+    uvloop.run(main())
+
+
+async def put(store: Store, key: str, value: bytes) -> int:
+    return await store.commit([], [Change(key, value)])
+
+
+async def drop(store: Store, key: str) -> int:
+    return await store.commit([], [Change(key, None)])
+
+
+def told(events: list[Event]) -> list[tuple[int, str, bytes | None, bytes | None]]:
+    return [(e.revision, e.key, e.value, e.previous.value if e.previous else None) for e in events]
+
+
+def test_a_value_is_read_as_it_was_written_with_its_revision(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        assert store.revision == 0
+        assert await store.get("/pods/default/web") is None
+        assert await put(store, "/pods/default/web", b"one") == 1
+        assert await put(store, "/pods/default/web", b"two") == 2
+        entry = await store.get("/pods/default/web")
+        assert entry is not None
+        assert (entry.value, entry.revision, store.revision) == (b"two", 2, 2)
+
+    with_store(open_again, test)
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (Condition("/a/1", 1), True),
+        (Condition("/a/1", 0), False),
+        (Condition("/a/1", 2), False),
+        (Condition("/a/2", 0), True),
+        (Condition("/a/2", 1), False),
+    ],
+)
+def test_a_transaction_is_made_if_its_conditions_hold(
+    open_again: Open, condition: Condition, holds: bool
+) -> None:
+    async def test(store: Store) -> None:
+        await put(store, "/a/1", b"x")
+        changes = [Change("/a/1", b"y"), Change("/b/1", b"z")]
+        if holds:
+            assert await store.commit([condition], changes) == 2
+        else:
+            with pytest.raises(Conflict) as refused:
+                await store.commit([condition], changes)
+            assert refused.value.key == condition.key
+        assert (await store.get("/b/1") is not None) is holds
+        assert store.revision == (2 if holds else 1)
+
+    with_store(open_again, test)
+
+
+def test_one_of_many_writers_of_a_key_wins(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        results = await asyncio.gather(
+            *(store.commit([Condition("/a/x", 0)], [Change("/a/x", b"%d" % i)]) for i in range(100)),
+            return_exceptions=True,
+        )
+        assert [r for r in results if not isinstance(r, Conflict)] == [1]
+
+    with_store(open_again, test)
+
+
+def test_changes_of_one_transaction_have_one_revision(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        await store.commit([], [Change("/a/1", b"1"), Change("/a/2", b"2")])
+        page = await store.range("/a/")
+        assert [(e.key, e.revision) for e in page.entries] == [("/a/1", 1), ("/a/2", 1)]
+        with pytest.raises(ValueError, match="only once"):
+            await store.commit([], [Change("/a/1", b"1"), Change("/a/1", None)])
+
+    with_store(open_again, test)
+
+
+def test_deleting_what_is_not_there_changes_nothing(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        await put(store, "/a/1", b"1")
+        assert await drop(store, "/a/2") == 1
+        assert store.revision == 1
+
+    with_store(open_again, test)
+
+
+def test_a_range_is_sorted_and_comes_in_pages(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        for name in ("/a/x/2", "/a/x/1", "/a/y/1", "/a/x/3", "/ab/1"):
+            await put(store, name, b"")
+        page = await store.range("/a/")
+        assert [e.key for e in page.entries] == ["/a/x/1", "/a/x/2", "/a/x/3", "/a/y/1"]
+        page = await store.range("/a/x/", limit=2)
+        assert ([e.key for e in page.entries], page.remaining) == (["/a/x/1", "/a/x/2"], 1)
+        page = await store.range("/a/x/", limit=2, after="/a/x/2")
+        assert ([e.key for e in page.entries], page.remaining) == (["/a/x/3"], 0)
+        assert len((await store.range("/")).entries) == 5
+
+    with_store(open_again, test)
+
+
+def test_a_range_can_be_read_as_it_was(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        await put(store, "/a/1", b"old")
+        await put(store, "/a/2", b"goes")
+        await put(store, "/a/1", b"new")
+        await drop(store, "/a/2")
+        await put(store, "/a/3", b"comes")
+        page = await store.range("/a/", revision=2)
+        assert [(e.key, e.value, e.revision) for e in page.entries] == [
+            ("/a/1", b"old", 1),
+            ("/a/2", b"goes", 2),
+        ]
+        assert page.revision == 2
+        with pytest.raises(Future):
+            await store.range("/a/", revision=9)
+
+    with_store(open_again, test)
+
+
+def test_a_watch_tells_everything_under_its_prefix_once_in_order(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        await put(store, "/a/x/1", b"1")
+        watch = store.watch("/a/x/", 0)
+        one = store.watch("/a/x/2", 1)
+        await put(store, "/a/y/1", b"other")
+        await put(store, "/a/x/1", b"2")
+        await put(store, "/a/x/2", b"3")
+        await drop(store, "/a/x/1")
+        seen: list[Event] = []
+        while len(seen) < 4:
+            seen += await watch.next()
+        assert told(seen) == [
+            (1, "/a/x/1", b"1", None),
+            (3, "/a/x/1", b"2", b"1"),
+            (4, "/a/x/2", b"3", None),
+            (5, "/a/x/1", None, b"2"),
+        ]
+        assert watch.revision == store.revision
+        assert told(list(await one.next())) == [(4, "/a/x/2", b"3", None)]
+        watch.close()
+        with pytest.raises(Closed):
+            await watch.next()
+
+    with_store(open_again, test)
+
+
+def test_a_watch_of_the_future_or_the_forgotten_past_is_refused(open_again: Open) -> None:
+    async def test(store: Store) -> None:
+        for i in range(5):
+            await put(store, "/a/1", b"%d" % i)
+        await store.compact(3)
+        with pytest.raises(Compacted) as refused:
+            store.watch("/a/", 2)
+        assert refused.value.oldest == 3
+        with pytest.raises(Compacted):
+            await store.range("/a/", revision=2)
+        with pytest.raises(Future):
+            store.watch("/a/", 6)
+        assert [e.revision for e in await store.watch("/a/", 3).next()] == [4, 5]
+        assert [e.value for e in (await store.range("/a/", revision=3)).entries] == [b"2"]
+
+    with_store(open_again, test)
+
+
+def test_a_watch_that_is_not_read_is_cut_off(open_again: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "WAITING", 10)
+    cut: list[bool] = []
+
+    async def test(store: Store) -> None:
+        watch = store.watch("/a/", 0, lambda: cut.append(True))
+        other = store.watch("/a/", 0)
+        for i in range(12):
+            await put(store, "/a/1", b"%d" % i)
+            await other.next()
+        assert cut == [True]
+        with pytest.raises(TooSlow):
+            await watch.next()
+
+    with_store(open_again, test)
+
+
+def test_closing_the_store_ends_watches_and_refuses_writes(open_again: Open) -> None:
+    async def main() -> None:
+        store = await open_again()
+        watch = store.watch("/a/", 0)
+        waiting = asyncio.ensure_future(watch.next())
+        await asyncio.sleep(0)
+        await store.close()
+        with pytest.raises(Closed):
+            await waiting
+        with pytest.raises(Closed):
+            await put(store, "/a/1", b"")
+
+    uvloop.run(main())
+
+
+def test_everything_is_there_after_opening_again(open_again: Open) -> None:
+    async def main() -> None:
+        async with await open_again() as store:
+            await put(store, "/a/1", b"1")
+            await put(store, "/a/2", b"2")
+            await put(store, "/a/1", b"3")
+            await drop(store, "/a/2")
+            await store.compact(2)
+        async with await open_again() as store:
+            assert store.revision == 4
+            assert [(e.key, e.value, e.revision) for e in (await store.range("/")).entries] == [
+                ("/a/1", b"3", 3)
+            ]
+            assert told(list(await store.watch("/a/", 2).next())) == [
+                (3, "/a/1", b"3", b"1"),
+                (4, "/a/2", None, b"2"),
+            ]
+            with pytest.raises(Compacted):
+                store.watch("/a/", 1)
+            assert await put(store, "/a/3", b"4") == 5
+            await store.compact(5)
+        async with await open_again() as store:
+            assert store.revision == 5
+            assert [e.key for e in (await store.range("/")).entries] == ["/a/1", "/a/3"]
+
+    uvloop.run(main())
+
+
+KEYS = st.sampled_from(["/a/x/1", "/a/x/2", "/a/y/1", "/b/1"])
+HISTORIES = st.lists(st.tuples(KEYS, st.one_of(st.none(), st.binary(max_size=3))), max_size=40)
+
+
+@settings(max_examples=100)
+@given(HISTORIES, st.integers(0, 40))
+def test_the_past_is_what_the_present_was(changes: list[tuple[str, bytes | None]], when: int) -> None:
+    state, history, past = State(), History(), {0: [("", b"")][:0]}
+    revision = 0
+    for key, value in changes:
+        previous = state.get(key)
+        if value is None and previous is None:
+            continue
+        revision += 1
+        event = Event(revision, key, value, previous)
+        state.apply(event)
+        history.add(event)
+        past[revision] = [(e.key, e.value) for e in state.range("/", "", 0)[0]]
+    at = min(when, revision)
+    entries, _ = state.range_before("/", "", 0, history.undone(at))
+    assert [(e.key, e.value) for e in entries] == past[at]
