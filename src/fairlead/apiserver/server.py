@@ -20,7 +20,7 @@ from aiohttp.streams import StreamReader
 from fairlead.apiserver.allocation import Network
 from fairlead.apiserver.authentication import Tokens
 from fairlead.apiserver.bodies import LIMIT
-from fairlead.apiserver.bootstrap import bootstrap
+from fairlead.apiserver.bootstrap import bootstrap, keep
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.handler import Handler
 from fairlead.apiserver.kinds import ENDPOINTSLICES, KINDS, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Kind
@@ -82,13 +82,14 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         runner = web.ServerRunner(server)
         await runner.setup()
         try:
-            await bootstrap(
-                registry, config.service_cidrs[0], config.advertise_address, config.advertise_port
-            )
+            own = (config.service_cidrs[0], config.advertise_address, config.advertise_port)
+            await bootstrap(registry, *own)
             for sock in sockets:
                 await web.SockSite(runner, sock, ssl_context=context).start()
             health.has("apiserver")
-            await Collector(registry, KINDS, authority).run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(keep(registry, *own))
+                tasks.create_task(Collector(registry, KINDS, authority).run())
         finally:
             handler.end_watches()
             server.pre_shutdown()
