@@ -105,7 +105,9 @@ def become_root() -> int:
         return 0
     try:
         namespaces.become_root()
-        namespaces.unshare(namespaces.CLONE_NEWNS)
+        # A network namespace too: whoever leaves that of the host for another one may not come back to it. Sockets
+        # that were made there stay there.
+        namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)
         namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
     except OSError as error:
         raise Refused(
