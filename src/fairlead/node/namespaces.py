@@ -1,7 +1,7 @@
 """Linux namespaces as system calls: what Python 3.11 does not offer, by way of the C library.
 
-Everything here works for real root and for the root of a user namespace alike. Errors are `OSError` that say in
-words what could not be done. A call costs microseconds; making a network namespace costs milliseconds.
+Everything here works for real root and for the root of a user namespace alike. Errors are `OSError` that say
+in words what could not be done. A call costs microseconds; making a network namespace costs milliseconds.
 """
 
 from __future__ import annotations

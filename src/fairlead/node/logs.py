@@ -1,0 +1,72 @@
+"""Container logs in the format of the Container Runtime Interface.
+
+A line is `2026-11-23T09:00:00.123456789Z stdout F text`; `P` instead of `F` marks a piece of a line that goes on.
+Source: kubernetes/design-proposals-archive, node/kubelet-cri-logging.md.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+LONGEST_PIECE = 16384
+"""Bytes of one line of output before it is cut, as containerd does."""
+
+
+def stamp(nanoseconds: int) -> str:
+    """RFC 3339 with nanoseconds, in UTC."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
+
+
+class ContainerLog:
+    """A log file that is renamed to `FILE.1` when it has `limit` bytes: it and its predecessor are kept."""
+
+    def __init__(self, path: Path, limit: int = 10 * 1024 * 1024) -> None:
+        self._path = path
+        self._limit = limit
+        self._pending: dict[str, bytes] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self._path, flags, 0o640)
+        self._size = os.fstat(self._fd).st_size
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Appends output of `stream` ("stdout" or "stderr"); a line without its end waits for more."""
+        moment = stamp(time.time_ns())
+        lines = (self._pending.pop(stream, b"") + data).split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            self._append(moment, stream, line)
+        while len(rest) >= LONGEST_PIECE:
+            self._put(moment, stream, "P", rest[:LONGEST_PIECE])
+            rest = rest[LONGEST_PIECE:]
+        if rest:
+            self._pending[stream] = rest
+
+    def finish(self, stream: str) -> None:
+        """The stream has ended: what waits for the end of its line is written as a piece."""
+        rest = self._pending.pop(stream, b"")
+        if rest:
+            self._put(stamp(time.time_ns()), stream, "P", rest)
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._fd)
+
+    def _append(self, moment: str, stream: str, line: bytes) -> None:
+        while len(line) > LONGEST_PIECE:
+            self._put(moment, stream, "P", line[:LONGEST_PIECE])
+            line = line[LONGEST_PIECE:]
+        self._put(moment, stream, "F", line)
+
+    def _put(self, moment: str, stream: str, tag: str, text: bytes) -> None:
+        if self._size >= self._limit:
+            os.close(self._fd)
+            self._path.rename(self._path.with_name(self._path.name + ".1"))
+            self._open()
+        self._size += os.write(self._fd, f"{moment} {stream} {tag} ".encode() + text + b"\n")

@@ -1,0 +1,190 @@
+"""What the agent and a pod's sandbox tell each other, on disk or over the sandbox's socket.
+
+Messages are JSON, one a line, each with its `type`. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+
+class Address(msgspec.Struct, frozen=True):
+    """An address of a pod, with the prefix length of its only neighbour: the node. Always /32 or /128."""
+
+    ip: str
+
+    @property
+    def bits(self) -> int:
+        """128 for IPv6, 32 for IPv4."""
+        return 128 if ":" in self.ip else 32
+
+
+class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a sandbox has to know of its pod when it starts."""
+
+    uid: str
+    namespace: str
+    name: str
+    hostname: str
+    addresses: tuple[Address, ...] = ()
+    host_network: bool = False
+    share_processes: bool = False
+    shared: tuple[str, ...] = ()
+    """Host paths that containers see even where their private /tmp would hide them."""
+    hosts: str = ""
+    resolv_conf: str = ""
+
+
+class SandboxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`sandbox.json` in a pod's state directory, written by the sandbox itself as its first act.
+
+    `pid` is as the node sees it; together with `ticks`, the process's start time in clock ticks since boot, it names
+    a process for good.
+    """
+
+    pid: int
+    ticks: int
+    created_at: float
+    spec: SandboxSpec
+
+
+class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One run of one container. It runs from `started_at` until `finished_at`, 0 where that has not happened."""
+
+    name: str
+    id: str
+    attempt: int
+    image: str = ""
+    pid: int = 0
+    """As the sandbox sees it."""
+    started_at: float = 0
+    finished_at: float = 0
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has not ended yet."""
+        return self.finished_at == 0
+
+
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`containers/NAME.json`: a container's present or last run, and the one before it."""
+
+    current: ContainerRecord
+    previous: ContainerRecord | None = None
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Start a container: `argv` is executed, or the built-in image `builtin` is called with it as `sys.argv`."""
+
+    request: int = 0
+    name: str
+    attempt: int
+    image: str
+    argv: tuple[str, ...]
+    builtin: str = ""
+    environment: dict[str, str]
+    directory: str = ""
+    root: str = ""
+    user: int | None = None
+    group: int | None = None
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Send a signal to the first process of a container, if that run of it is still there."""
+
+    request: int = 0
+    id: str
+    number: int
+
+
+class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Run a command in a running container, for at most `timeout` seconds."""
+
+    request: int = 0
+    id: str
+    argv: tuple[str, ...]
+    timeout: float
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """The answer to a request. `error` is a sentence where the request could not be carried out."""
+
+    request: int
+    error: str = ""
+    exit_code: int = 0
+    output: str = ""
+    timed_out: bool = False
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A container's history has changed; sent for each container when the agent connects, too."""
+
+    name: str
+    history: History
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag=True):
+    """All containers' histories: the first message on a connection."""
+
+    containers: dict[str, History]
+
+
+Request = Start | Signal | Exec
+Message = Done | Changed | Snapshot
+
+decode_request = msgspec.json.Decoder(Request).decode
+decode_message = msgspec.json.Decoder(Message).decode
+encode = msgspec.json.Encoder().encode
+
+
+def write(path: Path, record: SandboxRecord | History) -> None:
+    """Replaces the file at once: a reader, and whoever comes after a crash, sees the old text or the new."""
+    staged = path.with_name(path.name + ".new")
+    staged.write_bytes(encode(record))
+    staged.rename(path)
+
+
+def read_sandbox(directory: Path) -> SandboxRecord | None:
+    """The record in a pod's state directory; None if there is none that can be read."""
+    try:
+        return msgspec.json.decode((directory / "sandbox.json").read_bytes(), type=SandboxRecord)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def read_histories(directory: Path) -> dict[str, History]:
+    """The containers' histories in a pod's state directory."""
+    found = {}
+    for path in sorted((directory / "containers").glob("*.json")):
+        history = msgspec.json.decode(path.read_bytes(), type=History)
+        found[history.current.name] = history
+    return found
+
+
+def start_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 if there is none (a zombie counts as none)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields: Sequence[bytes] = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def open_process(record: SandboxRecord) -> int | None:
+    """A pidfd of exactly the process that the record names, or None if that has ended; close it."""
+    try:
+        pidfd = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        return None
+    if start_ticks(record.pid) == record.ticks:
+        return pidfd
+    os.close(pidfd)
+    return None

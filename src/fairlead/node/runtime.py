@@ -1,0 +1,243 @@
+"""The agent's hold on a pod's sandbox: making one, finding one again, asking it for things.
+
+All of it belongs to the agent's event loop. The sandbox's own side is `sandbox`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from fairlead.node import records, sandbox
+from fairlead.node.images import Image
+from fairlead.node.records import (
+    Changed,
+    Done,
+    Exec,
+    History,
+    Message,
+    Request,
+    SandboxRecord,
+    SandboxSpec,
+    Signal,
+    Snapshot,
+    Start,
+)
+
+START_TIMEOUT = 30.0
+"""Seconds that a sandbox may take to make its namespaces."""
+
+
+class SandboxError(OSError):
+    """The sandbox could not be made, is gone, or refused a request; the message says why."""
+
+
+class Sandbox:
+    """A running sandbox. `histories` is what it has told of its containers; `changed` is called when that changes.
+
+    `gone` is set once its process has ended, and `changed` is called then, too.
+    """
+
+    def __init__(self, directory: Path, record: SandboxRecord, changed: Callable[[], None]) -> None:
+        self.directory = directory
+        self.record = record
+        self.histories: Mapping[str, History] = {}
+        self.gone = asyncio.Event()
+        self._changed = changed
+        self._pidfd = -1
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._answers: dict[int, asyncio.Future[Done]] = {}
+        self._requests = 0
+
+    async def start(self, request: Start) -> None:
+        """Starts a container. Whether its program could be started, its history tells. Raises `SandboxError`."""
+        await self._ask(request)
+
+    async def signal(self, container: str, number: int) -> None:
+        """Signals the run of a container with this id; nothing happens if that has ended."""
+        await self._ask(Signal(id=container, number=number))
+
+    async def execute(self, container: str, argv: tuple[str, ...], timeout: float) -> Done:
+        """Runs a command in a running container, for at most `timeout` seconds."""
+        return await self._ask(Exec(id=container, argv=argv, timeout=timeout))
+
+    async def kill(self) -> None:
+        """Ends the pod's every process at once, and waits until they are gone."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        await self.gone.wait()
+
+    async def release(self) -> None:
+        """Lets go of the sandbox, which goes on running: the agent ends."""
+        self._forget_process()
+        if self._reading is not None:
+            self._reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reading
+
+    async def _ask(self, request: Request) -> Done:
+        if self._writer is None or self.gone.is_set():
+            raise SandboxError("the pod's sandbox is gone")
+        self._requests += 1
+        number = self._requests
+        answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        self._writer.write(records.encode(msgspec.structs.replace(request, request=number)) + b"\n")
+        try:
+            done = await answer
+        finally:
+            self._answers.pop(number, None)
+        if done.error:
+            raise SandboxError(done.error)
+        return done
+
+    async def _connect(self) -> None:
+        """Watches the process, connects to it, and waits for its first words."""
+        pidfd = records.open_process(self.record)
+        if pidfd is None:
+            raise SandboxError("the pod's sandbox is gone")
+        self._pidfd = pidfd
+        asyncio.get_running_loop().add_reader(pidfd, self._ended)
+        try:
+            sock = sandbox.control_socket(self.directory, listen=False)
+            reader, self._writer = await asyncio.open_unix_connection(sock=sock, limit=1 << 20)
+            self._heard(records.decode_message(await reader.readline()))
+        except (OSError, msgspec.DecodeError) as error:
+            self._forget_process()
+            raise SandboxError(f"the pod's sandbox does not answer: {error}") from error
+        self._reading = asyncio.create_task(self._read(reader))
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                self._heard(records.decode_message(line))
+                self._changed()
+        except (OSError, ValueError):
+            pass
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(SandboxError("the pod's sandbox is gone"))
+
+    def _heard(self, message: Message) -> None:
+        if isinstance(message, Snapshot):
+            self.histories = message.containers
+        elif isinstance(message, Changed):
+            self.histories = {**self.histories, message.name: message.history}
+        else:
+            answer = self._answers.get(message.request)
+            if answer is not None and not answer.done():
+                answer.set_result(message)
+
+    def _ended(self) -> None:
+        self._forget_process()
+        _reap(self.record.pid)
+        self.gone.set()
+        self._changed()
+
+    def _forget_process(self) -> None:
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+async def create(
+    spec: SandboxSpec, directory: Path, images: Mapping[str, Image], changed: Callable[[], None]
+) -> Sandbox:
+    """Makes a pod's sandbox; what an earlier one left in `directory` (the containers' histories) is kept.
+
+    Returns when the pod has its network, after about 20 ms. Raises `SandboxError`, leaving no process behind.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pid, pipe = sandbox.fork(spec, directory, images)
+    try:
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                said = await _read_all(pipe)
+        except TimeoutError:
+            said = f"it was not ready after {START_TIMEOUT:.0f} s"
+        if said != "ok":
+            raise SandboxError(f"cannot make the pod's sandbox: {said or 'its process died'}")
+        record = records.read_sandbox(directory)
+        if record is None:
+            raise SandboxError("cannot make the pod's sandbox: it left no record")
+        made = Sandbox(directory, record, changed)
+        await made._connect()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _reap(pid)
+        raise
+    return made
+
+
+async def adopt(directory: Path, changed: Callable[[], None]) -> Sandbox | None:
+    """Takes hold of the sandbox that runs in `directory`; None if none does."""
+    record = records.read_sandbox(directory)
+    if record is None:
+        return None
+    found = Sandbox(directory, record, changed)
+    try:
+        await found._connect()
+    except SandboxError:
+        # Without its socket it is of no use: it was killed while it was being made.
+        end(directory)
+        return None
+    return found
+
+
+def end(directory: Path) -> bool:
+    """Kills the sandbox that `directory` tells of, if it still runs, and all of the pod with it."""
+    record = records.read_sandbox(directory)
+    pidfd = records.open_process(record) if record else None
+    if pidfd is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    return True
+
+
+def remove_all(state_directory: Path) -> list[str]:
+    """Ends every pod that the agent with this state directory has started; gives their namespaces and names.
+
+    For taking down a node whose agent does not run.
+    """
+    removed = []
+    for directory in sorted((state_directory / "pods").glob("*")):
+        record = records.read_sandbox(directory)
+        if end(directory) and record:
+            removed.append(f"{record.spec.namespace}/{record.spec.name}")
+        shutil.rmtree(directory, ignore_errors=True)
+    return removed
+
+
+def _reap(pid: int) -> None:
+    """Takes the status of a process that has been killed, if it is a child: an earlier agent's is not."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+async def _read_all(fd: int) -> str:
+    """Reads a pipe to its end without blocking the loop, and closes it."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader),
+        open(fd, "rb", buffering=0),  # noqa: ASYNC230
+    )
+    try:
+        return (await reader.read()).decode()
+    finally:
+        transport.close()

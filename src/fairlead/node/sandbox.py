@@ -1,0 +1,508 @@
+"""A pod's sandbox: the process that is PID 1 of the pod, and the parent of its containers.
+
+The agent forks it (no exec: what the agent has imported is there already, and its memory is shared). It makes the pod's
+namespaces, links the pod with the node, and then does what the agent asks for over a socket in the pod's state
+directory: start a container, send it a signal, run a command in it. It decides nothing: restarts are the agent's
+business. It outlives the agent, keeps every container's history on disk and tells it to the next agent that connects.
+
+When it dies the kernel kills the whole pod, network and all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import secrets
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from fairlead.node import container, namespaces, network, records
+from fairlead.node.images import Image
+from fairlead.node.logs import ContainerLog
+from fairlead.node.records import (
+    Changed,
+    ContainerRecord,
+    Done,
+    Exec,
+    History,
+    Message,
+    Request,
+    SandboxRecord,
+    SandboxSpec,
+    Signal,
+    Snapshot,
+    Start,
+)
+
+EXEC_OUTPUT = 10 * 1024
+"""Bytes of a command's output that are kept, as the kubelet does for probes."""
+
+
+def fork(spec: SandboxSpec, directory: Path, images: Mapping[str, Image]) -> tuple[int, int]:
+    """Forks a sandbox; gives its pid, as the caller sees it, and a pipe.
+
+    The pipe tells "ok" when the socket `directory`/control can be connected to and the network is there, and a
+    sentence when that failed. Blocks only for the fork itself: about 2 ms for a process of 100 MB.
+    """
+    reader, writer = os.pipe()
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        namespaces.unshare(namespaces.CLONE_NEWPID)
+        pid = -1
+        try:
+            pid = os.fork()
+        finally:
+            if pid != 0:
+                namespaces.setns(own, namespaces.CLONE_NEWPID)
+        if pid == 0:
+            _main(spec, directory, images, writer)
+    finally:
+        os.close(own)
+    os.close(writer)
+    return pid, reader
+
+
+def control_socket(directory: Path, *, listen: bool) -> socket.socket:
+    """The sandbox's socket, listening or connected. By way of /proc, since a socket's path has 107 bytes at most."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+    try:
+        path = f"/proc/self/fd/{fd}/control"
+        if listen:
+            (directory / "control").unlink(missing_ok=True)
+            sock.bind(path)
+            sock.listen(8)
+        else:
+            sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.close(fd)
+    sock.setblocking(False)
+    return sock
+
+
+def _main(spec: SandboxSpec, directory: Path, images: Mapping[str, Image], ready: int) -> NoReturn:
+    """The life of the sandbox's process, from the fork to its end."""
+    try:
+        gc.freeze()  # what came from the agent is never looked at again, so its pages stay shared
+        # The agent's event loop is not ours, though it seems to run.
+        asyncio._set_running_loop(None)
+        os.setsid()
+        container.reset_signals()
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        namespaces.prctl(namespaces.PR_SET_NAME, f"pod:{spec.name}"[:15].encode())
+        node = namespaces.open_network()
+        container.forget_descriptors((ready, node))
+        _redirect(directory / "sandbox.log")
+        # /proc is still the node's: it says the pid by which the agent, and its successor, will know this process.
+        outer = int(os.readlink("/proc/self"))
+        record = SandboxRecord(pid=outer, ticks=records.start_ticks(outer), created_at=time.time(), spec=spec)
+        records.write(directory / "sandbox.json", record)
+        _make_namespaces(spec, directory, node)
+        sandbox = _Sandbox(spec, directory, images, control_socket(directory, listen=True))
+        os.write(ready, b"ok")
+        os.close(ready)
+        ready = -1
+        sandbox.serve()
+    except BaseException as error:
+        if ready >= 0:
+            os.write(ready, (str(error) or repr(error)).encode())
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(1)
+
+
+def _redirect(path: Path) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(null)
+    os.close(log)
+    sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+
+
+def _make_namespaces(spec: SandboxSpec, directory: Path, node: int) -> None:
+    flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWIPC
+    if not spec.host_network:
+        flags |= namespaces.CLONE_NEWNET | namespaces.CLONE_NEWUTS
+    namespaces.unshare(flags)
+    if not spec.host_network:
+        namespaces.set_hostname(spec.hostname)
+        network.connect(node, spec.uid, spec.addresses)
+    os.close(node)
+    # What is unmounted on the host goes here too, or the pod would hold other nodes' namespaces for ever.
+    namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_SLAVE)
+    quiet = namespaces.MS_NOSUID | namespaces.MS_NODEV
+    namespaces.mount("proc", "/proc", "proc", quiet | namespaces.MS_NOEXEC)
+    namespaces.mount("tmpfs", "/dev/shm", "tmpfs", quiet, "mode=1777,size=64m")  # noqa: S108
+    files = directory / "etc"
+    files.mkdir(exist_ok=True)
+    (files / "resolv.conf").write_text(spec.resolv_conf)
+    (files / "hosts").write_text(spec.hosts)
+    (files / "hostname").write_text(spec.hostname + "\n")
+    container.mount_pod_files(Path("/"), files)
+
+
+@dataclass
+class _Running:
+    """A container's process, and what it takes to run a command beside it."""
+
+    start: Start
+    pid: int
+    pidfd: int
+    log: ContainerLog
+    streams: set[int] = field(default_factory=set)
+
+
+@dataclass
+class _Command:
+    """A command that the agent asked for, until its process has ended."""
+
+    request: int
+    peer: _Peer
+    pid: int
+    deadline: float
+    read: Callable[[], None] = lambda: None
+    output: bytes = b""
+    timed_out: bool = False
+
+
+@dataclass(eq=False)
+class _Peer:
+    """A connection from the agent."""
+
+    sock: socket.socket
+    received: bytes = b""
+
+
+class _Sandbox:
+    def __init__(
+        self, spec: SandboxSpec, directory: Path, images: Mapping[str, Image], listener: socket.socket
+    ) -> None:
+        self._spec = spec
+        self._directory = directory
+        self._images = images
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._histories = records.read_histories(directory)
+        self._running: dict[str, _Running] = {}
+        self._commands: dict[int, _Command] = {}
+        self._peers: set[_Peer] = set()
+        (directory / "containers").mkdir(exist_ok=True)
+
+    def serve(self) -> None:
+        """Does the agent's bidding until it is killed."""
+        wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        self._selector.register(wake, selectors.EVENT_READ, lambda: os.read(wake, 4096))
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        while True:
+            for key, _ in self._selector.select(self._timeout()):
+                key.data()
+            self._reap()
+            self._expire()
+
+    def _timeout(self) -> float | None:
+        deadlines = [c.deadline for c in self._commands.values() if not c.timed_out]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    # The agent's connections.
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        sock.setblocking(False)
+        peer = _Peer(sock)
+        self._peers.add(peer)
+        self._selector.register(sock, selectors.EVENT_READ, lambda: self._receive(peer))
+        self._send(peer, Snapshot(self._histories))
+
+    def _receive(self, peer: _Peer) -> None:
+        try:
+            data = peer.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(peer)
+            return
+        *lines, peer.received = (peer.received + data).split(b"\n")
+        for line in lines:
+            self._answer(peer, records.decode_request(line))
+
+    def _answer(self, peer: _Peer, request: Request) -> None:
+        try:
+            if isinstance(request, Start):
+                self._start(request)
+            elif isinstance(request, Signal):
+                self._signal(request)
+            else:
+                self._execute(peer, request)
+                return  # answered when the command has ended
+        except OSError as error:
+            self._send(peer, Done(request=request.request, error=str(error)))
+        else:
+            self._send(peer, Done(request=request.request))
+
+    def _send(self, peer: _Peer, message: Message) -> None:
+        """Sends or drops the connection: an agent that does not read must not stop the pod."""
+        data = records.encode(message) + b"\n"
+        try:
+            if peer.sock.send(data) != len(data):
+                raise BlockingIOError
+        except OSError:
+            self._drop(peer)
+
+    def _drop(self, peer: _Peer) -> None:
+        if peer in self._peers:
+            self._peers.discard(peer)
+            self._selector.unregister(peer.sock)
+            peer.sock.close()
+
+    def _record(self, history: History) -> None:
+        name = history.current.name
+        self._histories[name] = history
+        records.write(self._directory / "containers" / f"{name}.json", history)
+        for peer in tuple(self._peers):
+            self._send(peer, Changed(name=name, history=history))
+
+    # Containers.
+
+    def _start(self, start: Start) -> None:
+        known = self._histories.get(start.name)
+        if known and known.current.running:
+            raise OSError(f"container {start.name} runs already")
+        run = self._builtin(start) if start.builtin else None
+        log = ContainerLog(self._directory / "logs" / start.name / f"{start.attempt}.log")
+        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+        own = not self._spec.share_processes
+        report, to_report = os.pipe()
+        pid = self._fork_into(namespaces.CLONE_NEWPID if own else 0)
+        if pid == 0:
+            container.become(
+                start,
+                shared=self._spec.shared,
+                own_processes=own,
+                pod_files=self._directory / "etc",
+                output=(to_out, to_err),
+                report=to_report,
+                run=run,
+            )
+        started = time.time()
+        pidfd = os.pidfd_open(pid)
+        for fd in (to_out, to_err, to_report):
+            os.close(fd)
+        problem = _drain(report)
+        record = ContainerRecord(
+            name=start.name,
+            id=secrets.token_hex(32),
+            attempt=start.attempt,
+            image=start.image,
+            pid=pid,
+            started_at=started,
+        )
+        if problem:
+            os.waitpid(pid, 0)
+            for fd in (out, err, pidfd):
+                os.close(fd)
+            log.close()
+            record = _not_started(record, problem)
+        else:
+            running = _Running(start, pid, pidfd, log)
+            self._running[record.id] = running
+            self._follow(running, out, "stdout")
+            self._follow(running, err, "stderr")
+        self._record(History(record, known.current if known else None))
+
+    def _builtin(self, start: Start) -> Callable[[], int]:
+        image = self._images.get(start.builtin)
+        if image is None or image.run is None:
+            raise OSError(f"the pod's sandbox knows no built-in image {start.builtin}")
+        return image.run
+
+    def _fork_into(self, kind: int, pidfd: int = -1) -> int:
+        """Forks a child into a new PID namespace (CLONE_NEWPID), that of `pidfd`, or this one (0)."""
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if pidfd >= 0:
+                namespaces.setns(pidfd, namespaces.CLONE_NEWPID)
+            elif kind:
+                namespaces.unshare(kind)
+            pid = -1
+            try:
+                pid = os.fork()
+            finally:
+                if pid != 0:
+                    namespaces.setns(own, namespaces.CLONE_NEWPID)
+            return pid
+        finally:
+            os.close(own)
+
+    def _follow(self, running: _Running, fd: int, stream: str) -> None:
+        os.set_blocking(fd, False)
+        running.streams.add(fd)
+
+        def read() -> None:
+            try:
+                data = os.read(fd, 65536)
+            except BlockingIOError:
+                return
+            if data:
+                running.log.write(stream, data)
+                return
+            running.log.finish(stream)
+            self._selector.unregister(fd)
+            os.close(fd)
+            running.streams.discard(fd)
+            if not running.streams:
+                running.log.close()
+
+        self._selector.register(fd, selectors.EVENT_READ, read)
+
+    def _signal(self, request: Signal) -> None:
+        running = self._running.get(request.id)
+        if running is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(running.pidfd, request.number)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            code = 128 - code if code < 0 else code
+            if pid in self._commands:
+                self._finish(self._commands.pop(pid), code)
+            else:
+                self._ended(pid, code)
+
+    def _ended(self, pid: int, code: int) -> None:
+        for history in self._histories.values():
+            record = history.current
+            if record.pid == pid and record.running:
+                running = self._running.pop(record.id)
+                os.close(running.pidfd)
+                ended = ContainerRecord(
+                    name=record.name,
+                    id=record.id,
+                    attempt=record.attempt,
+                    image=record.image,
+                    started_at=record.started_at,
+                    finished_at=time.time(),
+                    exit_code=code,
+                    reason="Error" if code else "Completed",
+                )
+                self._record(History(ended, history.previous))
+                return
+
+    # Commands in containers.
+
+    def _execute(self, peer: _Peer, request: Exec) -> None:
+        running = self._running.get(request.id)
+        if running is None:
+            raise OSError("the container is not running")
+        output, to_output = os.pipe()
+        report, to_report = os.pipe()
+        pid = self._fork_into(namespaces.CLONE_NEWPID, running.pidfd)
+        if pid == 0:
+            try:
+                namespaces.setns(running.pidfd, namespaces.CLONE_NEWNS)
+            except OSError as error:
+                os.write(to_report, str(error).encode())
+                os._exit(128)
+            container.join(running.start, request.argv, (to_output, to_output), to_report)
+        for fd in (to_output, to_report):
+            os.close(fd)
+        problem = _drain(report)
+        if problem:
+            os.waitpid(pid, 0)
+            os.close(output)
+            raise OSError(problem)
+        command = _Command(request.request, peer, pid, time.monotonic() + request.timeout)
+        self._commands[pid] = command
+        self._listen_to(command, output)
+
+    def _listen_to(self, command: _Command, output: int) -> None:
+        os.set_blocking(output, False)
+        ended = False
+
+        def read() -> None:
+            nonlocal ended
+            if ended:
+                return
+            try:
+                data = os.read(output, 65536)
+            except BlockingIOError:
+                return
+            command.output = (command.output + data)[:EXEC_OUTPUT]
+            if not data:
+                ended = True
+                self._selector.unregister(output)
+                os.close(output)
+
+        command.read = read
+        self._selector.register(output, selectors.EVENT_READ, read)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for command in self._commands.values():
+            if command.deadline <= now and not command.timed_out:
+                command.timed_out = True
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(command.pid, signal.SIGKILL)
+
+    def _finish(self, command: _Command, code: int) -> None:
+        command.read()  # its last words may still be in the pipe
+        self._send(
+            command.peer,
+            Done(
+                request=command.request,
+                exit_code=code,
+                output=command.output.decode(errors="replace"),
+                timed_out=command.timed_out,
+            ),
+        )
+
+
+def _drain(fd: int) -> str:
+    """Reads a pipe to its end, and closes it."""
+    with open(fd, "rb") as file:
+        return file.read().decode(errors="replace")
+
+
+def _not_started(record: ContainerRecord, problem: str) -> ContainerRecord:
+    """As containerd reports a program that could not be started: exit code 128, and the epoch as its start."""
+    now = time.time()
+    return ContainerRecord(
+        name=record.name,
+        id=record.id,
+        attempt=record.attempt,
+        image=record.image,
+        started_at=0,
+        finished_at=now,
+        exit_code=128,
+        reason="StartError",
+        message=(
+            "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+            f"runc create failed: unable to start container process: error during container init: {problem}"
+        ),
+    )
