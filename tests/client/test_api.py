@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -27,7 +28,7 @@ def configmap(name: str, **data: str) -> ConfigMap:
     return ConfigMap(metadata=ObjectMeta(name=name, namespace="default", labels={"app": name}), data=data)
 
 
-async def refusal(call: Awaitable[object]) -> StatusError:
+async def refusal(call: Awaitable[Any]) -> StatusError:
     with pytest.raises(StatusError) as caught:
         await call
     return caught.value
@@ -37,7 +38,8 @@ def test_an_object_from_creation_to_deletion() -> None:
     async def scenario(api: Api) -> None:
         made = await api.create(CONFIGMAPS, configmap("a", colour="red"))
         assert made.metadata.uid
-        assert await api.get(CONFIGMAPS, "a", "default") == made
+        read = await api.get(CONFIGMAPS, "a", "default")
+        assert read == made
         newer = await api.replace(CONFIGMAPS, replace(made, data={"colour": "blue"}))
         assert (await refusal(api.replace(CONFIGMAPS, made))).code == 409
         patched = await api.patch(CONFIGMAPS, "a", "default", {"data": {"size": "7"}})

@@ -1,0 +1,310 @@
+"""The controllers against the real API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from fairlead.client.api import Api
+from fairlead.client.informer import Informer
+from fairlead.endpoints.controller import EndpointsConfig, run
+from fairlead.endpoints.endpoints import MANAGED_BY as ENDPOINTS_MANAGED_BY
+from fairlead.endpoints.mirroring import CONTROLLER as MIRRORING
+from fairlead.endpoints.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME
+from fairlead.objects.core_v1 import (
+    Container,
+    EndpointAddress,
+    EndpointPort,
+    Endpoints,
+    EndpointSubset,
+    Node,
+    Pod,
+    PodCondition,
+    PodIP,
+    PodSpec,
+    PodStatus,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
+from fairlead.objects.discovery_v1 import Endpoint, EndpointSlice
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, NODES, PODS, SERVICES
+from fairlead.objects.status import StatusError
+from tests.client.cluster import eventually, with_server
+from tests.client.server import until
+
+
+def scenario(told: Callable[[Api], Awaitable[None]], limit: int = 100) -> None:
+    """Runs the story in an empty cluster whose endpoints are kept by the controllers."""
+    config = EndpointsConfig(endpoints_per_slice=limit)
+    with_server(told, lambda api, health: run(api, config, health))
+
+
+async def make_node(api: Api, name: str = "node1", zone: str = "a") -> None:
+    await api.create(
+        NODES, Node(metadata=ObjectMeta(name=name, labels={"topology.kubernetes.io/zone": zone}))
+    )
+
+
+async def make_service(api: Api, name: str = "web", **spec: object) -> Service:
+    wanted = {
+        "selector": {"app": name},
+        "ports": (ServicePort(name="http", port=80, targetPort=8080),),
+        **spec,
+    }
+    return await api.create(
+        SERVICES,
+        Service(metadata=ObjectMeta(name=name, namespace="default"), spec=ServiceSpec(**wanted)),  # type: ignore[arg-type]
+    )
+
+
+async def make_pod(api: Api, name: str, ip: str, *, ready: bool = True, app: str = "web") -> Pod:
+    made = await api.create(
+        PODS,
+        Pod(
+            metadata=ObjectMeta(name=name, namespace="default", labels={"app": app}),
+            spec=PodSpec(nodeName="node1", containers=(Container(name="main", image="fairlead/echo"),)),
+        ),
+    )
+    return await set_ready(api, made, ip, ready)
+
+
+async def set_ready(api: Api, pod: Pod, ip: str, ready: bool) -> Pod:
+    pod = await api.get(PODS, pod.metadata.name, "default")
+    condition = PodCondition(
+        type="Ready", status="True" if ready else "False", lastTransitionTime="2026-11-23T09:00:00Z"
+    )
+    status = PodStatus(phase="Running", podIP=ip, podIPs=(PodIP(ip=ip),), conditions=(condition,))
+    return await api.replace(PODS, replace(pod, status=status), "status")
+
+
+async def slices(api: Api, name: str = "web", manager: str = CONTROLLER) -> tuple[EndpointSlice, ...]:
+    selector = f"{SERVICE_NAME}={name},{MANAGED_BY}={manager}"
+    return (await api.list(ENDPOINTSLICES, "default", labels=selector)).items
+
+
+async def held(api: Api, name: str = "web", manager: str = CONTROLLER) -> list[Endpoint]:
+    found = [e for piece in await slices(api, name, manager) for e in piece.endpoints]
+    return sorted(found, key=lambda e: e.addresses)
+
+
+def ready(endpoint: Endpoint) -> bool | None:
+    return endpoint.conditions.ready if endpoint.conditions else None
+
+
+async def addresses(api: Api, name: str = "web") -> tuple[list[str], list[str]]:
+    """The ready and the not-ready addresses of the Endpoints."""
+    try:
+        found = (await api.get(ENDPOINTS, name, "default")).subsets
+    except StatusError:
+        return [], []
+    return [a.ip for s in found for a in s.addresses], [a.ip for s in found for a in s.notReadyAddresses]
+
+
+def test_slices_and_endpoints_follow_readiness() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        one = await make_pod(api, "a", "10.244.1.2")
+        await make_pod(api, "b", "10.244.1.3")
+
+        async def both_ready() -> bool:
+            return [ready(e) for e in await held(api)] == [True, True]
+
+        async def one_ready() -> bool:
+            return [ready(e) for e in await held(api)] == [False, True]
+
+        await eventually(both_ready, "both pods are ready endpoints")
+        (piece,) = await slices(api)
+        assert piece.metadata.name.startswith("web-")
+        assert TRIGGER_TIME in piece.metadata.annotations
+        assert {e.zone for e in piece.endpoints} == {"a"}
+        await set_ready(api, one, "10.244.1.2", False)
+        await eventually(one_ready, "the first pod is a not-ready endpoint")
+
+        async def not_ready_address() -> bool:
+            return await addresses(api) == (["10.244.1.3"], ["10.244.1.2"])
+
+        await eventually(not_ready_address, "it stands under notReadyAddresses")
+        assert ENDPOINTS_MANAGED_BY in (await api.get(ENDPOINTS, "web", "default")).metadata.labels
+        await set_ready(api, one, "10.244.1.2", True)
+        await eventually(both_ready, "it is back")
+        await api.delete(PODS, "a", "default", grace_period_seconds=0)
+
+        async def gone() -> bool:
+            return len(await held(api)) == 1 and await addresses(api) == (["10.244.1.3"], [])
+
+        await eventually(gone, "a deleted pod is no endpoint")
+        assert [s.metadata.name for s in await slices(api)] == [piece.metadata.name]
+
+    scenario(told)
+
+
+def test_pods_made_together_are_in_no_slice_twice() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await asyncio.gather(*(make_pod(api, f"p{n}", f"10.244.1.{n + 1}") for n in range(60)))
+
+        async def complete() -> bool:
+            return len({e.addresses for e in await held(api)}) == 60
+
+        await eventually(complete, "all pods are endpoints")
+        found = await slices(api)
+        assert sum(len(s.endpoints) for s in found) == 60
+        assert all(len(s.endpoints) <= 25 for s in found)
+
+    scenario(told, limit=25)
+
+
+def test_a_pod_whose_node_comes_later() -> None:
+    async def told(api: Api) -> None:
+        await make_service(api)
+        await make_pod(api, "a", "10.244.1.2")
+
+        async def empty() -> bool:
+            return len(await slices(api)) == 1 and not await held(api)
+
+        async def there() -> bool:
+            return [e.zone for e in await held(api)] == ["b"]
+
+        await eventually(empty, "the Service has an empty slice")
+        await make_node(api, zone="b")
+        await eventually(there, "the pod is an endpoint")
+
+    scenario(told)
+
+
+def test_a_change_of_the_selector() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await make_pod(api, "a", "10.244.1.2")
+        await make_pod(api, "b", "10.244.1.3", app="other")
+
+        async def holds(ip: str) -> bool:
+            return [e.addresses for e in await held(api)] == [(ip,)]
+
+        await eventually(lambda: holds("10.244.1.2"), "the first selector counts")
+        await api.patch(SERVICES, "web", "default", {"spec": {"selector": {"app": "other"}}})
+        await eventually(lambda: holds("10.244.1.3"), "the second selector counts")
+
+    scenario(told)
+
+
+def test_what_others_do_to_our_slices_is_mended_and_theirs_is_left_alone() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await make_pod(api, "a", "10.244.1.2")
+        foreign = EndpointSlice(
+            metadata=ObjectMeta(name="my-service-abc", namespace="default", labels={SERVICE_NAME: "web"}),
+            addressType="IPv4",
+            endpoints=(Endpoint(addresses=("192.0.2.7",)),),
+        )
+        foreign = await api.create(ENDPOINTSLICES, foreign)
+
+        async def right() -> bool:
+            return [e.addresses for e in await held(api)] == [("10.244.1.2",)]
+
+        await eventually(right, "the slice is there")
+        (piece,) = await slices(api)
+        await api.delete(ENDPOINTSLICES, piece.metadata.name, "default")
+        await eventually(right, "a deleted slice is made again")
+        (piece,) = await slices(api)
+        await api.replace(ENDPOINTSLICES, replace(piece, endpoints=()))
+        await eventually(right, "an emptied slice is filled again")
+        await api.delete(ENDPOINTS, "web", "default")
+
+        async def endpoints_right() -> bool:
+            return await addresses(api) == (["10.244.1.2"], [])
+
+        await eventually(endpoints_right, "deleted Endpoints are made again")
+        assert await api.get(ENDPOINTSLICES, "my-service-abc", "default") == foreign
+
+    scenario(told)
+
+
+def test_a_service_that_goes_takes_all_along() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await make_pod(api, "a", "10.244.1.2")
+
+        async def there() -> bool:
+            return bool(await held(api)) and (await addresses(api))[0] != []
+
+        async def gone() -> bool:
+            return not await slices(api) and await addresses(api) == ([], [])
+
+        await eventually(there, "the Service has endpoints")
+        await api.delete(SERVICES, "web", "default")
+        await eventually(gone, "slices and Endpoints are gone")
+        await make_service(api)
+        await eventually(there, "a Service made again has endpoints")
+
+    scenario(told)
+
+
+def test_the_seeds_external_database_is_mirrored() -> None:
+    async def told(api: Api) -> None:
+        await make_service(api, "external-database", selector={}, ports=(ServicePort(port=5432),))
+        ips = ("192.168.1.100", "192.168.1.101")
+        made = await api.create(
+            ENDPOINTS,
+            Endpoints(
+                metadata=ObjectMeta(name="external-database", namespace="default"),
+                subsets=(
+                    EndpointSubset(
+                        addresses=tuple(EndpointAddress(ip=ip) for ip in ips),
+                        ports=(EndpointPort(port=5432),),
+                    ),
+                ),
+            ),
+        )
+
+        async def mirrors(*expected: str) -> bool:
+            found = await held(api, "external-database", MIRRORING)
+            return [e.addresses[0] for e in found] == list(expected)
+
+        await eventually(lambda: mirrors(*ips), "the Endpoints are mirrored")
+        assert await slices(api, "external-database") == (), "and nothing else is made for them"
+        subset = replace(made.subsets[0], addresses=(EndpointAddress(ip="192.168.1.102"),))
+        await api.replace(ENDPOINTS, replace(made, subsets=(subset,)))
+        await eventually(lambda: mirrors("192.168.1.102"), "an update is followed")
+        await api.delete(ENDPOINTS, "external-database", "default")
+        await eventually(mirrors, "a deletion is followed")
+
+    scenario(told)
+
+
+def test_a_pods_status_reaches_the_slice_within_milliseconds() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        pod = await make_pod(api, "a", "10.244.1.2")
+        seen: list[bool | None] = []
+        watching = Informer(api, ENDPOINTSLICES, labels=f"{SERVICE_NAME}=web")
+        watching.subscribe(
+            lambda c: seen.append(ready(c.new.endpoints[0]) if c.new and c.new.endpoints else None)
+        )
+        task = asyncio.create_task(watching.run())
+        await until(lambda: seen[-1:] == [True], "the pod is a ready endpoint")
+        loop = asyncio.get_running_loop()
+        taken = []
+        for turn in range(20):
+            wanted = turn % 2 == 1
+            pod = await set_ready(api, pod, "10.244.1.2", wanted)
+            start = loop.time()
+            while seen[-1] is not wanted:
+                assert loop.time() - start < 5
+                await asyncio.sleep(0)
+            taken.append(loop.time() - start)
+        task.cancel()
+        print(f"status answered to slice seen: median {sorted(taken)[10] * 1000:.1f} ms")
+        assert sorted(taken)[10] < 0.1  # generous: what it is on an idle machine stands in the benchmark
+
+    scenario(told)
