@@ -1,0 +1,228 @@
+"""What a Service is given, what it keeps, what it gives back."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.apiserver.allocation import address_band, addresses_of, port_band, ports_of
+from tests.apiserver.serving import Client, service, with_server
+
+SERVICES = "/api/v1/namespaces/default/services"
+ADDRESSES = "/apis/networking.k8s.io/v1/ipaddresses"
+
+
+@pytest.mark.parametrize(
+    ("size", "band"), [(16, 0), (32, 16), (256, 16), (1024, 64), (4096, 256), (1 << 16, 256), (1 << 64, 256)]
+)
+def test_the_static_band_of_addresses(size: int, band: int) -> None:
+    assert address_band(size) == band
+
+
+@pytest.mark.parametrize(("size", "band"), [(16, 0), (128, 16), (2768, 86), (8192, 128)])
+def test_the_static_band_of_ports(size: int, band: int) -> None:
+    assert port_band(size) == band
+
+
+def test_the_lower_band_is_given_when_the_upper_is_full() -> None:
+    choice = addresses_of(ipaddress.ip_network("10.0.0.0/27"))
+    taken: set[int] = set()
+    order: list[int] = []
+    while (value := choice.free(taken.__contains__)) is not None:
+        taken.add(value)
+        order.append(value - (10 << 24))
+    assert sorted(order) == list(range(1, 31))
+    assert set(order[:14]) == set(range(17, 31))
+    assert set(ports_of(30000, 32767).guesses()) <= set(range(30086, 32768))
+
+
+async def addresses(client: Client) -> list[str]:
+    return [item["metadata"]["name"] for item in (await client.get(ADDRESSES))["items"]]
+
+
+def test_a_service_gets_an_address_and_gives_it_back(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(SERVICES, service())
+        spec = made["spec"]
+        assert ipaddress.ip_address(spec["clusterIP"]) in ipaddress.ip_network("10.96.0.0/16")
+        assert int(ipaddress.ip_address(spec["clusterIP"])) & 0xFFFF > 256
+        assert spec["clusterIPs"] == [spec["clusterIP"]]
+        assert (spec["ipFamilies"], spec["ipFamilyPolicy"], spec["type"]) == (
+            ["IPv4"],
+            "SingleStack",
+            "ClusterIP",
+        )
+        assert "generation" not in made["metadata"]
+        held = await client.get(f"{ADDRESSES}/{spec['clusterIP']}")
+        assert held["spec"]["parentRef"] == {"resource": "services", "namespace": "default", "name": "web"}
+        await client.ask("DELETE", f"{SERVICES}/web")
+        assert await addresses(client) == ["10.96.0.1"]
+
+    with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "message"),
+    [
+        (
+            {"clusterIP": "10.96.0.1"},
+            "spec.clusterIPs",
+            'Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: provided IP is already allocated',
+        ),
+        (
+            {"clusterIP": "10.97.0.1"},
+            "spec.clusterIPs",
+            "the provided network does not match the current range",
+        ),
+        ({"clusterIP": "10.96.0"}, "spec.clusterIPs[0]", "must be a valid IP address"),
+        ({"ipFamilies": ["IPv6"]}, "spec.ipFamilies[0]", "not configured on this cluster"),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"},
+            "spec.ipFamilyPolicy",
+            "this cluster is not configured for dual-stack services",
+        ),
+        (
+            {"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]},
+            "spec.ports[0].nodePort",
+            "provided port is not in the valid range. The range of valid ports is 30000-32767",
+        ),
+        (
+            {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080, "protocol": "UDP"}]},
+            "spec.ports[0].nodePort",
+            "Invalid value: 30080: provided port is already allocated",
+        ),
+    ],
+)
+def test_what_cannot_be_given(tmp_path: Path, spec: dict[str, Any], field: str, message: str) -> None:
+    async def test(client: Client) -> None:
+        taken = service("taken", type="NodePort", ports=[{"port": 1, "nodePort": 30080}])
+        await client.create(SERVICES, taken)
+        status, said = await client.ask("POST", SERVICES, service(**spec))
+        assert (status, said["reason"]) == (422, "Invalid")
+        causes = [cause for cause in said["details"]["causes"] if cause["field"] == field]
+        assert message in causes[0]["message"]
+        assert len(await addresses(client)) == 2
+
+    with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({"clusterIP": "None", "selector": {"a": "b"}}, ("None", ["IPv4"], "SingleStack")),
+        ({"clusterIP": "None"}, ("None", ["IPv4", "IPv6"], "RequireDualStack")),
+        ({"type": "ExternalName", "externalName": "db.example.com"}, (None, None, None)),
+        ({"clusterIP": "10.96.0.100"}, ("10.96.0.100", ["IPv4"], "SingleStack")),
+    ],
+)
+def test_families(tmp_path: Path, spec: dict[str, Any], wanted: tuple[Any, Any, Any]) -> None:
+    async def test(client: Client) -> None:
+        found = (await client.create(SERVICES, service(**spec)))["spec"]
+        assert (found.get("clusterIP"), found.get("ipFamilies"), found.get("ipFamilyPolicy")) == wanted
+
+    with_server(tmp_path, test)
+
+
+def test_node_ports_are_shared_by_protocols_of_a_port_and_kept_on_update(tmp_path: Path) -> None:
+    both = [{"name": "u", "port": 53, "protocol": "UDP"}, {"name": "t", "port": 53}]
+
+    async def test(client: Client) -> None:
+        made = await client.create(SERVICES, service(type="NodePort", ports=both))
+        first, second = (port["nodePort"] for port in made["spec"]["ports"])
+        assert first == second
+        body = service(type="NodePort", ports=[*both, {"name": "m", "port": 80}])
+        _, changed = await client.ask("PUT", f"{SERVICES}/web", body)
+        ports = [port["nodePort"] for port in changed["spec"]["ports"]]
+        assert ports[:2] == [first, first]
+        assert ports[2] not in (0, first)
+        assert changed["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+        _, plain = await client.patch(f"{SERVICES}/web", {"spec": {"type": "ClusterIP"}})
+        assert not any("nodePort" in port for port in plain["spec"]["ports"])
+        await client.create(
+            SERVICES, service("other", type="NodePort", ports=[{"port": 1, "nodePort": first}])
+        )
+
+    with_server(tmp_path, test)
+
+
+def test_a_change_to_external_name_gives_the_address_back(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(SERVICES, service())
+        external = {"spec": {"type": "ExternalName", "externalName": "db.example.com"}}
+        status, changed = await client.patch(f"{SERVICES}/web", external)
+        assert status == 200, changed
+        assert "clusterIP" not in changed["spec"]
+        assert await addresses(client) == ["10.96.0.1"]
+        status, changed = await client.patch(
+            f"{SERVICES}/web", {"spec": {"type": "ClusterIP", "externalName": None}}
+        )
+        assert status == 200, changed
+        assert changed["spec"]["clusterIP"] in await addresses(client)
+
+    with_server(tmp_path, test)
+
+
+def test_a_local_load_balancer_gets_a_health_check_port(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(SERVICES, service(type="LoadBalancer", externalTrafficPolicy="Local"))
+        assert made["spec"]["healthCheckNodePort"] not in (0, made["spec"]["ports"][0]["nodePort"])
+        _, none = await client.patch(f"{SERVICES}/web", {"spec": {"externalTrafficPolicy": "Cluster"}})
+        assert "healthCheckNodePort" not in none["spec"], none
+
+    with_server(tmp_path, test)
+
+
+def test_nothing_is_given_twice_to_concurrent_writers(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await asyncio.gather(
+            *(
+                client.ask("POST", SERVICES, service(f"s{i}", type="NodePort", ports=[{"port": 80}]))
+                for i in range(30)
+            )
+        )
+        good = [answer["spec"] for status, answer in made if status == 201]
+        assert len(good) == 29, "the network has 30 addresses, one is the API's own"
+        assert len({spec["clusterIP"] for spec in good}) == 29
+        assert len({spec["ports"][0]["nodePort"] for spec in good}) == 29
+        [(status, said)] = [answer for answer in made if answer[0] != 201]
+        assert (status, said["message"]) == (
+            500,
+            "Internal error occurred: failed to allocate a serviceIP: range is full",
+        )
+        await client.ask("DELETE", f"{SERVICES}/s3")
+        await client.ask("DELETE", f"{SERVICES}/s4")
+        await client.create(SERVICES, service("again"))
+
+    with_server(tmp_path, test, service_cidrs=("10.0.0.0/27",))
+
+
+def test_a_dry_run_shows_the_networks_own_address_and_takes_nothing(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        status, shown = await client.ask("POST", f"{SERVICES}?dryRun=All", service(type="NodePort"))
+        assert (status, shown["spec"]["clusterIP"]) == (201, "10.96.0.0")
+        assert shown["spec"]["ports"][0]["nodePort"]
+        assert await addresses(client) == ["10.96.0.1"]
+
+    with_server(tmp_path, test)
+
+
+def test_put_makes_a_service(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        status, made = await client.ask("PUT", f"{SERVICES}/web", service())
+        assert (status, made["spec"]["clusterIP"] in await addresses(client)) == (201, True)
+
+    with_server(tmp_path, test)
+
+
+def test_the_service_of_the_api(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        own = await client.get(f"{SERVICES}/kubernetes")
+        assert (own["spec"]["clusterIP"], own["spec"]["ports"][0]["port"]) == ("10.96.0.1", 443)
+        endpoints = await client.get("/api/v1/namespaces/default/endpoints/kubernetes")
+        assert endpoints["subsets"][0]["addresses"] == [{"ip": "192.168.1.1"}]
+
+    with_server(tmp_path, test)
