@@ -3,37 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fairlead.node import namespaces
-
-root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
-
-
-def in_child(test: Callable[[], None]) -> None:
-    """Runs `test` in a forked process, so that what it does to its namespaces ends with it."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            test()
-            os._exit(0)
-        except BaseException as error:
-            os.write(writer, repr(error).encode())
-            os._exit(1)
-    os.close(writer)
-    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
-    os.close(reader)
-    _, status = os.waitpid(pid, 0)
-    assert status == 0, said.decode()
-
-
-def interfaces() -> list[str]:
-    return [name for _, name in socket.if_nameindex()]
+from tests.node.places import in_child, interfaces, root
 
 
 @root

@@ -6,6 +6,7 @@ Messages are JSON, one a line, each with its `type`. Times are seconds since the
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -165,6 +166,19 @@ def read_histories(directory: Path) -> dict[str, History]:
     for path in sorted((directory / "containers").glob("*.json")):
         history = msgspec.json.decode(path.read_bytes(), type=History)
         found[history.current.name] = history
+    return found
+
+
+def settle(directory: Path) -> dict[str, History]:
+    """The histories of a pod whose sandbox is gone: what ran then was killed with it, and is recorded so."""
+    found = read_histories(directory)
+    for name, history in found.items():
+        if history.current.running:
+            killed = msgspec.structs.replace(
+                history.current, pid=0, finished_at=time.time(), exit_code=137, reason="Error"
+            )
+            found[name] = History(killed, history.previous)
+            write(directory / "containers" / f"{name}.json", found[name])
     return found
 
 

@@ -161,6 +161,7 @@ async def create(
     Returns when the pod has its network, after about 20 ms. Raises `SandboxError`, leaving no process behind.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    records.settle(directory)
     pid, pipe = sandbox.fork(spec, directory, images)
     try:
         try:
@@ -235,7 +236,7 @@ async def _read_all(fd: int) -> str:
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader),
-        open(fd, "rb", buffering=0),  # noqa: ASYNC230
+        os.fdopen(fd, "rb", buffering=0),
     )
     try:
         return (await reader.read()).decode()

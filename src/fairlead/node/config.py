@@ -1,0 +1,73 @@
+"""What a node's agent has to be told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fairlead.node import environment, images, resolver
+from fairlead.node.images import Image
+from fairlead.objects.core_v1 import Container, Pod
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """A node. The agent has to run in the node's network namespace, which has `addresses`.
+
+    `state_directory` is where the pods are remembered: the same for the next agent of this node, on a file system
+    that does not outlive the machine's boot. `shared` are host paths that pods see even where they lie below /tmp.
+    `api_service` is the address and port of the Service `kubernetes`, for the containers' environment.
+    """
+
+    name: str
+    addresses: Sequence[str]
+    pod_cidrs: Sequence[str]
+    state_directory: Path
+    labels: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
+    cluster_dns: Sequence[str] = ()
+    cluster_domain: str = "cluster.local"
+    shared: Sequence[Path] = ()
+    api_service: tuple[str, int] | None = None
+
+    @property
+    def shared_paths(self) -> tuple[str, ...]:
+        """`shared`, and where this program itself lives: built-in images may import more of it."""
+        own = (Path(sys.prefix), Path(__file__).resolve().parents[2])
+        return tuple(dict.fromkeys(str(path) for path in (*self.shared, *own)))
+
+    def environment(self, pod: Pod, container: Container) -> dict[str, str]:
+        """What a container's environment begins with."""
+        host = self.name if pod.spec.hostNetwork else resolver.hostname(pod)
+        values = {"PATH": environment.PATH, "HOSTNAME": host}
+        found = images.find(container.image, self.images)
+        if found is not None:
+            values.update(found[1].environment)
+        if self.api_service is not None:
+            address, port = self.api_service
+            endpoint = f"tcp://{address}:{port}"
+            prefix = f"KUBERNETES_PORT_{port}_TCP"
+            values |= {
+                "KUBERNETES_SERVICE_HOST": address,
+                "KUBERNETES_SERVICE_PORT": str(port),
+                "KUBERNETES_SERVICE_PORT_HTTPS": str(port),
+                "KUBERNETES_PORT": endpoint,
+                prefix: endpoint,
+                f"{prefix}_PROTO": "tcp",
+                f"{prefix}_PORT": str(port),
+                f"{prefix}_ADDR": address,
+            }
+        if found is not None and found[1].run is not None:
+            declared = (f"{port.containerPort}/{port.protocol or 'TCP'}" for port in container.ports)
+            values |= {
+                "FAIRLEAD_POD_NAME": pod.metadata.name,
+                "FAIRLEAD_POD_NAMESPACE": pod.metadata.namespace,
+                "FAIRLEAD_NODE_NAME": self.name,
+                "FAIRLEAD_NODE_ZONE": self.labels.get(ZONE, ""),
+                "FAIRLEAD_CONTAINER_PORTS": ",".join(declared),
+            }
+        return values

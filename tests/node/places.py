@@ -1,0 +1,208 @@
+"""Where tests of the node run: in namespaces that end with the test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from pyroute2 import IPRoute
+
+from fairlead.apiserver.certificates import make_authority
+from fairlead.apiserver.server import ServerConfig, serve
+from fairlead.client.api import Api
+from fairlead.client.kubeconfig import load, write
+from fairlead.node import agent, namespaces, runtime
+from fairlead.node.images import Image, builtin
+from fairlead.objects import codec
+from fairlead.objects.core_v1 import Pod
+from fairlead.objects.resources import PODS
+from fairlead.objects.status import StatusError
+from fairlead.process import Health, configure_logging, listener
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
+
+ADDRESS = "192.168.1.10"
+ECHO = "fairlead/echo"
+
+
+def in_child(test: Callable[[], None]) -> None:
+    """Runs `test` in a forked process, so that what it does to its namespaces ends with it."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            test()
+            os._exit(0)
+        except BaseException as error:
+            os.write(writer, "".join(traceback.format_exception(error)).encode())
+            os._exit(1)
+    os.close(writer)
+    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
+    os.close(reader)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, said.decode()
+
+
+def own_network() -> None:
+    """Moves the process into a node's network: an address, loopback, forwarding, and nothing of the host's."""
+    namespaces.unshare(namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS)
+    namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+    with IPRoute() as ip:
+        ip.link("set", index=1, state="up")
+        ip.addr("add", index=1, address=ADDRESS, prefixlen=32)
+    namespaces.set_sysctl("net/ipv4/ip_forward", 1)
+
+
+def interfaces() -> list[str]:
+    """The names of all interfaces here."""
+    return [name for _, name in socket.if_nameindex()]
+
+
+@dataclass
+class Cluster:
+    """An API server, and one node's agent: in this process, or as a program of its own."""
+
+    api: Api
+    config: agent.NodeConfig
+    kubeconfig: Path
+    task: asyncio.Task[None] | None = None
+    program: subprocess.Popen[bytes] | None = None
+    health: Health = field(default_factory=Health)
+
+    async def start(self) -> None:
+        """Starts the agent in this process."""
+        self.task = asyncio.create_task(agent.run(self.api, self.config, self.health))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(self.health.ready(), 10)
+
+    async def stop(self) -> None:
+        """Cancels the agent; its pods stay."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+
+    def start_program(self) -> None:
+        """Starts the agent as `fairlead node`."""
+        command = Path(sys.executable).with_name("fairlead")
+        arguments = ["node", "--pod-cidr", "10.244.1.0/24", "--kubeconfig", str(self.kubeconfig)]
+        arguments += ["--node-name", "node1", "--address", ADDRESS]
+        arguments += ["--directory", str(self.config.state_directory)]
+        self.program = subprocess.Popen([str(command), *arguments])
+
+    def kill_program(self) -> None:
+        """kill -9."""
+        assert self.program is not None
+        self.program.kill()
+        self.program.wait()
+
+    async def run(self, name: str, container: Mapping[str, Any] | None = None, **spec: Any) -> None:
+        """Creates a pod, bound to the node."""
+        first = {"name": "c", "image": ECHO, **(container or {})}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"nodeName": "node1", "containers": [first], **spec},
+        }
+        await self.api.create(PODS, codec.decode(Pod, codec.encode(body)))
+
+    async def get(self, name: str) -> Pod | None:
+        """The pod, if there is one."""
+        try:
+            return await self.api.get(PODS, name, "default")
+        except StatusError:
+            return None
+
+    async def until(self, name: str, true: Callable[[Pod], Any], seconds: float = 10) -> Pod:
+        """The pod as soon as it is as wanted."""
+        pod = None
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    pod = await self.get(name)
+                    if pod is not None and true(pod):
+                        return pod
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"not within {seconds} s: {codec.encode(pod).decode()}") from None
+
+    async def gone(self, name: str, seconds: float = 10) -> None:
+        """Returns when there is no such pod."""
+        async with asyncio.timeout(seconds):
+            while await self.get(name) is not None:
+                await asyncio.sleep(0.01)
+
+
+def is_ready(pod: Pod) -> bool:
+    """Whether the pod's Ready condition is true."""
+    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+
+
+def with_cluster(
+    directory: Path,
+    test: Callable[[Cluster], Awaitable[None]],
+    images: Mapping[str, Image] | None = None,
+    *,
+    start: bool = True,
+) -> None:
+    """Runs a test with an API server and a node, in a child with a network of its own; nothing of it stays."""
+
+    async def main() -> None:
+        authority = make_authority(directory)
+        certificate, key = authority.issue(directory, "apiserver", ["127.0.0.1"])
+        tokens = directory / "tokens.csv"
+        tokens.write_text('secret,admin,1,"system:masters"\n')
+        sock = listener("127.0.0.1", 0)
+        health = Health()
+        config = ServerConfig(
+            store=f"sqlite:{directory / 'store.db'}",
+            tokens=tokens,
+            certificate=certificate,
+            key=key,
+            authority=authority.path,
+            advertise_address=ADDRESS,
+        )
+        server = asyncio.ensure_future(serve(config, [sock], health))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(health.ready(), 10)
+        kubeconfig = directory / "kubeconfig"
+        write(kubeconfig, f"https://127.0.0.1:{sock.getsockname()[1]}", authority.path.read_bytes(), "secret")
+        node = agent.NodeConfig(
+            name="node1",
+            addresses=(ADDRESS,),
+            pod_cidrs=("10.244.1.0/24",),
+            labels={"topology.kubernetes.io/zone": "a"},
+            state_directory=directory / "node",
+            images=builtin() if images is None else images,
+            cluster_dns=("10.96.0.10",),
+        )
+        async with Api(load(kubeconfig)) as api:
+            cluster = Cluster(api, node, kubeconfig)
+            try:
+                if start:
+                    await cluster.start()
+                await test(cluster)
+            finally:
+                if cluster.program is not None:
+                    cluster.kill_program()
+                await cluster.stop()
+                runtime.remove_all(node.state_directory)
+        server.cancel()
+        await asyncio.wait([server])
+
+    def child() -> None:
+        own_network()
+        configure_logging("test", "info")
+        uvloop.run(main())
+
+    in_child(child)

@@ -1,0 +1,259 @@
+"""Pods on a node, as a user of the API sees them: with the real API server, kernel and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from fairlead.objects.core_v1 import ContainerStatus, Pod
+from fairlead.objects.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
+from tests.node.places import Cluster, interfaces, is_ready, root, with_cluster
+
+SHELL = {"image": "anything"}
+
+
+async def ask(pod: Pod, port: int = 8080, text: str = "GET / HTTP/1.0\r\n\r\n") -> str:
+    reader, writer = await asyncio.open_connection(pod.status.podIP, port)
+    writer.write(text.encode())
+    writer.write_eof()
+    answer = (await reader.read()).decode()
+    writer.close()
+    return answer
+
+
+def state(pod: Pod) -> ContainerStatus:
+    return pod.status.containerStatuses[0]
+
+
+def waits(reason: str) -> Any:
+    def true(pod: Pod) -> bool:
+        found = pod.status.containerStatuses
+        return bool(found and found[0].state.waiting and found[0].state.waiting.reason == reason)
+
+    return true
+
+
+@root
+def test_a_pod_runs_answers_and_goes(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        probe = {"httpGet": {"path": "/healthz", "port": 8080}}
+        begun = time.monotonic()
+        await cluster.run("web", {"readinessProbe": probe, "ports": [{"containerPort": 8080}]})
+        pod = await cluster.until("web", is_ready)
+        assert time.monotonic() - begun < 2
+        assert pod.status.phase == "Running"
+        assert (pod.status.podIP, pod.status.hostIP) == ("10.244.1.2", "192.168.1.10")
+        assert [c.status for c in pod.status.conditions] == ["True"] * 5
+        one = state(pod)
+        assert (one.ready, one.started, one.restartCount) == (True, True, 0)
+        assert one.state.running is not None
+        answer = json.loads((await ask(pod)).partition("\r\n\r\n")[2])
+        assert (answer["pod"], answer["namespace"], answer["node"]) == ("web", "default", "node1")
+        assert (answer["zone"], answer["client"], answer["protocol"]) == ("a", "192.168.1.10", "HTTP")
+        assert json.loads(await ask(pod, text="hello\n"))["protocol"] == "TCP"
+        assert len(interfaces()) == 2
+        await cluster.api.delete(PODS, "web", "default")
+        await cluster.gone("web")
+        assert interfaces() == ["lo"]
+        assert not list((cluster.config.state_directory / "pods").iterdir())
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_the_node_registers_and_renews_its_lease(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        node = await cluster.api.get(NODES, "node1")
+        assert [(a.type, a.address) for a in node.status.addresses] == [
+            ("InternalIP", "192.168.1.10"),
+            ("Hostname", "node1"),
+        ]
+        assert {c.type: c.status for c in node.status.conditions}["Ready"] == "True"
+        assert node.metadata.labels["topology.kubernetes.io/zone"] == "a"
+        assert node.spec.podCIDR == "10.244.1.0/24"
+        lease = await cluster.api.get(LEASES, "node1", "kube-node-lease")
+        assert lease.spec.holderIdentity == "node1"
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_a_probe_turns_a_pod_not_ready_and_back(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        probe = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+        await cluster.run("web", {"readinessProbe": probe})
+        pod = await cluster.until("web", is_ready)
+        await ask(pod, text="POST /unready HTTP/1.0\r\n\r\n")
+        pod = await cluster.until("web", lambda pod: not is_ready(pod))
+        ready = {c.type: c for c in pod.status.conditions}["Ready"]
+        assert (ready.reason, ready.message) == (
+            "ContainersNotReady",
+            "containers with unready status: [c]",
+        )
+        assert pod.status.phase == "Running"
+        await ask(pod, text="POST /ready HTTP/1.0\r\n\r\n")
+        await cluster.until("web", is_ready)
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_an_exec_probe_sees_the_pods_own_tmp(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        probe = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1}
+        command = ["sh", "-c", "touch /tmp/ready; exec sleep 100"]
+        grace = {"terminationGracePeriodSeconds": 1}
+        await cluster.run("with", {**SHELL, "command": command, "readinessProbe": probe}, **grace)
+        await cluster.run("without", {**SHELL, "command": ["sleep", "100"], "readinessProbe": probe}, **grace)
+        await cluster.until("with", is_ready)
+        pod = await cluster.until("without", lambda pod: pod.status.phase == "Running")
+        assert not is_ready(pod)
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_exit_codes_and_restart_policies(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        def shell(script: str) -> dict[str, Any]:
+            return {**SHELL, "command": ["sh", "-c", script]}
+
+        await cluster.run("done", shell("exit 0"), restartPolicy="OnFailure")
+        await cluster.run("failed", shell("exit 3"), restartPolicy="Never")
+        await cluster.run("killed", shell("kill -9 $$; sleep 1; exit 4"), restartPolicy="Never")
+        await cluster.run("looping", shell("exit 5"))
+        pod = await cluster.until("done", lambda pod: pod.status.phase == "Succeeded")
+        over = state(pod).state.terminated
+        assert over is not None
+        assert (over.exitCode, over.reason) == (0, "Completed")
+        pod = await cluster.until("failed", lambda pod: pod.status.phase == "Failed")
+        over = state(pod).state.terminated
+        assert over is not None
+        assert (over.exitCode, over.reason) == (3, "Error")
+        pod = await cluster.until("looping", waits("CrashLoopBackOff"))
+        assert pod.status.phase == "Running"
+        one = state(pod)
+        assert one.restartCount == 1
+        assert one.lastState.terminated is not None
+        assert one.lastState.terminated.exitCode == 5
+        assert one.state.waiting is not None
+        assert one.state.waiting.message.startswith(
+            "back-off 10s restarting failed container=c pod=looping_default("
+        )
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        await cluster.run("noimage", {"image": "nginx:1.27"})
+        await cluster.run("nocommand", {**SHELL, "command": ["no-such-program"]}, restartPolicy="Never")
+        reference = {"configMapKeyRef": {"name": "settings", "key": "x"}}
+        environment = [{"name": "X", "valueFrom": reference}]
+        await cluster.run("noconfig", {"env": environment})
+        pod = await cluster.until("noimage", waits("ErrImagePull"))
+        assert pod.status.phase == "Pending"
+        assert state(pod).state.waiting is not None
+        await cluster.until("noimage", waits("ImagePullBackOff"))
+        pod = await cluster.until("nocommand", lambda pod: pod.status.phase == "Failed")
+        over = state(pod).state.terminated
+        assert over is not None
+        assert (over.exitCode, over.reason) == (128, "StartError")
+        assert 'exec: "no-such-program": executable file not found in $PATH' in over.message
+        pod = await cluster.until("noconfig", waits("CreateContainerConfigError"))
+        assert state(pod).state.waiting is not None
+        events = {event.reason for event in (await cluster.api.list(EVENTS, "default")).items}
+        assert "Failed" in events
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_a_container_sees_its_environment_and_files(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        from fairlead.objects.core_v1 import ConfigMap
+        from fairlead.objects.meta_v1 import ObjectMeta
+
+        await cluster.api.create(
+            CONFIGMAPS, ConfigMap(metadata=ObjectMeta(name="settings", namespace="default"), data={"x": "1"})
+        )
+        script = "echo $GREETING $X $IP $HOSTNAME $(hostname); cat /etc/resolv.conf /etc/hosts; pwd"
+        environment = [
+            {"name": "WHO", "value": "world"},
+            {"name": "GREETING", "value": "hello-$(WHO)-$(NOBODY)"},
+            {"name": "X", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "x"}}},
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ]
+        container = {**SHELL, "command": ["sh", "-c", script], "env": environment, "workingDir": "/usr"}
+        await cluster.run("web", container, restartPolicy="Never")
+        pod = await cluster.until("web", lambda pod: pod.status.phase == "Succeeded")
+        log = cluster.config.state_directory / "pods" / pod.metadata.uid / "logs" / "c" / "0.log"
+        lines = [line.split(" ", 3)[3] for line in log.read_text().splitlines()]
+        assert lines[0] == "hello-world-$(NOBODY) 1 10.244.1.2 web web"
+        assert "search default.svc.cluster.local svc.cluster.local cluster.local" in lines[1]
+        assert "nameserver 10.96.0.10" in lines
+        assert "options ndots:5" in lines
+        assert "10.244.1.2\tweb" in lines
+        assert lines[-1] == "/usr"
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_a_terminating_pod_serves_until_its_grace_period_is_over(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        hook = {"preStop": {"exec": {"command": ["sleep", "0.7"]}}}
+        await cluster.run("web", {"lifecycle": hook})
+        stubborn = {**SHELL, "command": ["sh", "-c", "trap '' TERM; sleep 100"]}
+        await cluster.run("stubborn", stubborn, terminationGracePeriodSeconds=1)
+        pod = await cluster.until("web", is_ready)
+        await cluster.until("stubborn", is_ready)
+        await cluster.api.delete(PODS, "web", "default")
+        await cluster.api.delete(PODS, "stubborn", "default")
+        begun = time.monotonic()
+        pod = await cluster.until("web", lambda pod: pod.metadata.deletionTimestamp)
+        assert '"pod": "web"' in await ask(pod)
+        await cluster.gone("web", 3)
+        assert time.monotonic() - begun > 0.6
+        await cluster.gone("stubborn", 3)
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_pods_outlive_their_agent_and_are_adopted_by_the_next(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        cluster.start_program()
+        probe = {"httpGet": {"path": "/healthz", "port": 8080}}
+        await cluster.run("web", {"readinessProbe": probe})
+        script = "sleep 1; exit 7"
+        await cluster.run("ending", {**SHELL, "command": ["sh", "-c", script]}, restartPolicy="Never")
+        await cluster.run("orphan")
+        before = await cluster.until("web", is_ready)
+        await cluster.until("ending", is_ready)
+        await cluster.until("orphan", is_ready)
+        cluster.kill_program()
+        assert '"pod": "web"' in await ask(before)
+        await cluster.api.delete(PODS, "orphan", "default", grace_period_seconds=0)
+        await asyncio.sleep(1.2)  # the container that is to end while no agent runs has to have the time
+        cluster.start_program()
+        pod = await cluster.until("ending", lambda pod: pod.status.phase == "Failed")
+        over = state(pod).state.terminated
+        assert over is not None
+        assert over.exitCode == 7
+        after = await cluster.until("web", is_ready)
+        assert state(after) == state(before)
+        assert after.metadata.resourceVersion == before.metadata.resourceVersion
+        await cluster.run("next")
+        pod = await cluster.until("next", is_ready)
+        assert pod.status.podIP not in (before.status.podIP, "")
+        pods = cluster.config.state_directory / "pods"
+        async with asyncio.timeout(5):
+            while len(list(pods.iterdir())) != 3:
+                await asyncio.sleep(0.01)
+
+    with_cluster(tmp_path, test, start=False)
