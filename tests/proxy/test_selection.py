@@ -1,0 +1,208 @@
+"""Which endpoints answer on which address of a Service."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from fairlead.objects.core_v1 import (
+    LoadBalancerIngress,
+    LoadBalancerStatus,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    ServiceStatus,
+)
+from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.proxy.resources import Endpoint, EndpointSlice
+from fairlead.proxy.selection import Backing, Node, Verdict, select
+
+NODE = Node("here", (socket.inet_aton("192.168.1.10"),))
+
+
+def service(*, labels: dict[str, str] | None = None, ports: Any = None, **spec: Any) -> Service:
+    return Service(
+        metadata=ObjectMeta(name="web", namespace="default", labels=labels or {}),
+        spec=ServiceSpec(
+            **{"clusterIP": "10.96.0.100", "type": "ClusterIP", **spec},
+            ports=ports or (ServicePort(port=80, protocol="TCP"),),
+        ),
+    )
+
+
+def at(address: str, node: str | None = "there", **conditions: bool) -> Endpoint:
+    return Endpoint(
+        addresses=(address,),
+        nodeName=node,
+        conditions=EndpointConditions(**conditions) if conditions else None,
+    )
+
+
+def pieces(*endpoints: Endpoint, kind: str = "IPv4", **port: Any) -> EndpointSlice:
+    offered = EndpointPort(**{"name": "", "port": 8080, "protocol": "TCP", **port})
+    return EndpointSlice(addressType=kind, endpoints=endpoints, ports=(offered,))
+
+
+def shown(backing: Backing) -> list[str] | str:
+    if isinstance(backing, Verdict):
+        return backing.value
+    return sorted(f"{socket.inet_ntoa(t[:4])}:{int.from_bytes(t[4:6], 'big')}" for t in backing)
+
+
+READY = at("10.244.2.2", ready=True)
+DRAINING = {"ready": False, "serving": True, "terminating": True}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    slices: tuple[EndpointSlice, ...]
+    expected: list[str] | str
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = [
+    Case("no slices at all", (), "refuse"),
+    Case("one ready endpoint", (pieces(READY),), ["10.244.2.2:8080"]),
+    Case("ready is true when absent", (pieces(at("10.244.2.2")),), ["10.244.2.2:8080"]),
+    Case("not ready", (pieces(at("10.244.2.2", ready=False)),), "refuse"),
+    Case(
+        "only the first address counts",
+        (pieces(Endpoint(addresses=("10.244.2.2", "10.244.2.3"))),),
+        ["10.244.2.2:8080"],
+    ),
+    Case("an endpoint without addresses", (pieces(Endpoint(), READY),), ["10.244.2.2:8080"]),
+    Case("an address that is none", (pieces(at("pod-1"), READY),), ["10.244.2.2:8080"]),
+    Case("one address in two slices", (pieces(READY), pieces(READY)), ["10.244.2.2:8080"]),
+    Case("names of hosts are ignored", (pieces(at("db.example.com"), kind="FQDN"),), "refuse"),
+    Case("the other family is ignored", (pieces(at("fd00::2"), kind="IPv6"),), "refuse"),
+    Case("a port of another name", (pieces(READY, name="metrics"),), "refuse"),
+    Case("a port of another protocol", (pieces(READY, protocol="UDP"),), "refuse"),
+    Case("port 0", (pieces(READY, port=0),), "refuse"),
+    Case("port -1", (pieces(READY, port=-1),), "refuse"),
+    Case("port 70000", (pieces(READY, port=70000),), "refuse"),
+    Case("no port", (pieces(READY, port=None),), "refuse"),
+    Case(
+        "an invalid port spoils only its own slice",
+        (pieces(READY, port=0), pieces(at("10.244.2.3"))),
+        ["10.244.2.3:8080"],
+    ),
+    Case(
+        "a terminating endpoint yields to a ready one",
+        (pieces(READY, at("10.244.2.3", **DRAINING)),),
+        ["10.244.2.2:8080"],
+    ),
+    Case(
+        "a serving, terminating endpoint is better than none",
+        (pieces(at("10.244.2.3", **DRAINING), at("10.244.2.4", ready=False)),),
+        ["10.244.2.3:8080"],
+    ),
+    Case(
+        "terminating and not serving",
+        (pieces(at("10.244.2.3", ready=False, serving=False, terminating=True)),),
+        "refuse",
+    ),
+    Case(
+        "internal traffic stays on the node",
+        (pieces(READY, at("10.244.1.2", "here")),),
+        ["10.244.1.2:8080"],
+        {"internalTrafficPolicy": "Local"},
+    ),
+    Case(
+        "it is dropped when only other nodes have endpoints",
+        (pieces(READY),),
+        "discard",
+        {"internalTrafficPolicy": "Local"},
+    ),
+    Case(
+        "it is refused when no node has one",
+        (pieces(at("10.244.1.2", "here", ready=False)),),
+        "refuse",
+        {"internalTrafficPolicy": "Local"},
+    ),
+    Case(
+        "a local one that drains is better than a remote one",
+        (pieces(READY, at("10.244.1.2", "here", **DRAINING)),),
+        ["10.244.1.2:8080"],
+        {"internalTrafficPolicy": "Local"},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_who_answers_on_the_cluster_ip(case: Case) -> None:
+    (selection,) = select(service(**case.spec), case.slices, NODE)
+    assert shown(selection.internal) == case.expected
+    assert selection.cluster_frontends == ((socket.inet_aton("10.96.0.100"), 80),)
+
+
+@pytest.mark.parametrize(
+    "left_alone",
+    [
+        service(clusterIP="None", clusterIPs=("None",)),
+        service(type="ExternalName", clusterIP="", externalName="db.example.com"),
+        service(labels={"service.kubernetes.io/service-proxy-name": "other"}),
+        service(clusterIP="fd00::1", clusterIPs=("fd00::1",)),
+        Service(metadata=ObjectMeta(name="web", namespace="default")),
+    ],
+    ids=["headless", "ExternalName", "for another proxy", "of the other family", "without a spec"],
+)
+def test_services_left_alone(left_alone: Service) -> None:
+    assert select(left_alone, (pieces(READY),), NODE) == ()
+
+
+def test_each_port_has_its_own_endpoints() -> None:
+    both = service(
+        ports=(ServicePort(name="http", port=80), ServicePort(name="dns", port=53, protocol="UDP"))
+    )
+    http, dns = select(both, (pieces(READY, name="http"),), NODE)
+    assert (http.name, shown(http.internal)) == ("default/web:http", ["10.244.2.2:8080"])
+    assert (dns.name, dns.protocol, shown(dns.internal)) == ("default/web:dns", 17, "refuse")
+
+
+def test_addresses_from_outside() -> None:
+    balanced = service(
+        type="LoadBalancer",
+        externalIPs=("198.51.100.7",),
+        ports=(ServicePort(port=80, nodePort=30080, protocol="TCP"),),
+    )
+    status = ServiceStatus(
+        loadBalancer=LoadBalancerStatus(
+            ingress=(
+                LoadBalancerIngress(ip="203.0.113.100", ipMode="VIP"),
+                LoadBalancerIngress(ip="203.0.113.101", ipMode="Proxy"),
+                LoadBalancerIngress(hostname="lb.example.com"),
+            )
+        )
+    )
+    whole = Service(metadata=balanced.metadata, spec=balanced.spec, status=status)
+    (selection,) = select(whole, (pieces(READY),), NODE)
+    assert [(socket.inet_ntoa(a), port) for a, port in selection.external_frontends] == [
+        ("192.168.1.10", 30080),
+        ("198.51.100.7", 80),
+        ("203.0.113.100", 80),
+    ]
+    assert selection.masquerade_external
+    assert shown(selection.external) == ["10.244.2.2:8080"]
+
+
+def test_external_traffic_may_stay_on_the_node() -> None:
+    local = service(
+        type="NodePort",
+        externalTrafficPolicy="Local",
+        ports=(ServicePort(port=80, nodePort=30080, protocol="TCP"),),
+    )
+    (selection,) = select(local, (pieces(READY),), NODE)
+    assert (shown(selection.internal), shown(selection.external)) == (["10.244.2.2:8080"], "discard")
+    assert not selection.masquerade_external
+
+
+def test_who_may_meet_itself() -> None:
+    """Only pods of this node can reach themselves through this node's kernel; an unknown node may be this one."""
+    ends = pieces(READY, at("10.244.1.2", "here"), at("192.0.2.9", None))
+    (selection,) = select(service(), (ends,), NODE)
+    assert [socket.inet_ntoa(a) for a in selection.local] == ["10.244.1.2", "192.0.2.9"]
