@@ -1,0 +1,291 @@
+"""Real packets through a real kernel, between pods, their node and a client outside."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
+from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.proxy import libnftables, nftables
+from fairlead.proxy.ledger import Ledger
+from fairlead.proxy.nftables import Nftables
+from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
+from fairlead.proxy.selection import Node
+from tests.proxy.topology import NODE_ADDRESS, OUTSIDE_ADDRESS, PODS, PORT, Topology, root, topology
+
+pytestmark = root
+
+WEB, EMPTY, UNASSIGNED = "10.96.0.100", "10.96.0.101", "10.96.0.200"
+TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
+
+
+class Proxy:
+    """The ledger and the kernel of the node, without an API: changes are told by hand."""
+
+    def __init__(self, network: Topology) -> None:
+        self._network = network
+        self.ledger = Ledger(Node("node", (socket.inet_aton(NODE_ADDRESS),)))
+        self._slices: dict[str, EndpointSlice] = {}
+        self.start()
+
+    def start(self) -> None:
+        """A process with the same knowledge of the API, which finds the kernel as it is."""
+        self.dataplane = self._network.inside("node", self._make)
+        self.resync()
+
+    def _make(self) -> Nftables:
+        return Nftables(cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",))
+
+    def resync(self) -> bool:
+        def adopt() -> bool:
+            self.dataplane.adopt(self.ledger.slots())
+            return bool(self.dataplane.commit(self.ledger.everything(self.dataplane.applied)))
+
+        return self._network.inside("node", adopt)
+
+    def serve(self, name: str, address: str, pods: str, **spec: object) -> None:
+        """Service `name` with TCP and UDP port 80 on these pods."""
+        key = f"default/{name}"
+        meta = ObjectMeta(name=name, namespace="default", labels={SERVICE_NAME: name})
+        ports = tuple(
+            ServicePort(name=p, port=80, protocol=p, nodePort=30080 if spec.get("type") else 0)
+            for p in ("TCP", "UDP")
+        )
+        self.ledger.service_changed(
+            key,
+            Service(metadata=meta, spec=ServiceSpec(**{"clusterIP": address, "ports": ports, **spec})),  # type: ignore[arg-type]
+        )
+        piece = EndpointSlice(
+            metadata=meta,
+            addressType="IPv4",
+            endpoints=tuple(
+                Endpoint(addresses=(PODS[pod],), nodeName="node", conditions=EndpointConditions(ready=True))
+                for pod in pods
+            ),
+            ports=tuple(EndpointPort(name=p, port=PORT, protocol=p) for p in ("TCP", "UDP")),
+        )
+        self.ledger.slice_changed(key, self._slices.get(key), piece)
+        self._slices[key] = piece
+        self.sync()
+
+    def sync(self) -> None:
+        self._network.inside("node", lambda: self.dataplane.commit(self.ledger.changes()))
+
+    def ruleset(self) -> str:
+        return self._network.inside("node", lambda: libnftables.run("list ruleset\n"))
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Topology]:
+    with topology() as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(network: Topology) -> Iterator[Proxy]:
+    proxy = Proxy(network)
+    proxy.serve("web", WEB, "abc")
+    proxy.serve("empty", EMPTY, "")
+    yield proxy
+    proxy.dataplane.close()
+    network.inside("node", nftables.cleanup)
+
+
+@pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
+@pytest.mark.parametrize(
+    ("place", "seen"), [("a", PODS["a"]), ("node", NODE_ADDRESS)], ids=["from a pod", "from the node"]
+)
+def test_a_cluster_ip_spreads_over_its_pods(
+    proxy: Proxy, network: Topology, place: str, seen: str, kind: int
+) -> None:
+    answers = [network.ask(place, WEB, kind=kind) for _ in range(300)]
+    spread = Counter(name for name, _ in answers)
+    # Chi-square with two degrees of freedom: 20 is passed once in twenty thousand runs.
+    assert sum((spread[name] - 100) ** 2 / 100 for name in PODS) < 20, spread
+    if place == "node":
+        # The node's own address on that link: what it is does not matter, as long as it is the node's.
+        assert not {client for _, client in answers} & set(PODS.values())
+    else:
+        assert {client for name, client in answers if name != place} == {seen}
+
+
+@pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
+def test_a_pod_reaches_itself(proxy: Proxy, network: Topology, kind: int) -> None:
+    proxy.serve("web", WEB, "a")
+    name, client = network.ask("a", WEB, kind=kind)
+    assert name == "a"
+    assert client != PODS["a"]
+
+
+@pytest.mark.parametrize("place", ["a", "node"])
+@pytest.mark.parametrize(
+    ("address", "port"), [(EMPTY, 80), (WEB, 81)], ids=["no endpoints", "a port of no Service"]
+)
+def test_refused_at_once(proxy: Proxy, network: Topology, place: str, address: str, port: int) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        network.ask(place, address, port)
+    # A datagram that the own kernel rejects on its way out is EPERM, as with kube-proxy; an ICMP error is the other.
+    with pytest.raises((ConnectionRefusedError, PermissionError)):
+        network.ask(place, address, port, UDP)
+
+
+def test_an_address_of_no_service_is_dropped(proxy: Proxy, network: Topology) -> None:
+    with network.open("a", TCP) as sock:
+        sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            sock.connect((UNASSIGNED, 80))
+
+
+@pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
+def test_a_node_port_from_outside(proxy: Proxy, network: Topology, kind: int) -> None:
+    proxy.serve("web", WEB, "abc", type="NodePort")
+    answers = {network.ask("outside", NODE_ADDRESS, 30080, kind) for _ in range(60)}
+    assert {name for name, _ in answers} == set(PODS)
+    assert OUTSIDE_ADDRESS not in {client for _, client in answers}
+
+
+def test_local_policy_shows_the_client_and_drops_what_it_cannot_serve(
+    proxy: Proxy, network: Topology
+) -> None:
+    proxy.serve("web", WEB, "abc", type="NodePort", externalTrafficPolicy="Local")
+    assert network.ask("outside", NODE_ADDRESS, 30080)[1] == OUTSIDE_ADDRESS
+
+
+def talk(sock: socket.socket) -> str:
+    sock.send(b"?")
+    return sock.recv(100).decode()
+
+
+def test_established_connections_outlive_everything(proxy: Proxy, network: Topology) -> None:
+    """Updates, a restart, a flushed ruleset that is mended: a connection goes on, to the same pod."""
+    with network.open("a", TCP) as sock:
+        sock.connect((WEB, 80))
+        first = talk(sock)
+        proxy.serve("web", WEB, "c" if first.startswith("b") else "b")
+        assert talk(sock) == first
+        proxy.serve("web", WEB, "")
+        assert talk(sock) == first
+        proxy.dataplane.close()
+        proxy.start()
+        assert talk(sock) == first
+        network.inside("node", lambda: libnftables.run("flush ruleset\n"))
+        assert proxy.dataplane.harmed()
+        assert proxy.resync()
+        assert talk(sock) == first
+
+
+def test_a_restart_changes_nothing(proxy: Proxy, network: Topology) -> None:
+    proxy.serve("web", WEB, "bc")
+    before = proxy.dataplane.applied
+    second = network.inside("node", proxy._make)
+    network.inside("node", second.adopt)
+    assert second.applied == before
+    assert not network.inside("node", lambda: second.commit(proxy.ledger.everything(second.applied)))
+    second.close()
+
+
+def test_a_restart_with_a_million_slots_fills_a_new_map(
+    proxy: Proxy, network: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nftables, "READ_AT_MOST", 2)
+    before = dict(proxy.dataplane.applied.routes)
+    proxy.dataplane.close()
+    proxy.start()
+    assert {key: len(route) for key, route in proxy.dataplane.applied.routes.items() if isinstance(route, bytes)} == {
+        key: len(route) for key, route in before.items() if isinstance(route, bytes)
+    }  # fmt: skip
+    assert proxy.ruleset().count("map endpoints-") == 1
+    assert {network.ask("b", WEB)[0] for _ in range(60)} == set(PODS)
+    assert not proxy.resync() or proxy.dataplane.applied
+
+
+def test_the_map_of_endpoints_grows(proxy: Proxy, network: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nftables, "SMALLEST", 4)
+    proxy.dataplane.close()
+    network.inside("node", nftables.cleanup)
+    proxy.start()
+    with network.open("a", TCP) as sock:
+        sock.connect((WEB, 80))
+        first = talk(sock)
+        for number in range(20):
+            proxy.serve(f"more-{number}", f"10.96.1.{number}", "abc")
+        assert talk(sock) == first
+    assert {network.ask("b", WEB)[0] for _ in range(60)} == set(PODS)
+    assert {network.ask("b", "10.96.1.19")[0] for _ in range(60)} == set(PODS)
+    assert proxy.ruleset().count("map endpoints-") == 1
+
+
+def test_harm_is_noticed_and_foreign_changes_are_not_taken_for_it(proxy: Proxy, network: Topology) -> None:
+    def run(commands: str) -> bool:
+        network.inside("node", lambda: libnftables.run(commands))
+        return proxy.dataplane.harmed()
+
+    assert not proxy.dataplane.harmed()
+    assert not run("table ip other { chain c { }\n }\n")
+    assert run("flush chain ip fairlead services\n")
+    proxy.resync()
+    assert network.ask("b", WEB)[0] in PODS
+    assert run("delete table ip fairlead\n")
+    proxy.resync()
+    assert network.ask("b", WEB)[0] in PODS
+    assert "table ip other" in proxy.ruleset()
+    run("delete table ip other\n")
+
+
+def test_rules_are_constant_and_chains_follow_the_counts(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def objects() -> tuple[int, list[str]]:
+        text = proxy.ruleset()
+        return len(re.findall(r"chain (?!pick-)", text)), sorted(re.findall(r"chain (pick-\d+)", text))
+
+    constant, picks = objects()
+    assert picks == ["pick-3"]
+    for number, pods in zip(range(30), itertools.cycle(["a", "ab", "abc"]), strict=False):
+        proxy.serve(f"s{number}", f"10.96.2.{number}", pods)
+    assert objects() == (constant, ["pick-1", "pick-2", "pick-3"])
+    for number in range(30):
+        proxy.serve(f"s{number}", f"10.96.2.{number}", "ab")
+    monkeypatch.setattr(nftables, "CHAIN_REST", -1.0)
+    proxy.dataplane.tidy()
+    assert objects() == (constant, ["pick-2", "pick-3"])
+    proxy.serve("web", WEB, "a")
+    assert objects()[1] == ["pick-1", "pick-2", "pick-3"]
+    assert not proxy.dataplane.harmed()
+
+
+def test_a_refused_batch_is_told_and_mended(proxy: Proxy, network: Topology) -> None:
+    network.inside("node", lambda: libnftables.run("flush map ip fairlead frontends\n"))
+    with pytest.raises(OSError, match="frontends"):
+        proxy.serve("web", WEB, "")
+    assert proxy.resync()
+    with pytest.raises(ConnectionRefusedError):
+        network.ask("a", WEB)
+
+
+def test_many_small_batches_come_to_the_same(proxy: Proxy, network: Topology) -> None:
+    """The send buffer of a user namespace is limited."""
+    proxy.dataplane._link.limit = 2000
+    for number in range(8):
+        proxy.serve(f"s{number}", f"10.96.2.{number}", "abc")
+    proxy.ledger.dirty.update(f"default/s{number}" for number in range(8))
+    second = network.inside("node", proxy._make)
+    network.inside("node", second.adopt)
+    assert second.applied == proxy.dataplane.applied
+    second.close()
+
+
+def test_two_services_with_one_address(proxy: Proxy, network: Topology) -> None:
+    """The first keeps it; the second gets it when the first goes."""
+    proxy.serve("other", WEB, "a")
+    assert {network.ask("b", WEB)[0] for _ in range(60)} == set(PODS)
+    proxy.ledger.service_changed("default/web", None)
+    proxy.sync()
+    assert {network.ask("b", WEB)[0] for _ in range(20)} == {"a"}
