@@ -139,7 +139,7 @@ class Cluster:
     async def gone(self, name: str, seconds: float = 10) -> None:
         """Returns when there is no such pod."""
         async with asyncio.timeout(seconds):
-            while await self.get(name) is not None:
+            while await self.get(name) is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 
@@ -154,6 +154,7 @@ def with_cluster(
     images: Mapping[str, Image] | None = None,
     *,
     start: bool = True,
+    ordinary: bool = False,
 ) -> None:
     """Runs a test with an API server and a node, in a child with a network of its own; nothing of it stays."""
 
@@ -204,5 +205,23 @@ def with_cluster(
         own_network()
         configure_logging("test", "info")
         uvloop.run(main())
+
+    if ordinary:
+        as_ordinary_user(directory, child)
+    else:
+        in_child(child)
+
+
+def as_ordinary_user(directory: Path, test: Callable[[], None], uid: int = 12345) -> None:
+    """Runs `test` in a child of another user, who has become root of a user namespace of their own."""
+
+    def child() -> None:
+        os.chown(directory, uid, uid)
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        namespaces.prctl(namespaces.PR_SET_DUMPABLE, 1)  # as after an exec: /proc/self is the user's own
+        namespaces.become_root()
+        test()
 
     in_child(child)

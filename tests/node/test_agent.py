@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fairlead.node.records import read_sandbox
 from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
 from tests.node.places import Cluster, interfaces, is_ready, root, with_cluster
@@ -22,6 +27,12 @@ async def ask(pod: Pod, port: int = 8080, text: str = "GET / HTTP/1.0\r\n\r\n") 
     answer = (await reader.read()).decode()
     writer.close()
     return answer
+
+
+async def eventually(true: Callable[[], bool], seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def state(pod: Pod) -> ContainerStatus:
@@ -57,7 +68,7 @@ def test_a_pod_runs_answers_and_goes(tmp_path: Path) -> None:
         assert len(interfaces()) == 2
         await cluster.api.delete(PODS, "web", "default")
         await cluster.gone("web")
-        assert interfaces() == ["lo"]
+        await eventually(lambda: interfaces() == ["lo"])  # the kernel removes them in the background
         assert not list((cluster.config.state_directory / "pods").iterdir())
 
     with_cluster(tmp_path, test)
@@ -252,8 +263,75 @@ def test_pods_outlive_their_agent_and_are_adopted_by_the_next(tmp_path: Path) ->
         pod = await cluster.until("next", is_ready)
         assert pod.status.podIP not in (before.status.podIP, "")
         pods = cluster.config.state_directory / "pods"
-        async with asyncio.timeout(5):
-            while len(list(pods.iterdir())) != 3:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(list(pods.iterdir())) == 3)
 
     with_cluster(tmp_path, test, start=False)
+
+
+@root
+def test_an_ordinary_users_node_works_the_same() -> None:
+    async def test(cluster: Cluster) -> None:
+        probe = {"httpGet": {"path": "/healthz", "port": 80}}
+        await cluster.run("web", {"readinessProbe": probe})
+        checks = f"touch /tmp/x; ls {cluster.kubeconfig}"
+        await cluster.run("shell", {**SHELL, "command": ["sh", "-c", checks]}, restartPolicy="Never")
+        pod = await cluster.until("web", is_ready)
+        assert '"client": "192.168.1.10"' in await ask(pod, 80)
+        # The test's files are below /tmp, and not shared with the pod: it does not see them.
+        pod = await cluster.until("shell", lambda pod: pod.status.phase in ("Failed", "Succeeded"))
+        assert pod.status.phase == "Failed"
+        await cluster.api.delete(PODS, "web", "default")
+        await cluster.gone("web")
+
+    with tempfile.TemporaryDirectory(prefix="fairlead-", dir="/tmp") as directory:
+        with_cluster(Path(directory), test, ordinary=True)
+
+
+@root
+def test_a_pod_whose_sandbox_is_killed_comes_back_with_its_address(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        await cluster.run("web")
+        before = await cluster.until("web", is_ready)
+        record = read_sandbox(cluster.config.state_directory / "pods" / before.metadata.uid)
+        assert record is not None
+        os.kill(record.pid, signal.SIGKILL)
+        after = await cluster.until("web", lambda pod: is_ready(pod) and state(pod).restartCount == 1)
+        assert after.status.podIP == before.status.podIP
+        last = state(after).lastState.terminated
+        assert last is not None
+        assert last.exitCode == 137
+        assert '"pod": "web"' in await ask(after)
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_init_containers_run_first_and_in_order(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        def init(name: str, script: str) -> dict[str, Any]:
+            return {"name": name, "image": "any", "command": ["sh", "-c", script]}
+
+        inits = [init("one", "exit 0"), {**init("side", "sleep 100"), "restartPolicy": "Always"}]
+        await cluster.run("web", initContainers=inits, terminationGracePeriodSeconds=1)
+        pod = await cluster.until("web", is_ready)
+        one, side = pod.status.initContainerStatuses
+        assert one.state.terminated is not None
+        assert one.state.terminated.reason == "Completed"
+        assert side.state.running is not None
+        await cluster.run("stuck", initContainers=[init("no", "exit 1")], restartPolicy="Never")
+        pod = await cluster.until("stuck", lambda pod: pod.status.phase == "Failed")
+        assert {c.type: c.reason for c in pod.status.conditions}["Initialized"] == "ContainersNotInitialized"
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_a_failed_liveness_probe_restarts_the_container(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        probe = {"httpGet": {"path": "/healthz", "port": 80}, "periodSeconds": 1, "failureThreshold": 1}
+        await cluster.run("web", {"livenessProbe": probe})
+        pod = await cluster.until("web", is_ready)
+        await ask(pod, text="POST /unready HTTP/1.0\r\n\r\n")
+        pod = await cluster.until("web", lambda pod: is_ready(pod) and state(pod).restartCount == 1)
+
+    with_cluster(tmp_path, test)

@@ -9,6 +9,7 @@ itself through a Service, and an ordinary user's lab, then need no module of the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -100,14 +101,22 @@ def connect(node: int, uid: str, addresses: Sequence[Address]) -> None:
 
 def _connect(node: int, uid: str, addresses: Sequence[Address]) -> None:
     name, mac = host_interface(uid), pod_mac(uid)
+    pair = {
+        "ifname": "eth0",
+        "kind": "veth",
+        "address": mac,
+        "peer": {"ifname": name, "address": HOST_MAC, "net_ns_fd": node},
+    }
     with IPRoute() as inside:
-        inside.link(
-            "add",
-            ifname="eth0",
-            kind="veth",
-            address=mac,
-            peer={"ifname": name, "address": HOST_MAC, "net_ns_fd": node},
-        )
+        try:
+            inside.link("add", **pair)
+        except NetlinkError as error:
+            if error.code != errno.EEXIST:
+                raise
+            # The kernel takes its time to remove what belonged to the pod's last sandbox.
+            with namespaces.entered(node):
+                _disconnect_host(name)
+            inside.link("add", **pair)
         eth0 = inside.link_lookup(ifname="eth0")[0]
         with namespaces.entered(node):
             _connect_host(name, mac, addresses)
@@ -134,3 +143,9 @@ def _connect_host(name: str, mac: str, addresses: Sequence[Address]) -> None:
         for address in addresses:
             host.neigh("replace", dst=address.ip, lladdr=mac, ifindex=index, state="permanent")
             host.route("replace", dst=f"{address.ip}/{address.bits}", oif=index, scope="link")
+
+
+def _disconnect_host(name: str) -> None:
+    with IPRoute() as host:
+        for index in host.link_lookup(ifname=name):
+            host.link("del", index=index)

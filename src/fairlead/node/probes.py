@@ -19,7 +19,11 @@ from fairlead.objects.core_v1 import Container, HTTPGetAction, Probe
 from fairlead.objects.scalars import IntOrString
 
 STARTING = 2.0
-"""Seconds of a container's life in which a refused connection is not a failed probe: its program is not there yet."""
+"""Seconds of a container's life in which an HTTP or TCP probe that has never succeeded is soon repeated, uncounted.
+
+The kubelet waits a whole period after its first probe, which comes before most programs listen: 10 seconds by default
+for nothing. Commands are not repeated: they may do more than look.
+"""
 
 STARTING_PAUSE = 0.01
 """Seconds before the next attempt then; doubled each time."""
@@ -30,10 +34,6 @@ class Executor(Protocol):
 
     async def execute(self, container: str, argv: tuple[str, ...], timeout: float) -> Done:
         """Runs it in the run of a container with that id."""
-
-
-class NotListening(Exception):
-    """The connection was refused."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,14 @@ async def watch(
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
-        try:
-            problem = await ask(target, probe)
-        except NotListening as error:
-            if time.time() - target.started_at < STARTING:
-                await asyncio.sleep(pause)
-                pause *= 2
-                due = loop.time()
-                continue
-            problem = str(error)
+        problem = await ask(target, probe)
         good = problem == ""
+        new = last is None and not told and probe.exec is None
+        if not good and new and time.time() - target.started_at < STARTING:
+            await asyncio.sleep(pause)
+            pause *= 2
+            due = loop.time()
+            continue
         if not good:
             failed(problem)
         row = row + 1 if good == last else 1
@@ -87,7 +85,7 @@ async def watch(
 
 
 async def ask(target: Target, probe: Probe) -> str:
-    """Probes once: an empty text if all is well, or what is wrong. Raises `NotListening`."""
+    """Probes once: an empty text if all is well, or what is wrong."""
     timeout = max(1, probe.timeoutSeconds)
     try:
         if probe.exec is not None:
@@ -101,8 +99,8 @@ async def ask(target: Target, probe: Probe) -> str:
         return "gRPC probes are not built yet"
     except TimeoutError:
         return "context deadline exceeded (timeout exceeded while awaiting an answer)"
-    except ConnectionRefusedError as error:
-        raise NotListening(f"dial tcp {target.ip}: connect: connection refused") from error
+    except ConnectionRefusedError:
+        return f"dial tcp {target.ip}: connect: connection refused"
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         return str(error)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.node import records, sandbox
+from fairlead.node import namespaces, records, sandbox
 from fairlead.node.images import Image
 from fairlead.node.records import (
     Changed,
@@ -162,7 +162,10 @@ async def create(
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     records.settle(directory)
-    pid, pipe = sandbox.fork(spec, directory, images)
+    (directory / "sandbox.json").unlink(missing_ok=True)
+    # The sandbox's parent ends at once; it is for us then to take the sandbox's exit status.
+    namespaces.prctl(namespaces.PR_SET_CHILD_SUBREAPER, 1)
+    child, pipe = sandbox.fork(spec, directory, images)
     try:
         try:
             async with asyncio.timeout(START_TIMEOUT):
@@ -177,10 +180,10 @@ async def create(
         made = Sandbox(directory, record, changed)
         await made._connect()
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        _reap(pid)
+        end(directory)
         raise
+    finally:
+        _reap(child)
     return made
 
 
@@ -226,7 +229,7 @@ def remove_all(state_directory: Path) -> list[str]:
 
 
 def _reap(pid: int) -> None:
-    """Takes the status of a process that has been killed, if it is a child: an earlier agent's is not."""
+    """Takes the status of a process that has ended, if it is a child: an earlier agent's sandbox is not."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
 

@@ -351,10 +351,7 @@ class PodWorker:
             await asyncio.sleep(hook.sleep.seconds)
         elif self._sandbox is not None:
             probe = Probe(exec=hook.exec, httpGet=hook.httpGet, tcpSocket=hook.tcpSocket, timeoutSeconds=3600)
-            try:
-                problem = await probes.ask(self._target(container, run), probe)
-            except (OSError, probes.NotListening) as error:
-                problem = str(error)
+            problem = await probes.ask(self._target(container, run), probe)
         if problem:
             self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {problem}", container)
 
