@@ -129,6 +129,9 @@ async def _node(
         images=known,
         cluster_dns=(topology.DNS_ADDRESS,),
         cluster_domain=topology.CLUSTER_DOMAIN,
+        # An ordinary user's lab may live below /tmp, where pods see only what is shared with them.
+        shared=(credentials.kubeconfig(CONTROLLERS).parent,),
+        api_service=(topology.KUBERNETES_ADDRESS, 443),
     )
     proxy_config = proxy.ProxyConfig(node_name=node.name, cluster_cidrs=(topology.CLUSTER_CIDR,))
     agent_health, proxy_health = Health(), Health()
