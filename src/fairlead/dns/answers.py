@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import cycle
+from itertools import cycle, repeat
 from typing import NamedTuple
 
 HEADER = 12
@@ -48,7 +47,7 @@ class Entry:
     __slots__ = ("owners", "sent", "subject", "variants")
 
     def __init__(self, variants: Sequence[bytes], owners: tuple[str, ...], subject: tuple[int, int]) -> None:
-        self.variants: Iterator[bytes] = cycle(variants)
+        self.variants: Iterator[bytes] = cycle(variants) if len(variants) > 1 else repeat(variants[0])
         self.owners = owners
         self.subject = subject
         """The type asked for and the rcode answered."""
@@ -67,7 +66,7 @@ class Answers:
     def __init__(self, most: int = 32_768, most_missing: int = 8_192) -> None:
         self.ready: dict[Key, Entry] = {}
         self._bounds = (most, most_missing)
-        self._order: tuple[OrderedDict[Key, None], ...] = (OrderedDict(), OrderedDict())
+        self._order: tuple[dict[Key, None], ...] = ({}, {})
         self._owned: dict[str, set[Key]] = {}
         self._retired: dict[tuple[int, int], int] = {}
 

@@ -77,7 +77,7 @@ class Zone:
         pods: bool = True,
         nameserver: str = "kube-system/kube-dns",
         clock: Callable[[], float] = time.time,
-        remembered: int = 20_000,
+        remembered: int = 2_000,
     ) -> None:
         """`ttl` in seconds; `pods` answers `1-2-3-4.NAMESPACE.pod`; `remembered` bounds the records kept ready."""
         self.domain = domain
