@@ -34,7 +34,7 @@ def service(*, labels: dict[str, str] | None = None, ports: Any = None, **spec: 
     )
 
 
-def at(address: str, node: str | None = "there", **conditions: bool) -> Endpoint:
+def at(address: str, node: str | None = "there", **conditions: Any) -> Endpoint:
     return Endpoint(
         addresses=(address,),
         nodeName=node,
@@ -54,7 +54,7 @@ def shown(backing: Backing) -> list[str] | str:
 
 
 READY = at("10.244.2.2", ready=True)
-DRAINING = {"ready": False, "serving": True, "terminating": True}
+DRAINING: dict[str, Any] = {"ready": False, "serving": True, "terminating": True}
 
 
 @dataclass(frozen=True)

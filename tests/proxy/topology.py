@@ -69,7 +69,7 @@ class Topology:
 def topology() -> Iterator[Topology]:
     """Builds it, lets the pods answer, and takes it down."""
     made = Topology({name: namespace() for name in ("node", "outside", *PODS)})
-    stop_reader, stop_writer = os.pipe()
+    stop, stopper = socket.socketpair()
     sockets: list[tuple[str, socket.socket]] = []
     try:
         made.inside("node", lambda: _node(made.places["outside"]))
@@ -87,15 +87,15 @@ def topology() -> Iterator[Topology]:
                 if kind == socket.SOCK_STREAM:
                     sock.listen(100)
                 sockets.append((name, sock))
-        thread = threading.Thread(target=_answer, args=(sockets, stop_reader), daemon=True)
+        thread = threading.Thread(target=_answer, args=(sockets, stop), daemon=True)
         thread.start()
         yield made
-        os.write(stop_writer, b"x")
+        stopper.send(b"x")
         thread.join(5)
     finally:
-        for _, sock in sockets:
-            sock.close()
-        for fd in (stop_reader, stop_writer, *made.places.values()):
+        for end in (stop, stopper, *(sock for _, sock in sockets)):
+            end.close()
+        for fd in made.places.values():
             os.close(fd)
 
 
@@ -122,17 +122,18 @@ def _outside() -> None:
             ip.link("set", index=eth0, state="up")
 
 
-def _answer(sockets: list[tuple[str, socket.socket]], stop: int) -> None:
+def _answer(sockets: list[tuple[str, socket.socket]], stop: socket.socket) -> None:
     """Answers every message on every socket and connection with the pod's name and the client's address."""
     with selectors.DefaultSelector() as selector:
         selector.register(stop, selectors.EVENT_READ)
-        for name, sock in sockets:
-            sock.setblocking(False)
-            selector.register(sock, selectors.EVENT_READ, name)
+        for name, listening in sockets:
+            listening.setblocking(False)
+            selector.register(listening, selectors.EVENT_READ, name)
         while True:
             for key, _ in selector.select():
                 sock, name = key.fileobj, key.data
-                if not isinstance(sock, socket.socket):
+                assert isinstance(sock, socket.socket)
+                if sock is stop:
                     return
                 with contextlib.suppress(ConnectionError, BlockingIOError):
                     if sock.type == socket.SOCK_DGRAM:

@@ -1,0 +1,168 @@
+"""The proxy as a component: a real API server on one side, a real kernel on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+from pyroute2 import IPRoute
+
+from fairlead.client.api import Api
+from fairlead.node import namespaces
+from fairlead.objects.core_v1 import Node, NodeAddress, NodeStatus, Service, ServicePort, ServiceSpec
+from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import ENDPOINTSLICES, NODES, SERVICES
+from fairlead.process import Health
+from fairlead.proxy import libnftables
+from fairlead.proxy.resources import SERVICE_NAME
+from fairlead.proxy.server import ProxyConfig, cleanup, run
+from tests.client.cluster import api_server, running
+from tests.proxy.topology import root
+
+pytestmark = root
+
+NODE, WEB = "192.168.1.10", "10.96.0.100"
+
+
+def in_a_node(test: Callable[[Path], Coroutine[Any, Any, None]], directory: Path) -> None:
+    """Runs the test in a forked process whose network is a node's: loopback, one address, a default route."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            namespaces.unshare(namespaces.CLONE_NEWNET)
+            with IPRoute() as ip:
+                ip.addr("add", index=1, address=NODE, prefixlen=24)
+                ip.link("set", index=1, state="up")
+                ip.route("add", family=socket.AF_INET, dst="0.0.0.0/0", oif=1, scope="link")
+            uvloop.run(asyncio.wait_for(test(directory), 30))
+            os._exit(0)
+        except BaseException as error:
+            os.write(writer, "".join(traceback.format_exception(error)).encode())
+            os._exit(1)
+    os.close(writer)
+    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
+    os.close(reader)
+    assert os.waitpid(pid, 0)[1] == 0, said.decode()
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> float:
+    """How long it took to hold."""
+    began = time.monotonic()
+    while not await holds():
+        assert time.monotonic() - began < seconds, "it does not come to hold"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+async def outcome(address: str, port: int = 80) -> str:
+    """What connecting there leads to: the answer, or the error's name."""
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 0.3)
+        said = await reader.read()
+        writer.close()
+        return said.decode()
+    except OSError as error:
+        return type(error).__name__
+
+
+async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"hello")
+    await writer.drain()
+    writer.close()
+
+
+WEB_SERVICE = Service(
+    metadata=ObjectMeta(name="web", namespace="default"),
+    spec=ServiceSpec(
+        type="NodePort", clusterIP=WEB, ports=(ServicePort(port=80, protocol="TCP", nodePort=30080),)
+    ),
+)
+
+
+def web_slice(ready: bool) -> EndpointSlice:
+    return EndpointSlice(
+        metadata=ObjectMeta(name="web-1", namespace="default", labels={SERVICE_NAME: "web"}),
+        addressType="IPv4",
+        endpoints=(Endpoint(addresses=(NODE,), conditions=EndpointConditions(ready=ready)),),
+        ports=(EndpointPort(name="", port=8080, protocol="TCP"),),
+    )
+
+
+async def follow(directory: Path) -> None:
+    server = await asyncio.start_server(answer, NODE, 8080)
+    async with api_server(directory) as config, Api(config) as api:
+        health = Health()
+        async with running(run(api, ProxyConfig("node1"), health), health):
+            assert await outcome(WEB) == "TimeoutError"  # no Service has the address
+            await api.create(SERVICES, WEB_SERVICE, "default")
+            await until(lambda: comes(WEB, 80, "ConnectionRefusedError"))
+            piece = await api.create(ENDPOINTSLICES, web_slice(True), "default")
+            await until(lambda: comes(WEB, 80, "hello"))
+            await api.create(
+                NODES,
+                Node(
+                    metadata=ObjectMeta(name="node1"),
+                    status=NodeStatus(addresses=(NodeAddress(type="InternalIP", address=NODE),)),
+                ),
+            )
+            node = await api.get(NODES, "node1")
+            if node.status is None or not node.status.addresses:
+                status = NodeStatus(addresses=(NodeAddress(type="InternalIP", address=NODE),))
+                await api.replace(NODES, msgspec.structs.replace(node, status=status), subresource="status")
+            await until(lambda: comes(NODE, 30080, "hello"))
+            changed = web_slice(False)
+            changed = msgspec.structs.replace(changed, metadata=piece.metadata)
+            piece = await api.replace(ENDPOINTSLICES, changed)
+            await until(lambda: comes(WEB, 80, "ConnectionRefusedError"))
+            await api.replace(
+                ENDPOINTSLICES, msgspec.structs.replace(web_slice(True), metadata=piece.metadata)
+            )
+            await until(lambda: comes(WEB, 80, "hello"))
+            libnftables.run("flush ruleset\n")
+            assert await until(lambda: comes(WEB, 80, "hello")) < 1.5
+        # The proxy is gone, its table stays; the next one takes it over.
+        assert await outcome(WEB) == "hello"
+        health = Health()
+        async with running(run(api, ProxyConfig("node1"), health), health):
+            assert await outcome(WEB) == "hello"
+            await api.delete(SERVICES, "web", "default")
+            await until(lambda: comes(WEB, 80, "TimeoutError"))
+    cleanup()
+    assert "fairlead" not in libnftables.run("list ruleset\n")
+    cleanup()
+    server.close()
+
+
+async def comes(address: str, port: int, wanted: str) -> bool:
+    return await outcome(address, port) == wanted
+
+
+def test_the_kernel_follows_the_api(tmp_path: Path) -> None:
+    in_a_node(follow, tmp_path)
+
+
+async def wait_for_api(directory: Path) -> None:
+    async with api_server(directory) as config:
+        pass
+    health = Health()
+    async with Api(config) as api:  # nobody answers there any more
+        task = asyncio.create_task(run(api, ProxyConfig("node1"), health))
+        await asyncio.sleep(0)
+        assert health.report(readiness=True) == (False, "nftables: no rules in the kernel yet\n")
+        assert health.report(readiness=False)[0]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_not_ready_before_the_first_transaction(tmp_path: Path) -> None:
+    in_a_node(wait_for_api, tmp_path)
