@@ -162,12 +162,10 @@ def apply(zone: Zone, manifests: str) -> set[str]:
         meta = manifest["metadata"]
         if manifest["kind"] == "Namespace":
             touched |= zone.put_namespace(meta["name"], True)
+        elif manifest["kind"] == "Service":
+            touched |= zone.put_service(f"{meta['namespace']}/{meta['name']}", read(Service, manifest))
         else:
-            put, kind = {
-                "Service": (zone.put_service, Service),
-                "EndpointSlice": (zone.put_slice, EndpointSlice),
-            }[manifest["kind"]]
-            touched |= put(f"{meta['namespace']}/{meta['name']}", read(kind, manifest))  # type: ignore[operator]
+            touched |= zone.put_slice(f"{meta['namespace']}/{meta['name']}", read(EndpointSlice, manifest))
     return touched
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
+
 import dns.message
 import dns.rdatatype
 import hypothesis.strategies as st
@@ -125,9 +127,9 @@ class Changes(RuleBasedStateMachine):
     def every_answer_is_the_one_of_a_new_zone(self) -> None:
         fresh = new_responder()
         for key, piece in self.slices.items():
-            fresh.change(lambda zone, key=key, piece=piece: zone.put_slice(key, piece))
+            fresh.change(methodcaller("put_slice", key, piece))
         for name, service in self.services.items():
-            fresh.change(lambda zone, name=name, service=service: zone.put_service(name, service))
+            fresh.change(methodcaller("put_service", name, service))
         fresh.change(lambda zone: zone.put_namespace("x", self.namespace))
         for name, kind in QUESTIONS:
             expected = meaning(fresh, name, kind)

@@ -85,7 +85,7 @@ def test_it_follows_services_slices_and_namespaces() -> None:
         assert made.spec is not None
 
         async def has_address() -> bool:
-            return made.spec.clusterIP in str(await answers(server, f"web.{D}"))  # type: ignore[union-attr]
+            return made.spec.clusterIP in str(await answers(server, f"web.{D}"))
 
         await eventually(has_address, "the Service has its name")
         await api.create(SERVICES, service("pods", clusterIP="None"), "default")
@@ -129,7 +129,7 @@ def test_it_follows_services_slices_and_namespaces() -> None:
 
 
 def test_health_and_metrics_are_where_coredns_has_them() -> None:
-    async def test(_: Api, server: Server) -> None:
+    async def test(api: Api, server: Server) -> None:
         for _ in range(3):
             await answers(server, "kubernetes.default.svc.cluster.local")
         ports = [free_port() for _ in range(3)]

@@ -7,8 +7,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -25,7 +27,7 @@ from tests.dns.cluster import apply, lines, receive, receive_message, running, s
 D = "default.svc.cluster.local"
 
 
-def query(name: str, kind: str = "A", **settings: object) -> dns.message.Message:
+def query(name: str, kind: str = "A", **settings: Any) -> dns.message.Message:
     return dns.message.make_query(name, kind, **settings)
 
 
@@ -66,7 +68,7 @@ def test_an_answer_changes_with_its_slice_at_once() -> None:
             metadata: {{name: headless-svc-1, namespace: default, labels: {{kubernetes.io/service-name: headless-svc}}}}
             endpoints: [{{addresses: [10.244.0.{last}]}}]
             """
-            server.responder.change(lambda zone, text=manifest: apply(zone, text))
+            server.responder.change(partial(apply, manifests=manifest))
             for _ in range(2):
                 answer = dns.message.from_wire(server.udp(asked)).answer
                 assert lines(answer) == [f"headless-svc.{D}. A 10.244.0.{last}"]
@@ -124,7 +126,7 @@ def test_tcp_turns_away_more_clients_than_it_takes(monkeypatch: pytest.MonkeyPat
 Reply = Callable[[dns.message.Message], list[bytes]]
 
 
-def reply(*records: str, rcode: int = dns.rcode.NOERROR, flags: int = 0) -> Reply:
+def reply(*records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR, flags: int = 0) -> Reply:
     """A server's answer with these records, `NAME TTL TYPE DATA`."""
 
     def make(asked: dns.message.Message) -> list[bytes]:

@@ -57,7 +57,7 @@ def test_a_bad_query_is_told_so(query: bytes, rcode: Rcode) -> None:
     answer = example_responder().respond(query, "192.0.2.7")
     assert isinstance(answer, bytes)
     message = dns.message.from_wire(answer)
-    assert message.rcode() == rcode
+    assert int(message.rcode()) == int(rcode)
     assert message.id == 0x1234
     assert not message.answer
 
@@ -164,9 +164,9 @@ def test_an_unknown_version_of_edns_is_refused() -> None:
 
 
 def cookie_query(cookie: bytes, name: str = f"my-service.{D}", more: bool = False) -> dns.message.Message:
-    options: list[dns.edns.Option] = [dns.edns.GenericOption(10, cookie)]
+    options: list[dns.edns.Option] = [dns.edns.GenericOption(dns.edns.OptionType.COOKIE, cookie)]
     if more:
-        options.append(dns.edns.GenericOption(12, bytes(20)))
+        options.append(dns.edns.GenericOption(dns.edns.OptionType.PADDING, bytes(20)))
     return dns.message.make_query(name, "A", use_edns=0, options=options)
 
 
@@ -196,7 +196,7 @@ def test_a_cookie_before_another_option_is_answered_too() -> None:
 
 def test_padding_that_looks_like_a_cookie_is_none() -> None:
     responder = example_responder()
-    padding = dns.edns.GenericOption(12, b"\0\x0a\0\x08abcdefgh")
+    padding = dns.edns.GenericOption(dns.edns.OptionType.PADDING, b"\0\x0a\0\x08abcdefgh")
     query = dns.message.make_query(f"my-service.{D}", "A", use_edns=0, options=[padding])
     for _ in range(2):
         assert ask(responder, query).options == ()

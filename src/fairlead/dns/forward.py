@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from fairlead.dns import wire
 from fairlead.dns.message import HEADER, Query
@@ -217,6 +217,7 @@ class Forwarder:
         own = transport.get_extra_info("sockname")[:2]
         self._own.add(own)
         try:
+            transport.sendto(query)
             answer = await exchange.answer
         finally:
             self._own.discard(own)
@@ -252,9 +253,6 @@ class _Exchange(asyncio.DatagramProtocol):
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._query = query
         self._question = question
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.DatagramTransport, transport).sendto(self._query)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if not self.answer.done() and _answers(data, self._query, self._question):

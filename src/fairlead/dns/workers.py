@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -33,6 +34,8 @@ def prefork(count: int, work: Callable[[int], int]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    # What is there already is not walked through, and thereby copied, by every worker's garbage collector.
+    gc.freeze()
     for index in range(count):
         started[_fork(index, work)] = (index, time.monotonic())
     result = 0
