@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from itertools import chain
 
 from fairlead.dns import wire
 from fairlead.dns.answers import Answers
@@ -20,6 +21,10 @@ from fairlead.dns.zone import Rcode, Zone
 log = logging.getLogger("fairlead.dns")
 
 
+ATTEMPTS = 16
+"""To find a port that is free for both protocols, where any will do."""
+
+
 class Listeners:
     """All that one process answers with. Whoever has the data feeds the zone, by `responder.change`."""
 
@@ -29,24 +34,22 @@ class Listeners:
         self.forwarder = Forwarder(config.upstreams, zone.is_cluster_address)
         self.responder = Responder(
             zone,
-            Answers(config.answers, max(1, config.answers // 4)),
+            Answers(config.answers, max(1, config.answers // 8)),
             Cookies(config.cookie_secret),
             forwards=bool(config.upstreams),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        udp: list[socket.socket] = []
-        tcp: list[socket.socket] = []
+        pairs: list[tuple[socket.socket, socket.socket]] = []
         try:
             for address, port in config.listen:
-                udp.append(udp_socket(address, port))
-                tcp.append(tcp_socket(address, udp[-1].getsockname()[1]))
+                pairs.append(_sockets(address, port))
         except OSError:
-            for sock in (*udp, *tcp):
+            for sock in chain.from_iterable(pairs):
                 sock.close()
             raise
-        self._udp = [UdpLoop(sock, self.responder, self._from_udp) for sock in udp]
-        self._tcp = [TcpServer(sock, self.responder, self._resolve) for sock in tcp]
+        self._udp = [UdpLoop(udp, self.responder, self._from_udp) for udp, _ in pairs]
+        self._tcp = [TcpServer(tcp, self.responder, self._resolve) for _, tcp in pairs]
 
     @property
     def addresses(self) -> Sequence[tuple[str, int]]:
@@ -95,3 +98,16 @@ class Listeners:
         answer = await self.forwarder.resolve(beyond)
         self.responder.count(beyond.protocol, beyond.query.type, answer[3] & 15)
         return answer
+
+
+def _sockets(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket on the same port."""
+    for attempt in range(ATTEMPTS):
+        udp = udp_socket(address, port)
+        try:
+            return udp, tcp_socket(address, udp.getsockname()[1])
+        except OSError:
+            udp.close()
+            if port or attempt + 1 == ATTEMPTS:
+                raise
+    raise AssertionError

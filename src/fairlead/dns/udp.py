@@ -84,8 +84,8 @@ class UdpLoop:
                 if not self._running:
                     return
             else:
-                send(query[:2] + next(entry.variants), client)
                 entry.sent += 1
+                send(query[:2] + next(entry.variants), client)
 
     def _complete(self, query: bytes, client: tuple[str, int]) -> None:
         if not query:
