@@ -30,6 +30,9 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 WANTED_BUFFER = 256 << 20
 """Bytes that one batch may have: five million elements. Costs nothing until it is used."""
 
+IOV_MAX = 1024
+"""Buffers that one sendmsg takes without their being joined, which would need their memory twice."""
+
 _HEAD = struct.Struct("=IHHII")
 _GENERAL = struct.Struct("!BBH")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -68,10 +71,15 @@ def attributes(data: memoryview) -> Iterator[tuple[int, memoryview]]:
         at += length + (-length % 4)
 
 
+def header(kind: int, flags: int, sequence: int, length: int, family: int, resource: int = 0) -> bytes:
+    """What stands before a payload of that length: netlink's header and nfnetlink's general one."""
+    head = _HEAD.pack(20 + length, kind, flags | NLM_F_REQUEST, sequence, 0)
+    return head + _GENERAL.pack(family, 0, resource)
+
+
 def message(kind: int, flags: int, sequence: int, payload: bytes, family: int, resource: int = 0) -> bytes:
-    """A message with nfnetlink's general header."""
-    head = _HEAD.pack(20 + len(payload), kind, flags | NLM_F_REQUEST, sequence, 0)
-    return head + _GENERAL.pack(family, 0, resource) + payload
+    """A whole message."""
+    return header(kind, flags, sequence, len(payload), family, resource) + payload
 
 
 def _table_message(kind: int, flags: int, sequence: int, payload: bytes, family: int) -> bytes:
@@ -128,21 +136,16 @@ class Link:
         last = first + len(batch) - 1
         self._sequence = last + 1
         parts = [message(BATCH_BEGIN, 0, first - 1, b"", 0, NFNL_SUBSYS_NFTABLES)]
-        parts += [
+        for sequence, request in enumerate(batch, first):
             # The acknowledgement of the last one says that the whole batch is committed.
-            _table_message(
-                request.kind,
-                request.flags | (NLM_F_ACK if sequence == last else 0),
-                sequence,
-                request.payload,
-                self._family,
-            )
-            for sequence, request in enumerate(batch, first)
-        ]
+            flags = request.flags | (NLM_F_ACK if sequence == last else 0)
+            kind = NFNL_SUBSYS_NFTABLES << 8 | request.kind
+            parts += (header(kind, flags, sequence, len(request.payload), self._family), request.payload)
         parts.append(message(BATCH_END, 0, last, b"", 0, NFNL_SUBSYS_NFTABLES))
-        data = b"".join(parts)
-        del parts
-        self._socket.send(data)
+        if len(parts) <= IOV_MAX:
+            self._socket.sendmsg(parts)
+        else:
+            self._socket.send(b"".join(parts))
         self._acknowledged(batch, first)
 
     def _acknowledged(self, batch: Sequence[Request], first: int) -> None:

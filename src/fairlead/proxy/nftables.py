@@ -26,7 +26,7 @@ from fairlead.proxy.netlink import (
     attributes,
 )
 from fairlead.proxy.selection import Verdict
-from fairlead.proxy.skeleton import ENDPOINTS, FRONTENDS, PICK, TABLE, larger, skeleton
+from fairlead.proxy.skeleton import ENDPOINTS, FRONTENDS, PICK, TABLE, declarations, larger, rules
 
 log = logging.getLogger("fairlead.proxy")
 
@@ -84,27 +84,30 @@ class Nftables:
         self._endpoints = maps[0] if maps else f"{ENDPOINTS}{_enough(expected)}"
         counts = sorted(filter(None, map(count_of, self._pick_chains())))
         try:
-            libnftables.run(self._skeleton(fresh=not self._current_marks()))
+            self._make_skeleton()
         except libnftables.RulesetRefused:
             # Another version's sets may have other types. Connections stay: the kernel tracks them apart.
             log.warning("the nftables table of another version does not fit; making it anew")
             cleanup(self.family)
             leftover, counts = [], []
             self._endpoints = f"{ENDPOINTS}{_enough(expected)}"
-            libnftables.run(self._skeleton(fresh=True))
+            self._make_skeleton()
         steps = [pick_remade(count, self._endpoints, self.family) for count in counts]
         self._link.commit(steps + [map_removed(name) for name in leftover])
         self._chains = {f"{PICK}{count}": time.monotonic() for count in counts}
         self._read()
         self._remember()
 
-    def _skeleton(self, *, fresh: bool) -> str:
-        return skeleton(
-            self._endpoints,
-            fresh=fresh,
-            cluster_cidrs=self._cluster_cidrs,
-            service_cidrs=self._service_cidrs,
-            family=self.family,
+    def _make_skeleton(self) -> None:
+        fresh = not self._current_marks()
+        libnftables.run(declarations(self._endpoints, self.family))
+        libnftables.run(
+            rules(
+                fresh=fresh,
+                cluster_cidrs=self._cluster_cidrs,
+                service_cidrs=self._service_cidrs,
+                family=self.family,
+            )
         )
 
     def _read(self) -> None:
