@@ -19,7 +19,7 @@ from fairlead.objects.core_v1 import Container, HTTPGetAction, Probe
 from fairlead.objects.scalars import IntOrString
 
 STARTING = 2.0
-"""Seconds of a container's life in which an HTTP or TCP probe that has never succeeded is soon repeated, uncounted.
+"""Seconds of a container's life in which an HTTP or TCP probe that has not succeeded yet is soon repeated, uncounted.
 
 The kubelet waits a whole period after its first probe, which comes before most programs listen: 10 seconds by default
 for nothing. Commands are not repeated: they may do more than look.
@@ -67,7 +67,7 @@ async def watch(
     while True:
         problem = await ask(target, probe)
         good = problem == ""
-        new = last is None and not told and probe.exec is None
+        new = last is None and probe.exec is None
         if not good and new and time.time() - target.started_at < STARTING:
             await asyncio.sleep(pause)
             pause *= 2

@@ -1,0 +1,132 @@
+"""A pod's status from what its containers do, as a table."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from fairlead.node import status
+from fairlead.node.records import ContainerRecord, History
+from fairlead.node.status import Facts
+from fairlead.objects.core_v1 import (
+    Container,
+    ContainerStateWaiting,
+    Pod,
+    PodCondition,
+    PodReadinessGate,
+    PodSpec,
+    PodStatus,
+)
+from fairlead.objects.meta_v1 import ObjectMeta
+
+NOW = 1_000_000.0
+THEN = "1970-01-12T13:46:40Z"
+INIT = Container(name="i")
+
+
+def pod(policy: str = "Always", inits: tuple[Container, ...] = (), names: tuple[str, ...] = ("c",)) -> Pod:
+    containers = tuple(Container(name=name, image="web:1") for name in names)
+    return Pod(
+        metadata=ObjectMeta(name="web", generation=3),
+        spec=PodSpec(containers=containers, initContainers=inits, restartPolicy=policy),
+        status=PodStatus(phase="Pending", qosClass="BestEffort"),
+    )
+
+
+def running(name: str = "c") -> History:
+    return History(ContainerRecord(name=name, id=name, attempt=0, started_at=NOW))
+
+
+def ended(code: int, name: str = "c") -> History:
+    return History(
+        ContainerRecord(name=name, id=name, attempt=1, started_at=NOW, finished_at=NOW, exit_code=code)
+    )
+
+
+BACKOFF = {"c": ContainerStateWaiting(reason="CrashLoopBackOff")}
+READY = frozenset({"c"})
+CASES = {
+    "nothing yet": (pod(), Facts(), "Pending", "False"),
+    "runs, not ready": (pod(), Facts(histories={"c": running()}), "Running", "False"),
+    "runs, ready": (pod(), Facts(histories={"c": running()}, ready=READY), "Running", "True"),
+    "one of two runs": (
+        pod(names=("c", "d")),
+        Facts(histories={"c": running()}, ready=READY),
+        "Pending",
+        "False",
+    ),
+    "between restarts": (pod(), Facts(histories={"c": ended(1)}), "Running", "False"),
+    "in back-off": (pod(), Facts(histories={"c": ended(1)}, waiting=BACKOFF), "Running", "False"),
+    "has succeeded": (pod("Never"), Facts(histories={"c": ended(0)}), "Succeeded", "False"),
+    "has failed": (pod("Never"), Facts(histories={"c": ended(1)}), "Failed", "False"),
+    "will be tried again": (pod("OnFailure"), Facts(histories={"c": ended(1)}), "Running", "False"),
+    "initialises": (pod(inits=(INIT,)), Facts(histories={"i": running("i")}), "Pending", "False"),
+    "cannot be initialised": (
+        pod("Never", inits=(INIT,)),
+        Facts(histories={"i": ended(1, "i")}),
+        "Failed",
+        "False",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_phase_and_readiness(name: str) -> None:
+    given, facts, phase, ready = CASES[name]
+    made = status.make(given, facts, NOW)
+    assert made.phase == phase
+    assert {c.type: c.status for c in made.conditions}["Ready"] == ready
+
+
+def test_conditions_as_the_kubelet_orders_them() -> None:
+    made = status.make(pod(), Facts(sandbox=True, histories={"c": running()}), NOW)
+    assert [(c.type, c.status, c.reason) for c in made.conditions] == [
+        ("PodReadyToStartContainers", "True", ""),
+        ("Initialized", "True", ""),
+        ("Ready", "False", "ContainersNotReady"),
+        ("ContainersReady", "False", "ContainersNotReady"),
+        ("PodScheduled", "True", ""),
+    ]
+    assert {c.observedGeneration for c in made.conditions} == {3}
+    assert made.startTime == THEN
+    assert made.qosClass == "BestEffort"
+
+
+def test_a_condition_keeps_its_time_until_it_changes() -> None:
+    first = status.make(pod(), Facts(sandbox=True, histories={"c": running()}), NOW)
+    facts = Facts(sandbox=True, histories={"c": running()}, ready=READY)
+    second = status.make(replace(pod(), status=first), facts, NOW + 60)
+    times = {c.type: c.lastTransitionTime for c in second.conditions}
+    assert times["Initialized"] == THEN
+    assert times["Ready"] == "1970-01-12T13:47:40Z"
+
+
+def test_a_container_in_back_off_shows_how_it_ended() -> None:
+    made = status.make(pod(), Facts(histories={"c": ended(5)}, waiting=BACKOFF), NOW)
+    one = made.containerStatuses[0]
+    assert one.state.waiting is not None
+    assert one.lastState.terminated is not None
+    assert (one.lastState.terminated.exitCode, one.restartCount) == (5, 1)
+
+
+@pytest.mark.parametrize(("gate", "ready"), [("", "False"), ("False", "False"), ("True", "True")])
+def test_readiness_gates_are_others_conditions(gate: str, ready: str) -> None:
+    given = pod()
+    conditions = (PodCondition(type="example.org/up", status=gate),) if gate else ()
+    given = replace(
+        given,
+        spec=replace(given.spec, readinessGates=(PodReadinessGate(conditionType="example.org/up"),)),
+        status=replace(given.status, conditions=conditions),
+    )
+    made = status.make(given, Facts(histories={"c": running()}, ready=READY), NOW)
+    found = {c.type: c for c in made.conditions}
+    assert found["Ready"].status == ready
+    assert found["Ready"].reason == ("" if gate == "True" else "ReadinessGatesNotReady")
+    assert ("example.org/up" in found) == bool(gate)
+
+
+def test_only_what_differs_is_written() -> None:
+    first = status.make(pod(), Facts(histories={"c": running()}, ready=READY), NOW)
+    assert status.difference(first, first) == {}
+    assert status.difference(first, replace(first, phase="Failed")) == {"phase": "Failed"}
+    assert status.difference(replace(first, reason="Evicted"), first) == {"reason": None}
