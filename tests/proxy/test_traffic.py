@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import socket
@@ -33,6 +34,7 @@ class Proxy:
         self._network = network
         self.ledger = Ledger(Node("node", (socket.inet_aton(NODE_ADDRESS),)))
         self._slices: dict[str, EndpointSlice] = {}
+        self._gathering = False
         self.start()
 
     def start(self) -> None:
@@ -75,7 +77,17 @@ class Proxy:
         self._slices[key] = piece
         self.sync()
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is told in the block becomes one transaction."""
+        self._gathering = True
+        yield
+        self._gathering = False
+        self.sync()
+
     def sync(self) -> None:
+        if self._gathering:
+            return
         self._network.inside("node", lambda: self.dataplane.commit(self.ledger.changes()))
 
     def ruleset(self) -> str:
@@ -271,11 +283,17 @@ def test_a_refused_batch_is_told_and_mended(proxy: Proxy, network: Topology) -> 
 
 
 def test_many_small_batches_come_to_the_same(proxy: Proxy, network: Topology) -> None:
-    """The send buffer of a user namespace is limited."""
-    proxy.dataplane._link.limit = 2000
-    for number in range(8):
-        proxy.serve(f"s{number}", f"10.96.2.{number}", "abc")
-    proxy.ledger.dirty.update(f"default/s{number}" for number in range(8))
+    """The send buffer of a user namespace is limited: here every step is a batch of its own."""
+    proxy.dataplane._link.limit = 1
+    with proxy.together():
+        for number in range(8):
+            proxy.serve(f"s{number}", f"10.96.2.{number}", "abc")
+        proxy.serve("web", WEB, "b", type="NodePort")
+    with proxy.together():
+        for number in range(8):
+            proxy.serve(f"s{number}", f"10.96.2.{number}", "ac"[: number % 3])
+        proxy.serve("web", WEB, "ca")
+    assert {network.ask("b", WEB)[0] for _ in range(40)} == {"a", "c"}
     second = network.inside("node", proxy._make)
     network.inside("node", second.adopt)
     assert second.applied == proxy.dataplane.applied
@@ -283,9 +301,12 @@ def test_many_small_batches_come_to_the_same(proxy: Proxy, network: Topology) ->
 
 
 def test_two_services_with_one_address(proxy: Proxy, network: Topology) -> None:
-    """The first keeps it; the second gets it when the first goes."""
-    proxy.serve("other", WEB, "a")
+    """The older one has it (here: neither says its age, so the first by name); then the other."""
+    proxy.serve("zoo", WEB, "a")
     assert {network.ask("b", WEB)[0] for _ in range(60)} == set(PODS)
-    proxy.ledger.service_changed("default/web", None)
-    proxy.sync()
+    proxy.serve("ant", WEB, "b")
+    assert {network.ask("b", WEB)[0] for _ in range(20)} == {"b"}
+    for name in ("ant", "web"):
+        proxy.ledger.service_changed(f"default/{name}", None)
+        proxy.sync()
     assert {network.ask("b", WEB)[0] for _ in range(20)} == {"a"}

@@ -187,8 +187,9 @@ def _diff_route(
     todo.replaced += [
         Run(key, index, new[index : index + 1]) for index in range(both) if new[index] != old[index]
     ]
-    chains = tuple("" if route is None else chain_of(route, family) for route in (before, after))
-    if chains[0] != chains[1]:
-        todo.routed.append((key, chains[0], chains[1]))
+    leads_from = "" if before is None else chain_of(before, family)
+    leads_to = "" if after is None else chain_of(after, family)
+    if leads_from != leads_to:
+        todo.routed.append((key, leads_from, leads_to))
     if len(old) > both:
         todo.emptied.append((key, both, len(old)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 
 from fairlead.proxy.elements import Applied, Member, Route, Run, Transaction
@@ -208,16 +209,30 @@ def _contents(dump: Iterable[memoryview]) -> Iterator[memoryview]:
 
 
 def _key(key: bytes) -> bytes:
-    return attribute(LIST_ELEM | NESTED, attribute(ELEM_KEY | NESTED, attribute(DATA_VALUE, key)))
+    return _before(len(key)) + key
+
+
+@cache
+def _before(size: int) -> bytes:
+    """What stands before a key of that size, a multiple of four, in an element that is nothing else."""
+    nested = attribute(ELEM_KEY | NESTED, attribute(DATA_VALUE, bytes(size)))
+    return attribute(LIST_ELEM | NESTED, nested)[:-size]
 
 
 def _verdict(key: bytes, chain: str) -> bytes:
+    before, after = _around(len(key), chain)
+    return before + key + after
+
+
+@cache
+def _around(size: int, chain: str) -> tuple[bytes, bytes]:
+    """What stands before and after a frontend's key of that size in the element that leads it to a chain."""
     verdict = attribute(VERDICT_CODE, NFT_GOTO) + attribute(VERDICT_CHAIN, chain.encode() + b"\0")
-    return attribute(
-        LIST_ELEM | NESTED,
-        attribute(ELEM_KEY | NESTED, attribute(DATA_VALUE, key))
-        + attribute(ELEM_DATA | NESTED, attribute(DATA_VERDICT | NESTED, verdict)),
+    data = attribute(ELEM_DATA | NESTED, attribute(DATA_VERDICT | NESTED, verdict))
+    whole = attribute(
+        LIST_ELEM | NESTED, attribute(ELEM_KEY | NESTED, attribute(DATA_VALUE, bytes(size))) + data
     )
+    return whole[: len(whole) - len(data) - size], data
 
 
 def _request(kind: int, doing: str, name: str, encoded: bytes) -> Request:

@@ -20,8 +20,8 @@ _NOTHING = Elements({}, frozenset())
 class Ledger:
     """Services, their slices, and the elements that follow from both. Only what changed is selected anew.
 
-    Two Services may claim one frontend, by externalIPs for example. The first keeps it; when it lets go, the
-    others are looked at again.
+    Two Services may claim one frontend, by externalIPs for example. The older one has it, as after a restart; when
+    it lets go, the others are looked at again.
     """
 
     def __init__(self, node: Node, family: Family = IPV4) -> None:
@@ -103,13 +103,8 @@ class Ledger:
             if frontend not in wanted.routes:
                 self._release(frontend, key, desired)
         for frontend, backing in wanted.routes.items():
-            owner = self._owners.setdefault(frontend, key)
-            if owner == key:
+            if self._claim(frontend, key):
                 desired.routes[frontend] = backing
-            elif key not in self._waiting.setdefault(frontend, set()):
-                self._waiting[frontend].add(key)
-                address = self.family.text(frontend[: self.family.size])
-                log.warning("%s: %s is already used by %s, and is left to it", key, address, owner)
         for member in wanted.members - members:
             self._wanted[member] += 1
             if self._wanted[member] == 1:
@@ -123,6 +118,29 @@ class Ledger:
             self._held[key] = tuple(wanted.routes), wanted.members
         else:
             self._held.pop(key, None)
+
+    def _claim(self, frontend: Frontend, key: str) -> bool:
+        owner = self._owners.setdefault(frontend, key)
+        if owner == key:
+            # Made anew meanwhile, it may be younger than one that waits.
+            waiting = self._waiting.get(frontend, ())
+            self.dirty.update(other for other in waiting if self._age(other) < self._age(key))
+            return True
+        first, last = sorted((owner, key), key=self._age)
+        self._owners[frontend] = first
+        waiters = self._waiting.setdefault(frontend, set())
+        waiters.discard(first)
+        if last not in waiters:
+            waiters.add(last)
+            address = self.family.text(frontend[: self.family.size])
+            log.warning("%s: %s is already used by %s, and is left to it", last, address, first)
+        return first == key
+
+    def _age(self, key: str) -> tuple[bool, str, str]:
+        """Sorts Services: older ones first, those that are gone last."""
+        service = self._services.get(key)
+        created = (service.metadata.creationTimestamp or "") if service is not None else ""
+        return service is None, created, key
 
     def _release(self, frontend: Frontend, key: str, desired: Desired) -> None:
         if self._owners.get(frontend) == key:

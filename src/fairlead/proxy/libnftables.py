@@ -5,6 +5,11 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
+NO_RIGHTS = (
+    "the kernel does not let this process change nftables: it needs CAP_NET_ADMIN in its network namespace "
+    "(run as root, or in a user namespace)"
+)
+
 
 class NftablesMissing(RuntimeError):
     """The library is not installed, or the kernel has no nf_tables for us. The text says what to do."""
@@ -34,28 +39,49 @@ def _load() -> ctypes.CDLL:
     return library
 
 
-def run(commands: str) -> str:
-    """Runs commands of the nft language as one transaction in this thread's network namespace; gives their output.
+class Context:
+    """The library with a netlink socket in the network namespace of the thread that made this.
 
-    Takes about a millisecond. Raises `NftablesMissing` or `RulesetRefused`.
+    Worth keeping: when the socket closes, the kernel waits until everything that its transactions removed is
+    freed, ten to twenty milliseconds.
     """
-    library = _load()
-    context = library.nft_ctx_new(0)
-    if not context:
-        raise NftablesMissing("libnftables cannot start: out of memory, or no netlink socket")
+
+    def __init__(self) -> None:
+        self._library = _load()
+        self._context = self._library.nft_ctx_new(0)
+        if not self._context:
+            raise NftablesMissing("libnftables cannot start: out of memory, or no netlink socket")
+        self._library.nft_ctx_buffer_output(self._context)
+        self._library.nft_ctx_buffer_error(self._context)
+
+    def close(self) -> None:
+        """Frees it. Idempotent."""
+        if self._context:
+            self._library.nft_ctx_free(self._context)
+            self._context = None
+
+    def run(self, commands: str) -> str:
+        """Runs commands of the nft language as one transaction; gives their output.
+
+        Takes about a millisecond. Raises `NftablesMissing` or `RulesetRefused`.
+        """
+        failed = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
+        # Reading a buffer empties it.
+        output = (self._library.nft_ctx_get_output_buffer(self._context) or b"").decode(errors="replace")
+        said = (self._library.nft_ctx_get_error_buffer(self._context) or b"").decode(errors="replace").strip()
+        if not failed:
+            return output
+        if "Operation not permitted" in said:
+            raise NftablesMissing(NO_RIGHTS)
+        if "Protocol not supported" in said or "Operation not supported" in said:
+            raise NftablesMissing("this kernel has no nf_tables: load the module (modprobe nf_tables)")
+        raise RulesetRefused(said)
+
+
+def run(commands: str) -> str:
+    """Runs commands once, in this thread's network namespace; as `Context.run`."""
+    context = Context()
     try:
-        library.nft_ctx_buffer_output(context)
-        library.nft_ctx_buffer_error(context)
-        if library.nft_run_cmd_from_buffer(context, commands.encode()):
-            said = (library.nft_ctx_get_error_buffer(context) or b"").decode(errors="replace").strip()
-            if "Operation not permitted" in said:
-                raise NftablesMissing(
-                    "the kernel does not let this process change nftables: it needs CAP_NET_ADMIN in its "
-                    "network namespace (run as root, or in a user namespace)"
-                )
-            if "Protocol not supported" in said or "Operation not supported" in said:
-                raise NftablesMissing("this kernel has no nf_tables: load the module (modprobe nf_tables)")
-            raise RulesetRefused(said)
-        return (library.nft_ctx_get_output_buffer(context) or b"").decode(errors="replace")
+        return context.run(commands)
     finally:
-        library.nft_ctx_free(context)
+        context.close()

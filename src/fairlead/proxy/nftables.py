@@ -56,6 +56,7 @@ class Nftables:
         self.family = family
         self.applied = Applied()
         self._cluster_cidrs, self._service_cidrs = cluster_cidrs, service_cidrs
+        self._nft = libnftables.Context()
         self._link = Link(family.number)
         self._encoder = Encoder(family)
         self._endpoints = ""
@@ -71,6 +72,7 @@ class Nftables:
     def close(self) -> None:
         """Lets the kernel keep everything as it is."""
         self._link.close()
+        self._nft.close()
 
     def adopt(self, expected: int = 0) -> None:
         """Makes the table, or takes over the one that is there with all its elements, and reads them.
@@ -78,7 +80,11 @@ class Nftables:
         `expected` is the number of slots that will be needed. Costs about a microsecond a slot that is there.
         Raises `libnftables.NftablesMissing` where nftables cannot be used at all, OSError.
         """
-        maps = sorted((name for name in self._sets() if name.startswith(ENDPOINTS)), key=_capacity)
+        try:
+            sets = self._sets()
+        except PermissionError as error:
+            raise libnftables.NftablesMissing(libnftables.NO_RIGHTS) from error
+        maps = sorted((name for name in sets if name.startswith(ENDPOINTS)), key=_capacity)
         # A second one was being filled to take the first one's place when somebody killed us.
         leftover = maps[1:]
         self._endpoints = maps[0] if maps else f"{ENDPOINTS}{_enough(expected)}"
@@ -100,8 +106,8 @@ class Nftables:
 
     def _make_skeleton(self) -> None:
         fresh = not self._current_marks()
-        libnftables.run(declarations(self._endpoints, self.family))
-        libnftables.run(
+        self._nft.run(declarations(self._endpoints, self.family))
+        self._nft.run(
             rules(
                 fresh=fresh,
                 cluster_cidrs=self._cluster_cidrs,
@@ -200,7 +206,7 @@ class Nftables:
     def _another(self, slots: int) -> str:
         """A new map of endpoints for so many slots, next to the one in use, which has a smaller number."""
         name = f"{ENDPOINTS}{max(_enough(slots), _capacity(self._endpoints) + 1)}"
-        libnftables.run(larger(name, self.family))
+        self._nft.run(larger(name, self.family))
         return name
 
     def _turn(self, after: str) -> None:

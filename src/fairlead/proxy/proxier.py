@@ -33,6 +33,8 @@ class Proxier:
         self.dataplane = dataplane
         self._health = health
         self._label = dataplane.family.address_type
+        self._service_changes = metrics.SERVICE_CHANGES.labels(self._label)
+        self._endpoint_changes = metrics.ENDPOINT_CHANGES.labels(self._label)
         self._started = False
         self._scheduled: asyncio.Handle | None = None
         self._doubtful = True
@@ -43,13 +45,13 @@ class Proxier:
     def service_changed(self, change: Change[Service]) -> None:
         """A Service came, changed or went."""
         self.ledger.service_changed(change.key, change.new)
-        metrics.SERVICE_CHANGES.labels(self._label).inc()
+        self._service_changes.inc()
         self._schedule()
 
     def slice_changed(self, change: Change[EndpointSlice]) -> None:
         """A slice came, changed or went."""
         self.ledger.slice_changed(change.key, change.old, change.new)
-        metrics.ENDPOINT_CHANGES.labels(self._label).inc()
+        self._endpoint_changes.inc()
         if self._started and change.new is not None:
             moment = change.new.metadata.annotations.get(TRIGGER_TIME)
             if moment:
