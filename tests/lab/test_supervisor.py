@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ def running(directory: StateDirectory) -> dict[str, Process]:
     return {p.name: p for p in found if p.identity.is_alive()}
 
 
+def is_another(directory: StateDirectory, before: Process) -> bool:
+    now = all_of(directory).get(before.name)
+    return now is not None and now.identity != before.identity
+
+
 def all_of(directory: StateDirectory) -> dict[str, Process]:
     found = running(directory)
     return found if len(found) == 5 else {}
@@ -98,7 +104,7 @@ def test_the_pair_survives_being_killed_one_after_the_other(directory: StateDire
     for name in ("supervisor", "keeper") * 3:
         before = wait_for(lambda: all_of(directory))
         before[name].identity.send(signal.SIGKILL)
-        wait_for(lambda n=name, b=before: all_of(directory).get(n, b[n]).identity != b[n].identity)
+        wait_for(partial(is_another, directory, before[name]))
     assert wait_for(lambda: all_of(directory))["node1"].restarts == 0
 
 
@@ -106,7 +112,7 @@ def test_no_connection_is_refused_while_the_server_comes_back(
     directory: StateDirectory, lab: Keeper, listening: socket.socket
 ) -> None:
     first = wait_for(lambda: all_of(directory))["server"].identity
-    answers = set()
+    answers: set[bytes] = set()
     first.send(signal.SIGKILL)
     deadline = time.monotonic() + 1
     while len(answers) < 1 and time.monotonic() < deadline:

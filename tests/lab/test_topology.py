@@ -32,7 +32,7 @@ def test_every_address_is_there_once_and_inside_its_network(count: int) -> None:
     assert len({a.ip for a in addresses}) == len(addresses)
     for node in plan.nodes:
         assert ipaddress.ip_address(node.address) in topology.UNDERLAY_NETWORK
-        assert ipaddress.ip_network(node.pod_cidr).subnet_of(ipaddress.ip_network(topology.CLUSTER_CIDR))
+        assert ipaddress.IPv4Network(node.pod_cidr).subnet_of(ipaddress.IPv4Network(topology.CLUSTER_CIDR))
 
 
 def test_only_nodes_know_the_way_to_pods() -> None:

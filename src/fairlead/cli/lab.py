@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ import typer
 from fairlead.cli.refusal import UserError
 
 if TYPE_CHECKING:
+    from fairlead.lab.interruption import Interruption
     from fairlead.lab.launch import Launched
     from fairlead.lab.removal import Removed
     from fairlead.lab.state import StateDirectory
@@ -27,26 +27,6 @@ app = typer.Typer(
 Name = Annotated[
     str, typer.Option("--name", help="The lab's name: labs of different names live side by side.")
 ]
-
-
-class Stopped(BaseException):
-    """A signal asks the command to end. A BaseException, so that no retry takes it for a failure."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _raise_on_signals() -> None:
-    """The first signal ends the work; more of them do not disturb the clearing up."""
-
-    def handle(number: int, _: FrameType | None) -> None:
-        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(other, lambda *_: None)
-        raise Stopped(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handle)
 
 
 def _split(value: str) -> tuple[str, ...]:
@@ -92,33 +72,34 @@ def up(
     """Make a lab and keep it until Ctrl-C; with --detach until `fairlead lab down`."""
     started = time.monotonic()
     _check_built(ip_families, proxy_mode)
-    _raise_on_signals()
-    try:
-        from fairlead.lab import launch
-        from fairlead.lab.network import Refused
+    from fairlead.lab.interruption import Interrupted, Interruption
 
-        report = launch.Timed(_tell_step, started)
-        report("programs loaded")
-        options = launch.Options(
-            name=name,
-            nodes=nodes,
-            zones=_split(zones),
-            images=images,
-            store=store,
-            kubeconfig=kubeconfig,
-            port=port,
-            log_level="debug" if verbose else "info",
-        )
-        try:
-            launched = launch.launch(options, report)
-        except Refused as error:
-            raise UserError(str(error)) from error
-        _tell_lab(launched, time.monotonic() - started, wanted_port=port)
-        if not detach:
-            _stay(launched)
-    except Stopped as stopped:
-        # Whatever was made is removed by now. As a shell says of a program that a signal ended.
-        raise typer.Exit(128 + stopped.number) from None
+    interruption = Interruption()
+    from fairlead.lab import launch
+    from fairlead.lab.network import Refused
+
+    report = launch.Timed(_tell_step, started)
+    report("programs loaded")
+    options = launch.Options(
+        name=name,
+        nodes=nodes,
+        zones=_split(zones),
+        images=images,
+        store=store,
+        kubeconfig=kubeconfig,
+        port=port,
+        log_level="debug" if verbose else "info",
+    )
+    try:
+        launched = launch.launch(options, report, interruption)
+    except Refused as error:
+        raise UserError(str(error)) from error
+    except Interrupted as error:
+        # As a shell says of a program that a signal ended.
+        raise typer.Exit(128 + error.number) from None
+    _tell_lab(launched, time.monotonic() - started, wanted_port=port)
+    if not detach:
+        _stay(launched, interruption)
 
 
 def _check_built(ip_families: str, proxy_mode: str) -> None:
@@ -155,19 +136,22 @@ def _tell_lab(launched: Launched, seconds: float, wanted_port: int) -> None:
     )
 
 
-def _stay(launched: Launched) -> None:
-    """Waits for the lab's end or for a signal, which removes it."""
+def _stay(launched: Launched, interruption: Interruption) -> None:
+    """Waits for the lab's end or for a signal, which removes it. That is how it is meant to end: status 0."""
     from fairlead.lab import launch
+    from fairlead.lab.interruption import Interrupted
 
     print("Ctrl-C removes it.", flush=True)
     try:
-        launched.keeper.is_over(None)
-    except Stopped:
-        print("Removing the lab ...", file=sys.stderr, flush=True)
-        # This is how the command is meant to end, so its status is 0.
-        _tell_removed(launch.undo(launched.directory, launched.keeper))
-    else:
+        launched.keeper.is_over(None, interruption)
         print("The lab has been removed.")
+    except Interrupted:
+        # A closed terminal takes no more words, which must not keep the lab from being removed.
+        with contextlib.suppress(OSError):
+            print("Removing the lab ...", file=sys.stderr, flush=True)
+        found = launch.undo(launched.directory, launched.keeper)
+        with contextlib.suppress(OSError):
+            _tell_removed(found)
 
 
 @app.command()

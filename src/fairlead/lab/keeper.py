@@ -7,11 +7,11 @@ import json
 import os
 import select
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairlead.lab.interruption import Interruption
 from fairlead.lab.network import Refused
 from fairlead.lab.processes import Identity, identify
 from fairlead.lab.state import StateDirectory
@@ -48,11 +48,16 @@ class Keeper:
                     raise Refused(message["refused"])
                 yield message["made"]
 
-    def is_over(self, seconds: float | None) -> bool:
-        """Waits until the lab's pair is gone, `seconds` at most; says whether it is."""
+    def is_over(self, seconds: float | None, interruption: Interruption | None = None) -> bool:
+        """Waits until the lab's pair is gone, `seconds` at most; says whether it is. Raises Interrupted."""
         poll = select.poll()
         poll.register(self.life, select.POLLHUP)
-        return bool(poll.poll(None if seconds is None else seconds * 1000))
+        if interruption is not None:
+            poll.register(interruption.fd, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000)}
+        if interruption is not None:
+            interruption.check()
+        return self.life in ready
 
 
 def fork_keeper(directory: StateDirectory, lock: int, prepare: Prepare) -> Keeper:
@@ -125,10 +130,3 @@ def _what_allows_user_namespaces() -> str:
     if Path("/proc/sys/user/max_user_namespaces").read_text().strip() == "0":
         return "'sysctl user.max_user_namespaces=10000' as root allows them"
     return "a container's or the system's security profile has to allow unshare(2)"
-
-
-def wait_over(keeper: Keeper, seconds: float) -> bool:
-    """Asks a keeper to remove its lab and waits for the end, `seconds` at most; whether it came."""
-    deadline = time.monotonic() + seconds
-    keeper.identity.send(signal.SIGTERM)
-    return keeper.is_over(max(0.0, deadline - time.monotonic()))

@@ -18,7 +18,8 @@ from fairlead.client import kubeconfig
 from fairlead.client.api import Api, Unreachable
 from fairlead.client.informer import Informer
 from fairlead.lab import addons, components, credentials, removal, topology
-from fairlead.lab.keeper import Keeper, Report, become_root, fork_keeper, wait_over
+from fairlead.lab.interruption import Interruption
+from fairlead.lab.keeper import Keeper, Report, become_root, fork_keeper
 from fairlead.lab.network import Refused
 from fairlead.lab.state import Record, StateDirectory, Taken, labs
 from fairlead.lab.supervisor import Lab
@@ -61,47 +62,51 @@ class Launched:
     keeper: Keeper
 
 
-def launch(options: Options, report: Report) -> Launched:
+def launch(options: Options, report: Report, interruption: Interruption) -> Launched:
     """Makes a lab; returns when it is ready: nodes Ready, names answered.
 
-    Raises Refused, with a sentence for the user, and leaves nothing behind; the same for any other exception that
-    comes up meanwhile, such as the one a signal handler raises.
+    Raises Refused, with a sentence for the user, or Interrupted, and leaves nothing behind.
     """
     plan = _plan(options)
     own_images = _images(options.images)
     directory = StateDirectory.of(options.name)
     try:
         lock = directory.create_locked()
-    except (Taken, OSError) as error:
+    except Taken as error:
         raise Refused(str(error)) from error
-    keeper: Keeper | None = None
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise Refused(f"the lab's state directory cannot be made: {said}") from error
     try:
         record, sock = _files(options, plan, directory)
         report("certificates and kubeconfigs")
+        interruption.check()
+    except BaseException:
+        removal.remove(directory)
+        os.close(lock)
+        raise
 
-        def prepare(made: Report, held: tuple[int, ...]) -> Lab:
-            return _prepare(directory, record, plan, own_images, sock, made, held)
+    def prepare(made: Report, held: tuple[int, ...]) -> Lab:
+        return _prepare(directory, record, plan, own_images, sock, made, held)
 
-        keeper = fork_keeper(directory, lock, prepare)
+    keeper = fork_keeper(directory, lock, prepare)
+    try:
         sock.close()
         for made in keeper.progress():
             report(made)
-        asyncio.run(_bring_up(directory, record, plan, report))
+        interruption.check()
+        asyncio.run(_bring_up(directory, record, plan, report, interruption))
         directory.mark_ready()
-        return Launched(directory, record, keeper)
     except BaseException:
         undo(directory, keeper)
         raise
+    return Launched(directory, record, keeper)
 
 
-def undo(directory: StateDirectory, keeper: Keeper | None) -> removal.Removed:
+def undo(directory: StateDirectory, keeper: Keeper) -> removal.Removed:
     """Removes a lab, however far it got; gives what there was."""
-    if keeper is not None and not keeper.is_over(0) and not (directory.path / "state.json").exists():
-        # Nothing has been written down yet: the keeper is all there is.
-        wait_over(keeper, removal.DOWN_SECONDS)
     found = removal.down(directory)
-    if keeper is not None:
-        keeper.is_over(removal.DOWN_SECONDS)
+    keeper.is_over(removal.DOWN_SECONDS)
     return found
 
 
@@ -242,14 +247,23 @@ def _remove(directory: StateDirectory) -> None:
     removal.remove(directory)
 
 
-async def _bring_up(directory: StateDirectory, record: Record, plan: topology.Plan, report: Report) -> None:
+async def _bring_up(
+    directory: StateDirectory,
+    record: Record,
+    plan: topology.Plan,
+    report: Report,
+    interruption: Interruption,
+) -> None:
     """Waits for the API server, makes the add-ons, waits for nodes and names."""
+    interrupted = asyncio.Event()
+    asyncio.get_running_loop().add_reader(interruption.fd, interrupted.set)
+    stopped = asyncio.create_task(interrupted.wait())
     failed = asyncio.create_task(_first_failure(directory))
     wanted = asyncio.create_task(_until_ready(record, directory, plan, report))
+    tasks = (wanted, failed, stopped)
     try:
-        done, _ = await asyncio.wait(
-            {failed, wanted}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait(tasks, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        interruption.check()
         if wanted in done:
             try:
                 wanted.result()
@@ -262,10 +276,9 @@ async def _bring_up(directory: StateDirectory, record: Record, plan: topology.Pl
         else:
             raise Refused(f"the lab was not ready within {READY_SECONDS:.0f} s; {_what_logs_say(directory)}")
     finally:
-        for task in (failed, wanted):
+        for task in tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        await asyncio.wait(tasks)
 
 
 async def _until_ready(

@@ -59,6 +59,14 @@ def identify(pid: int) -> Identity | None:
     return None if state in (b"Z", b"X") else Identity(pid, started)
 
 
+def parent(pid: int) -> int:
+    """The number of a process's parent; 0 when there is no such process, or its parent cannot be seen."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def this_process() -> Identity:
     """The calling process."""
     found = identify(os.getpid())

@@ -41,14 +41,18 @@ def digest(path: str | Path) -> str:
         return ""
 
 
-def inhabitants(directory: StateDirectory, record: Record | None) -> list[Identity]:
-    """The processes that live in the lab's namespaces: pods, and whatever was started there by hand."""
+def inhabitants(directory: StateDirectory, record: Record | None) -> dict[Identity, str]:
+    """The processes that live in the lab's namespaces, with what to call them: pods, and what was started by hand."""
     # Pods are below no name of the kernel's: their agents' records say which process is the first of each.
-    sandboxes = [read_sandbox(path.parent) for path in directory.path.glob("nodes/**/sandbox.json")]
-    pods = {Identity(sandbox.pid, sandbox.ticks) for sandbox in sandboxes if sandbox is not None}
+    pods = {}
+    for path in directory.path.glob("nodes/*/pods/*/sandbox.json"):
+        if sandbox := read_sandbox(path.parent):
+            name = f"pod {sandbox.spec.namespace}/{sandbox.spec.name}"
+            pods[Identity(sandbox.pid, sandbox.ticks)] = name
     inodes = {path.stat().st_ino for path in directory.network.leftovers() if path.exists()}
     device = os.stat("/proc/self/ns/net").st_dev
     ours = {process.identity.pid for process in record.processes} if record else set()
+    sandboxes = {pod.pid for pod in pods if pod.is_alive()}
     state = os.fsencode(directory.path)
 
     def lives_there(process: Path) -> bool:
@@ -57,6 +61,9 @@ def inhabitants(directory: StateDirectory, record: Record | None) -> list[Identi
             return False
         if identify(pid) in pods:
             return True
+        # A container ends with its pod's first process.
+        if processes.parent(pid) in sandboxes:
+            return False
         network = os.stat(process / "ns/net")
         if network.st_dev == device and network.st_ino in inodes:
             return True
@@ -67,7 +74,8 @@ def inhabitants(directory: StateDirectory, record: Record | None) -> list[Identi
             return False
         return state in (process / "mountinfo").read_bytes()
 
-    return processes.find(lives_there)
+    found = processes.find(lives_there)
+    return {process: pods.get(process, f"process {process.pid}") for process in found}
 
 
 def remove(directory: StateDirectory) -> Removed:
@@ -84,10 +92,10 @@ def remove(directory: StateDirectory) -> Removed:
     names = [c.name for c in components if c.identity in stopped]
     # A process that was just being forked shows itself the second time.
     for _ in range(3):
-        strays = processes.stop(inhabitants(directory, record), grace_seconds=0)
-        if not strays:
+        found = inhabitants(directory, record)
+        if not found:
             break
-        names += [f"process {stray.pid}" for stray in strays]
+        names += [found[stopped] for stopped in processes.stop(found, grace_seconds=0)]
     namespaces = directory.network.remove()
     files = []
     if record is not None and record.kubeconfig and digest(record.kubeconfig) == record.kubeconfig_digest:
@@ -147,7 +155,7 @@ def _inventory(directory: StateDirectory) -> Removed:
     except NoLab:
         record = None
     names = [process.name for process in (record.processes if record else ()) if process.identity.is_alive()]
-    names += [f"process {process.pid}" for process in inhabitants(directory, record)]
+    names += inhabitants(directory, record).values()
     namespaces = [path.name for path in directory.network.leftovers()]
     files = []
     if record is not None and record.kubeconfig and digest(record.kubeconfig) == record.kubeconfig_digest:

@@ -128,7 +128,7 @@ def keep(lab: Lab, supervisor: Identity | None = None) -> int:
     wakeups = Wakeups()
     # Orphans of a killed supervisor become this process's children, which it waits for.
     namespaces.prctl(namespaces.PR_SET_CHILD_SUBREAPER, 1)
-    restarts, backoff, forked_at = 0, Backoff(), 0.0
+    backoff, forked_at = Backoff(), 0.0
     while True:
         if supervisor is None:
             if time.monotonic() - forked_at > HEALTHY_SECONDS:
@@ -136,19 +136,23 @@ def keep(lab: Lab, supervisor: Identity | None = None) -> int:
             elif forked_at:
                 time.sleep(backoff.next())
             forked_at = time.monotonic()
-            me, count = this_process(), restarts
-
-            def run(me: Identity = me, count: int = count) -> int:
-                wakeups.close()
-                return supervise(lab, me, count)
-
-            supervisor = identify(fork("supervisor", run))
+            supervisor = _fork_supervisor(lab, wakeups)
         ended = _watch(supervisor, wakeups)
         if not (lab.directory.path / "state.json").exists():
             return 0
         if ended:
             log.warning("the supervisor ended; starting it again")
-            supervisor, restarts = None, restarts + 1
+            supervisor = None
+
+
+def _fork_supervisor(lab: Lab, wakeups: Wakeups) -> Identity | None:
+    me = this_process()
+
+    def run() -> int:
+        wakeups.close()
+        return supervise(lab, me)
+
+    return identify(fork("supervisor", run))
 
 
 def _watch(supervisor: Identity | None, wakeups: Wakeups) -> bool:
@@ -187,7 +191,7 @@ class _Running:
 class Supervisor:
     """The supervisor's loop; its only state beyond the lab's record is descriptors and timers."""
 
-    def __init__(self, lab: Lab, keeper: Identity, restarts: int) -> None:
+    def __init__(self, lab: Lab, keeper: Identity) -> None:
         self.lab = lab
         self.wakeups = Wakeups()
         self.record = lab.directory.read()
@@ -195,7 +199,8 @@ class Supervisor:
         if self.record.keeper is not None:
             self.keeper = replace(self.record.keeper, identity=keeper)
         self.keeper_fd = keeper.pidfd()
-        self.me = Process("supervisor", this_process(), restarts, now())
+        before = self.record.supervisor
+        self.me = Process("supervisor", this_process(), before.restarts + 1 if before else 0, now())
         known = {process.name: process for process in self.record.components}
         self.running = [_Running(c, known.get(c.name)) for c in lab.components]
         for entry in self.running:
@@ -343,12 +348,12 @@ def redirect_output(directory: StateDirectory, name: str) -> None:
     os.close(file)
 
 
-def supervise(lab: Lab, keeper: Identity, restarts: int = 0) -> int:
+def supervise(lab: Lab, keeper: Identity) -> int:
     """The supervisor's life: until the lab is removed."""
     configure_logging("supervisor", "info")
     namespaces.prctl(namespaces.PR_SET_CHILD_SUBREAPER, 1)
     try:
-        return Supervisor(lab, keeper, restarts).run()
+        return Supervisor(lab, keeper).run()
     except NoLab:
         return 0
 

@@ -1,0 +1,477 @@
+"""A lab as its users have it: made, used, killed in parts, removed, as root and as anybody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fairlead.lab.state import NoLab, Process, StateDirectory
+from tests.lab.conftest import wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="labs of several users need root")
+
+FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
+NOBODY = 65534
+
+PODS = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web-NUMBER, labels: {app: web}}
+spec:
+  containers:
+  - name: echo
+    image: fairlead/echo
+    ports: [{containerPort: 8080}, {containerPort: 9000}]
+    readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+---
+"""
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+"""
+ASK = """
+import json, sys, urllib.request
+print(json.load(urllib.request.urlopen(sys.argv[1], timeout=5))["pod"])
+"""
+# Sends a request on one and the same connection for each line it reads.
+HOLD = """
+import http.client, json, sys
+connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=5)
+connection.connect()
+connection.auto_open = 0
+for line in sys.stdin:
+    connection.request("GET", "/")
+    print(json.load(connection.getresponse())["pod"], flush=True)
+"""
+
+
+@dataclass
+class Lab:
+    """A lab by name, made by the user `uid` from the folder `folder`."""
+
+    name: str
+    folder: Path
+    uid: int = 0
+    options: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> StateDirectory:
+        parent = Path("/run/fairlead") if self.uid == 0 else Path(f"/tmp/fairlead-{self.uid}")
+        return StateDirectory(self.name, parent / self.name)
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig"
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Runs `fairlead WORDS` as the lab's user."""
+        environment = {k: v for k, v in os.environ.items() if k != "XDG_RUNTIME_DIR"}
+        return subprocess.Popen(
+            [FAIRLEAD, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env={**environment, "HOME": str(self.folder), **self.environment},
+            user=self.uid,
+            group=self.uid,
+            extra_groups=[],
+        )
+
+    def run(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        process = self.start(*words)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def up(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run("lab", "up", "--name", self.name, "--kubeconfig", str(self.kubeconfig), *words)
+
+    def down(self) -> subprocess.CompletedProcess[str]:
+        return self.run("lab", "down", "--name", self.name)
+
+    def exec(self, where: str, *command: str) -> subprocess.CompletedProcess[str]:
+        return self.run("lab", "exec", "--name", self.name, where, "--", *command)
+
+    def kubectl(self, *words: str, text: str = "") -> str:
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *words]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def serve(self, pods: int) -> str:
+        """Makes a Service of echo pods; gives its address once all are ready."""
+        text = "".join(PODS.replace("NUMBER", str(i + 1)) for i in range(pods)) + SERVICE
+        self.kubectl("apply", "-f", "-", text=text)
+        self.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=web", "--timeout=20s")
+        return self.kubectl("get", "svc", "web", "-o", "jsonpath={.spec.clusterIP}")
+
+    def ask(self, where: str, address: str) -> str:
+        """The name of the pod that answers at an address; empty when none does."""
+        return self.exec(where, sys.executable, "-c", ASK, f"http://{address}").stdout.strip()
+
+    def processes(self) -> dict[str, Process]:
+        """Its processes that live, by name."""
+        with suppress(NoLab):
+            return {p.name: p for p in self.directory.read().processes if p.identity.is_alive()}
+        return {}
+
+    def leftovers(self) -> list[str]:
+        """What is still there of it: files, namespaces, mounts, processes."""
+        left = [str(p) for p in (self.directory.path, self.kubeconfig) if p.exists()]
+        left += [p.name for p in self.directory.network.leftovers()]
+        mark = f"fairlead-{self.name}-"
+        left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if mark in line]
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                # Forks keep their parent's command line.
+                if self.name.encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                    left.append(f"process {process.name}")
+        return left
+
+
+@contextmanager
+def lab_of(name: str, uid: int = 0) -> Iterator[Lab]:
+    folder = Path(tempfile.mkdtemp(prefix="fairlead-test-"))
+    os.chown(folder, uid, uid)
+    made = Lab(f"{name}-{os.getpid()}", folder, uid)
+    try:
+        if uid and made.run("--version").returncode != 0:
+            pytest.skip(f"the user {uid} cannot run {FAIRLEAD}")
+        yield made
+    finally:
+        made.down()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Lab, str]]:
+    """A lab of two nodes with a Service of three pods, for the tests that leave it as it is."""
+    with lab_of("served") as lab:
+        done = lab.up("--nodes", "2", "--zones", "a,b", "--detach")
+        assert done.returncode == 0, done.stderr
+        yield lab, lab.serve(3)
+
+
+@pytest.mark.parametrize("where", ["node/node1", "node/node2", "pod/web-1", "pod/kube-system/fairlead-dns"])
+def test_a_cluster_address_answers_from(served: tuple[Lab, str], where: str) -> None:
+    lab, address = served
+    assert re.fullmatch(r"web-[123]", lab.ask(where, address))
+
+
+def test_a_cluster_address_does_not_answer_outside_the_cluster(served: tuple[Lab, str]) -> None:
+    lab, address = served
+    assert lab.ask("outside", address) == ""
+
+
+def test_a_service_answers_to_its_name(served: tuple[Lab, str]) -> None:
+    lab, _ = served
+    assert re.fullmatch(r"web-[123]", lab.ask("pod/web-1", "web"))
+
+
+def test_nodes_have_addresses_and_zones(served: tuple[Lab, str]) -> None:
+    lab, _ = served
+    found = {
+        node["metadata"]["name"]: (
+            node["status"]["addresses"][0]["address"],
+            node["metadata"]["labels"]["topology.kubernetes.io/zone"],
+        )
+        for node in json.loads(lab.kubectl("get", "nodes", "-o", "json"))["items"]
+    }
+    assert found == {"node1": ("192.168.1.10", "a"), "node2": ("192.168.1.11", "b")}
+
+
+@pytest.mark.parametrize(
+    ("where", "command", "status", "said"),
+    [
+        ("node/node1", ("true",), 0, ""),
+        ("node/node1", ("sh", "-c", "exit 7"), 7, ""),
+        ("pod/web-1", ("sh", "-c", "exit 7"), 7, ""),
+        ("pod/default/web-1", ("sh", "-c", "kill -TERM $$"), 143, ""),
+        ("node/node1", ("no-such-program",), 127, "no-such-program: command not found"),
+        ("pod/web-1", ("no-such-program",), 127, "no-such-program: command not found"),
+        ("outside", ("/etc/passwd",), 126, "/etc/passwd: Permission denied"),
+        ("node/node3", ("true",), 2, "there is no node 'node3' in the lab; its nodes are node1, node2"),
+        ("pod/web-9", ("true",), 2, "there is no running pod 'web-9' in namespace 'default'"),
+        ("pod/other/web-1", ("true",), 2, "in namespace 'other'"),
+        ("web-1", ("true",), 2, "'web-1' is no place in a lab"),
+        ("node/node1", (), 2, "no command to run"),
+    ],
+)
+def test_exec_gives_the_commands_status(
+    served: tuple[Lab, str], where: str, command: tuple[str, ...], status: int, said: str
+) -> None:
+    done = served[0].exec(where, *command)
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+
+
+def test_exec_hands_on_options_input_and_output(served: tuple[Lab, str]) -> None:
+    process = served[0].start(
+        "lab", "exec", "--name", served[0].name, "pod/web-1", "--", "sh", "-c", "cat; hostname"
+    )
+    assert process.communicate("from outside\n", timeout=20)[0] == "from outside\nweb-1\n"
+
+
+def test_status_shows_nodes_and_processes(served: tuple[Lab, str]) -> None:
+    done = served[0].run("lab", "status", "--name", served[0].name)
+    assert done.returncode == 0
+    for word in ("is ready", "192.168.1.11", "apiserver", "controllers", "node2", "https://127.0.0.1:"):
+        assert word in done.stdout
+
+
+def test_a_lab_of_the_same_name_is_refused(served: tuple[Lab, str]) -> None:
+    done = served[0].up("--detach")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "is running" in done.stderr
+    assert served[0].ask("pod/web-1", served[1])
+
+
+def test_two_labs_live_side_by_side(served: tuple[Lab, str]) -> None:
+    with lab_of("second") as second:
+        assert second.up("--nodes", "1", "--detach").returncode == 0
+        address = second.serve(1)
+        assert second.ask("node/node1", address) == "web-1"
+        second.down()
+        assert second.leftovers() == []
+    assert served[0].ask("pod/web-1", served[1])
+
+
+def test_whatever_is_killed_comes_back_and_no_connection_is_lost(served: tuple[Lab, str]) -> None:
+    lab, address = served
+    holding = lab.start(
+        "lab", "exec", "--name", lab.name, "pod/web-1", "--", sys.executable, "-c", HOLD, address
+    )
+    assert holding.stdin is not None
+    assert holding.stdout is not None
+
+    def ask_on() -> str:
+        assert holding.stdin is not None
+        assert holding.stdout is not None
+        holding.stdin.write("\n")
+        holding.stdin.flush()
+        return holding.stdout.readline()
+
+    try:
+        first = ask_on()
+        before = wait_for(lab.processes)
+        for name, process in before.items():
+            assert process.identity.send(signal.SIGKILL)
+
+            def is_back(name: str = name, process: Process = process) -> bool:
+                now = lab.processes()
+                return now.keys() == before.keys() and now[name].identity != process.identity
+
+            assert wait_for(is_back), name
+            assert ask_on() == first, name
+            assert wait_for(lambda: lab.ask("node/node2", address)), name
+        lab.kubectl("get", "pods")
+        restarts = {p.name: p.restarts for p in lab.processes().values()}
+        assert set(restarts.values()) == {1}
+        assert "0 " in lab.kubectl(
+            "get", "pod", "web-1", "-o", "jsonpath={.status.containerStatuses[*].restartCount} "
+        )
+    finally:
+        holding.kill()
+        holding.communicate()
+
+
+def test_down_after_everything_was_killed_leaves_nothing() -> None:
+    with lab_of("killed") as lab:
+        assert lab.up("--nodes", "1", "--detach").returncode == 0
+        lab.serve(1)
+        found = lab.processes()
+        for name in ("keeper", "supervisor"):
+            found[name].identity.send(signal.SIGSTOP)
+        for process in found.values():
+            process.identity.send(signal.SIGKILL)
+        wait_for(lambda: not lab.processes())
+        refused = lab.up("--detach")
+        assert refused.returncode == 2
+        assert "fairlead lab down" in refused.stderr
+        done = lab.down()
+        assert done.returncode == 0
+        assert "pod default/web-1" in done.stdout
+        assert lab.leftovers() == []
+        assert "nothing to remove" in lab.down().stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_foreground_removes_the_lab(number: signal.Signals) -> None:
+    with lab_of("foreground") as lab:
+        process = lab.start(
+            "lab", "up", "--nodes", "1", "--name", lab.name, "--kubeconfig", str(lab.kubeconfig)
+        )
+        assert process.stdout is not None
+        while "Ctrl-C removes it" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        # The second comes while it is being removed, or after: either must not leave half a lab.
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert lab.leftovers() == []
+
+
+@pytest.mark.parametrize("step", ["programs loaded", "certificates", "network namespaces", "API server"])
+def test_a_signal_while_it_starts_leaves_nothing(step: str) -> None:
+    with lab_of("starting") as lab:
+        process = lab.start("lab", "up", "--name", lab.name, "--kubeconfig", str(lab.kubeconfig))
+        assert process.stdout is not None
+        while step not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 128 + signal.SIGINT
+        assert lab.leftovers() == []
+
+
+def test_a_lab_outlives_its_command_being_killed() -> None:
+    with lab_of("orphan") as lab:
+        process = lab.start(
+            "lab", "up", "--nodes", "1", "--name", lab.name, "--kubeconfig", str(lab.kubeconfig)
+        )
+        assert process.stdout is not None
+        while "Ctrl-C removes it" not in process.stdout.readline():
+            assert process.poll() is None
+        process.kill()
+        process.communicate(timeout=10)
+        assert lab.run("lab", "status", "--name", lab.name).returncode == 0
+        assert lab.down().returncode == 0
+        assert lab.leftovers() == []
+
+
+def test_objects_in_a_store_of_ones_own_outlive_the_lab() -> None:
+    with lab_of("stored") as lab:
+        store = ("--store", f"sqlite:{lab.folder}/objects.sqlite")
+        assert lab.up("--nodes", "2", "--detach", *store).returncode == 0
+        lab.serve(2)
+        lab.down()
+        done = lab.up("--nodes", "1", "--detach", *store)
+        assert done.returncode == 0, done.stderr
+        assert lab.kubectl("get", "nodes", "-o", "name").split() == ["node/node1"]
+        assert lab.kubectl("get", "svc", "web", "-o", "name").strip() == "service/web"
+
+
+def test_an_ordinary_user_has_a_lab_too() -> None:
+    with lab_of("ordinary", NOBODY) as lab:
+        done = lab.up("--nodes", "2", "--detach")
+        assert done.returncode == 0, done.stderr
+        address = lab.serve(2)
+        for where in ("node/node1", "pod/web-1"):
+            assert re.fullmatch(r"web-[12]", lab.ask(where, address))
+        found = lab.processes()
+        for name in ("keeper", "supervisor"):
+            found[name].identity.send(signal.SIGSTOP)
+        for process in found.values():
+            process.identity.send(signal.SIGKILL)
+        wait_for(lambda: not lab.processes())
+        assert "pod default/web-1" in lab.down().stdout
+        assert lab.leftovers() == []
+
+
+def test_an_address_in_use_is_no_obstacle_unless_it_was_asked_for() -> None:
+    with lab_of("port") as lab, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = lab.up("--detach", "--port", port)
+        assert done.returncode == 2
+        assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+        assert lab.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--nodes", "0"), "1 to 240 nodes"),
+        (("--nodes", "x"), "Invalid value for '--nodes'"),
+        (("--zones", "a,,b"), "'' cannot be a zone"),
+        (("--ip-families", "ipv6"), "only ipv4 is built yet"),
+        (("--ip-families", "ipv4,ipv6"), "only ipv4 is built yet"),
+        (("--ip-families", "ipx"), "'ipx' is no address family"),
+        (("--proxy-mode", "iptables"), "only nftables is built yet"),
+        (("--proxy-mode", "magic"), "there is no such mode"),
+        (("--store", "etcd:http://127.0.0.1:2379"), "only sqlite:PATH is built"),
+        (("--store", "sqlite:/no/such/folder/file"), "there is no directory /no/such/folder"),
+        (("--store", "sqlite:damaged.sqlite"), "apiserver ends again and again"),
+        (("--images", "no-such-file"), "No such file"),
+        (("--images", "damaged.yaml"), "the image map cannot be used"),
+        (("--kubeconfig", "/no/such/folder/kubeconfig"), "there is no directory /no/such/folder"),
+        (("--kubeconfig", "damaged.yaml"), "was not written by a lab"),
+        (("--name", "Not_A_Name"), "cannot be the name of a lab"),
+        (("--no-such-option",), "No such option"),
+        (("superfluous",), "unexpected extra argument"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_with_a_sentence(words: tuple[str, ...], said: str) -> None:
+    with lab_of("refused") as lab:
+        (lab.folder / "damaged.yaml").write_text("fairlead/echo: [")
+        (lab.folder / "damaged.sqlite").write_text(
+            "This is no database, but it is long enough to look at.\n" * 99
+        )
+        name = () if "--name" in words else ("--name", lab.name)
+        kubeconfig = () if "--kubeconfig" in words else ("--kubeconfig", str(lab.kubeconfig))
+        done = lab.run("lab", "up", "--detach", *name, *kubeconfig, *words)
+        assert done.returncode == 2
+        assert said in re.sub(r"[\s│]+", " ", done.stderr)
+        assert "Traceback" not in done.stderr
+        assert lab.leftovers() == []
+        assert (lab.folder / "damaged.yaml").exists()
+
+
+def test_too_few_rights_are_named() -> None:
+    with lab_of("rights") as lab:
+        words = ("lab", "up", "--detach", "--name", lab.name, "--kubeconfig", str(lab.kubeconfig))
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", FAIRLEAD, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert "CAP_SYS_ADMIN" in done.stderr
+        assert lab.leftovers() == []
+
+
+FORBID = """
+import os, sys
+from fairlead.node import namespaces
+namespaces.unshare(namespaces.CLONE_NEWUSER)
+open("/proc/self/uid_map", "w").write("1000 0 1")
+open("/proc/sys/user/max_user_namespaces", "w").write("0")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_user_namespaces_that_are_forbidden_are_named_with_the_setting_that_allows_them() -> None:
+    with lab_of("forbidden") as lab:
+        words = ("lab", "up", "--detach", "--name", lab.name, "--kubeconfig", str(lab.kubeconfig))
+        done = subprocess.run(
+            [sys.executable, "-c", FORBID, FAIRLEAD, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(lab.folder)},
+        )
+        assert done.returncode == 2
+        assert "sysctl user.max_user_namespaces" in done.stderr
+        assert not (lab.folder / "fairlead").exists()
