@@ -1,0 +1,172 @@
+"""The commands as a shell runs them: help, wrong use, each component by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fairlead import __version__
+from tests.lab.conftest import wait_for
+
+FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: x
+contexts: [{name: x, context: {cluster: x, user: x}}]
+clusters: [{name: x, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: x, user: {token: x}}]
+"""
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FAIRLEAD, *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+@contextmanager
+def running(*words: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A component in the foreground; it has to end cleanly when SIGTERM asks it to."""
+    process = subprocess.Popen(
+        [FAIRLEAD, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+        assert process.returncode == 0, output
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def answer(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_the_version_is_the_packages() -> None:
+    assert run("--version").stdout == f"fairlead {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("lab",),
+        *(("lab", name) for name in ("up", "down", "status", "exec")),
+        *((name,) for name in ("apiserver", "endpoints", "scheduler", "proxy", "dns", "node")),
+    ],
+)
+def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
+    done = run(*words, "--help")
+    assert done.returncode == 0
+    assert " ".join(("Usage: fairlead", *words)) in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("no-such-command",), "No such command 'no-such-command'"),
+        (("loadbalancer",), "No such command 'loadbalancer'"),
+        (("proxy", "--no-such-option"), "No such option"),
+        (("endpoints", "--kubeconfig", "/no/such/file"), "/no/such/file"),
+        (("endpoints", "--kubeconfig", "KUBECONFIG", "--log-level", "loud"), "--log-level loud"),
+        (("endpoints", "--kubeconfig", "KUBECONFIG", "--health", "here"), "'here' is no address with a port"),
+        (("proxy", "--proxy-mode", "ipvs"), "only nftables is built yet"),
+        (("proxy", "--proxy-mode", "magic"), "there is no such mode"),
+        (("dns", "--kubeconfig", "KUBECONFIG", "--domain", "Not A Name"), "domain 'Not A Name'"),
+        (("dns", "--workers", "0"), "Invalid value for '--workers'"),
+        (("node", "--kubeconfig", "KUBECONFIG"), "Missing option '--pod-cidr'"),
+        (("node", "--pod-cidr", "10.244.300.0/24"), "--pod-cidr 10.244.300.0/24"),
+        (("node", "--pod-cidr", "fd00::/64"), "only IPv4 is built yet"),
+        (("apiserver", "--store", "etcd:http://127.0.0.1:2379"), "only sqlite:PATH is built yet"),
+        (("apiserver", "--listen", "127.0.0.1:99999"), "a port is at most 65535"),
+        (("apiserver", "--listen", "192.0.2.1:6443"), "cannot listen on 192.0.2.1 port 6443"),
+        (("lab", "exec", "--name", "no-such-lab", "node/node1", "--", "true"), "there is no lab named"),
+        (("lab", "down", "--name", "../x"), "cannot be the name of a lab"),
+    ],
+)
+def test_wrong_use_is_a_sentence_and_status_2(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG)
+    done = run(*(str(kubeconfig) if word == "KUBECONFIG" else word for word in words))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in re.sub(r"[\s│]+", " ", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_status_of_no_lab_is_1_and_down_is_0() -> None:
+    assert run("lab", "status", "--name", "no-such-lab").returncode == 1
+    done = run("lab", "down", "--name", "no-such-lab")
+    assert (done.returncode, done.stdout) == (0, "There is no lab named 'no-such-lab': nothing to remove.\n")
+
+
+def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) -> None:
+    port, health = free_port(), free_port()
+    kubeconfig = tmp_path / "admin.kubeconfig"
+    server = (
+        "apiserver",
+        "--directory",
+        "server",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--kubeconfig",
+        str(kubeconfig),
+    )
+    with running(*server, folder=tmp_path):
+        wait_for(kubeconfig.exists)
+        assert kubeconfig.stat().st_mode & 0o777 == 0o600
+        kubectl = ["kubectl", "--kubeconfig", str(kubeconfig)]
+
+        def has_namespaces() -> bool:
+            done = subprocess.run(
+                [*kubectl, "get", "namespaces"], capture_output=True, text=True, check=False
+            )
+            return "kube-system" in done.stdout
+
+        wait_for(has_namespaces)
+        for name in ("endpoints", "scheduler"):
+            component = (name, "--kubeconfig", str(kubeconfig), "--health", f"127.0.0.1:{health}")
+            with running(*component, folder=tmp_path):
+                wait_for(lambda: answer(f"http://127.0.0.1:{health}/readyz") == (200, "ok"))
+                assert answer(f"http://127.0.0.1:{health}/metrics")[0] == 200
+    with running(*server, folder=tmp_path):
+        wait_for(has_namespaces)
+
+
+def test_a_component_waits_for_an_api_that_is_away(tmp_path: Path) -> None:
+    kubeconfig, health = tmp_path / "kubeconfig", free_port()
+    kubeconfig.write_text(KUBECONFIG)
+    words = ("endpoints", "--kubeconfig", str(kubeconfig), "--health", f"127.0.0.1:{health}")
+    with running(*words, folder=tmp_path):
+        wait_for(lambda: answer(f"http://127.0.0.1:{health}/healthz")[0] == 200)
+        assert answer(f"http://127.0.0.1:{health}/readyz")[0] == 503
