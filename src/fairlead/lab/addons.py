@@ -54,7 +54,11 @@ def dns_pod(kubeconfig: Path) -> core_v1.Pod:
                 core_v1.Container(
                     name="dns",
                     image=DNS_IMAGE,
-                    env=(core_v1.EnvVar(name="KUBECONFIG", value=str(kubeconfig)),),
+                    env=(
+                        core_v1.EnvVar(name="KUBECONFIG", value=str(kubeconfig)),
+                        # The host's name servers are not to be reached from a lab: better refused than late.
+                        core_v1.EnvVar(name="FAIRLEAD_DNS_UPSTREAMS", value="none"),
+                    ),
                     ports=(
                         core_v1.ContainerPort(name="dns", containerPort=53, protocol="UDP"),
                         core_v1.ContainerPort(name="dns-tcp", containerPort=53, protocol="TCP"),

@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from typing import TYPE_CHECKING
 
 from fairlead.lab.topology import Masquerade, Plan, Veth
 from fairlead.node import namespaces
 from fairlead.proxy import libnftables
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
 
 ROOT_DIRECTORY = Path("/run/netns")
 """Where `ip netns` looks: the namespaces of root's labs are mounted here."""
@@ -50,6 +51,9 @@ class Network:
 
     def make(self, plan: Plan) -> None:
         """Makes all that the plan says, in about 5 ms a node. Raises Refused; what was made till then stays."""
+        # Here, for the sake of the commands that make nothing: it takes a tenth of a second.
+        from pyroute2 import IPRoute
+
         with _in_words("make network namespaces"):
             self.directory.mkdir(parents=True, exist_ok=True)
             for name in plan.namespaces:
@@ -168,6 +172,8 @@ table ip fairlead-lab {{
 @contextlib.contextmanager
 def _in_words(what: str) -> Iterator[None]:
     """Turns an error of the kernel into a sentence."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
     try:
         yield
     except NetlinkError as error:

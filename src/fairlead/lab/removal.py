@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -112,15 +113,11 @@ def down(directory: StateDirectory) -> Removed:
     inventory = _inventory(directory)
     if not inventory:
         return inventory
+    pair = _pair(directory)
+    lock = _ask(directory) if directory.path.exists() else None
     try:
-        record: Record | None = directory.read()
-    except NoLab:
-        record = None
-    lock = _ask(directory, record) if directory.path.exists() else None
-    try:
-        if record is not None:
-            pair = [process for process in (record.keeper, record.supervisor) if process is not None]
-            processes.stop((process.identity for process in pair), grace_seconds=0)
+        # Whoever let go of the lock may be on his way out still; whoever did not has had his time.
+        processes.stop(pair | _pair(directory), grace_seconds=0)
         remove(directory)
     finally:
         if lock is not None:
@@ -128,23 +125,36 @@ def down(directory: StateDirectory) -> Removed:
     return inventory
 
 
-def _ask(directory: StateDirectory, record: Record | None) -> int | None:
+def _pair(directory: StateDirectory) -> set[Identity]:
+    """The keeper and the supervisor, as far as the record tells."""
+    try:
+        record = directory.read()
+    except NoLab:
+        return set()
+    return {process.identity for process in (record.keeper, record.supervisor) if process is not None}
+
+
+def _ask(directory: StateDirectory) -> int | None:
     """Tells the supervisor to remove the lab; gives the lock, or None if the lab is gone or does not let go."""
-    if record is not None:
-        # The keeper hands it on; and if one of the two has just been killed, the other gets it.
-        for process in (record.supervisor, record.keeper):
-            if process is not None and process.identity.send(signal.SIGTERM):
-                break
+    asked: set[Identity] = set()
     deadline = time.monotonic() + DOWN_SECONDS
     while time.monotonic() < deadline:
-        if not directory.path.exists():
-            return None
         try:
             fd = directory.lock()
         except FileNotFoundError:
             return None
         if fd is not None:
             return fd
+        # Read again each time: one of the pair may just have been killed and come back, or the lab have begun.
+        with contextlib.suppress(NoLab):
+            record = directory.read()
+            for process in (record.supervisor, record.keeper):
+                if process is None or process.identity in asked:
+                    continue
+                asked.add(process.identity)
+                # The keeper hands it on.
+                if process.identity.send(signal.SIGTERM):
+                    break
         time.sleep(0.02)
     return None
 
