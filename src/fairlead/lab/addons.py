@@ -101,6 +101,3 @@ async def _ensure(api: Api, resource: Resource[T], wanted: T) -> None:
     except StatusError as error:
         if error.reason != "AlreadyExists":
             raise
-
-
-__all__ = ["DNS_IMAGE", "NAMESPACE", "apply", "dns_pod", "dns_service", "forget"]

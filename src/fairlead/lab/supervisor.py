@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from fairlead.client.retry import Backoff
 from fairlead.lab.processes import Identity, identify, this_process
-from fairlead.lab.state import NoLab, Process, Record, StateDirectory, now
+from fairlead.lab.state import NoLab, Process, StateDirectory, now
 from fairlead.node import namespaces
 from fairlead.process import configure_logging
 
@@ -356,6 +356,3 @@ def supervise(lab: Lab, keeper: Identity) -> int:
         return Supervisor(lab, keeper).run()
     except NoLab:
         return 0
-
-
-__all__ = ["Component", "Lab", "Record", "Supervisor", "fork", "keep", "redirect_output", "supervise"]
