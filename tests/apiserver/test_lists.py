@@ -255,7 +255,7 @@ def test_tables_and_metadata_alone(tmp_path: Path) -> None:
             assert b'"columnDefinitions":[{' not in await response.content.readline()
         status, said = await client.ask("GET", PODS, headers={"Accept": "application/cbor"})
         assert (status, said["reason"]) == (406, "NotAcceptable")
-        only_json = {"Accept": "application/vnd.kubernetes.protobuf,application/json"}
+        only_json = {"Accept": "application/cbor,application/json"}
         assert (await client.ask("GET", PODS, headers=only_json))[1]["kind"] == "PodList"
 
     with_server(tmp_path, test)

@@ -16,8 +16,9 @@ import msgspec
 import yaml
 
 from fairlead.apiserver.kinds import Kind
+from fairlead.objects import protobuf
 from fairlead.objects.codec import decoder, encode
-from fairlead.objects.meta_v1 import ListMeta, ObjectMeta
+from fairlead.objects.meta_v1 import ListMeta, ObjectMeta, Status
 from fairlead.objects.scalars import Object
 from fairlead.objects.status import failure
 from fairlead.store import Entry
@@ -32,27 +33,48 @@ class Form:
     shape: str = ""
     yaml: bool = False
     include_object: str = "Metadata"
+    protobuf: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether stored bytes can be sent as they are."""
-        return not self.shape and not self.yaml
+        return not self.shape and not self.yaml and not self.protobuf
 
     @property
     def content_type(self) -> str:
         """The header of the answer."""
+        if self.protobuf:
+            return protobuf.CONTENT_TYPE
         return "application/yaml" if self.yaml else "application/json"
 
 
 SHAPES = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 
-@lru_cache(maxsize=256)
-def form(accept: str, include_object: str = "") -> Form:
-    """The first form in an Accept header that can be given. Raises 406 where there is none."""
+def options(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """The media types of an Accept header with their parameters, the preferred ones first."""
+    found: list[tuple[float, str, dict[str, str]]] = []
     for option in accept.split(",") if accept.strip() else ("*/*",):
         kind, *rest = (part.strip() for part in option.split(";"))
         parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+        try:
+            quality = float(parameters.get("q", "1"))
+        except ValueError:
+            quality = 1.0
+        found.append((quality, kind, parameters))
+    found.sort(key=lambda option: -option[0])
+    return [(kind, parameters) for _, kind, parameters in found]
+
+
+@lru_cache(maxsize=256)
+def form(accept: str, include_object: str = "", serves_protobuf: bool = True) -> Form:
+    """The form in an Accept header that is preferred of those that can be given. Raises 406 where there is none.
+
+    Tables and bare metadata are given as JSON only, and so is a type that protobuf does not have.
+    """
+    for kind, parameters in options(accept):
+        if kind == protobuf.CONTENT_TYPE and serves_protobuf and "as" not in parameters:
+            return Form(protobuf=True)
         if kind not in ("application/json", "application/yaml", "*/*", "application/*"):
             continue
         shape = parameters.get("as", "")
@@ -67,6 +89,7 @@ def form(accept: str, include_object: str = "") -> Form:
         406,
         "NotAcceptable",
         "only the following media types are accepted: application/json, application/yaml, "
+        f"{protobuf.CONTENT_TYPE}, "
         "application/json;as=Table;v=v1;g=meta.k8s.io",
     )
 
@@ -145,6 +168,8 @@ def one(kind: Kind, value: bytes, revision: int, how: Form) -> bytes:
     """The answer that is one object."""
     if how.plain:
         return with_version(kind, value, revision)
+    if how.protobuf:
+        return protobuf.encode(msgspec.json.decode(with_version(kind, value, revision)))
     if how.shape == "Table":
         metadata = ListMeta(resourceVersion=str(revision))
         body = table(kind, [Entry("", value, revision)], metadata, how)
@@ -157,14 +182,25 @@ def one(kind: Kind, value: bytes, revision: int, how: Form) -> bytes:
 
 def many(kind: Kind, entries: Sequence[Entry], metadata: ListMeta, how: Form) -> bytes:
     """The answer that is a list."""
+    if how.protobuf:
+        items = (msgspec.json.decode(with_version(kind, e.value, e.revision)) for e in entries)
+        resource = kind.resource
+        return protobuf.encode_list(
+            resource.api_version, f"{resource.kind}List", msgspec.to_builtins(metadata), items
+        )
     if how.shape == "Table":
         body = table(kind, entries, metadata, how)
     elif how.shape:
-        items = tuple(partial(entry.value, entry.revision) for entry in entries)
-        body = encode(PartialList(metadata=metadata, items=items))
+        parts = tuple(partial(entry.value, entry.revision) for entry in entries)
+        body = encode(PartialList(metadata=metadata, items=parts))
     else:
         body = list_of(kind, entries, metadata)
     return as_yaml(body) if how.yaml else body
+
+
+def status(of: Status, how: Form) -> bytes:
+    """The answer that is a Status."""
+    return protobuf.encode(msgspec.to_builtins(of)) if how.protobuf else encode(of)
 
 
 def as_yaml(body: bytes) -> bytes:

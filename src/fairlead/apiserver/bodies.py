@@ -9,7 +9,8 @@ import msgspec
 import yaml
 
 from fairlead.apiserver.strictness import duplicate_fields, unknown_fields
-from fairlead.objects.codec import decode
+from fairlead.objects import protobuf
+from fairlead.objects.codec import decode, encode
 from fairlead.objects.status import StatusError, bad_request, failure, not_supported, unprocessable
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ T = TypeVar("T")
 LIMIT = 3 << 20
 """Bytes a body may have."""
 
-ACCEPTED = ("application/json", "application/yaml")
+ACCEPTED = ("application/json", "application/yaml", protobuf.CONTENT_TYPE)
 
 VALIDATIONS = ("Ignore", "Warn", "Strict")
 
@@ -51,11 +52,19 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
-def as_json(body: bytes, content_type: str | None) -> bytes:
-    """The body as JSON text. Raises 415 for other types, 400 for YAML that cannot be read."""
+def as_json(body: bytes, content_type: str | None, api_version: str = "", name: str = "") -> bytes:
+    """The body as JSON text; version and kind are those of protobuf that says none.
+
+    Raises 415 for other types, 400 for YAML and protobuf that cannot be read.
+    """
     kind = media_type(content_type)
     if kind == "application/json":
         return body
+    if kind == protobuf.CONTENT_TYPE:
+        try:
+            return encode(protobuf.decode(body, api_version, name))
+        except ValueError as error:
+            raise bad_request(f"error decoding protobuf: {error}") from None
     if kind not in ("application/yaml", "application/x-yaml", "text/yaml"):
         raise unsupported()
     try:

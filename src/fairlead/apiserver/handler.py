@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -22,7 +23,7 @@ from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.requests import Query, RequestInfo, request_info
 from fairlead.apiserver.selection import Selection, selection
 from fairlead.apiserver.writes import Body, Result
-from fairlead.objects.codec import encode
+from fairlead.objects import protobuf
 from fairlead.objects.meta_v1 import ListMeta, Status, StatusDetails
 from fairlead.objects.status import StatusError, failure
 from fairlead.store import Closed, Failed, Watch
@@ -60,7 +61,7 @@ class Handler:
             authorize(self._tokens.user(request.headers.get("Authorization")), info)
             response = await self._answer(request, info, query)
         except StatusError as error:
-            response = refusal(error)
+            response = refusal(error, request.headers.get("Accept", ""))
         except web.HTTPRequestEntityTooLarge:
             response = refusal(too_large())
         except (Failed, Closed) as error:
@@ -116,13 +117,16 @@ class Handler:
                 return reply(body, status, content_type)
         raise no_such_path()
 
-    def _form(self, request: web.BaseRequest, query: Query) -> Form:
-        return answers.form(request.headers.get("Accept", ""), query.text("includeObject"))
+    def _form(self, request: web.BaseRequest, kind: Kind, query: Query) -> Form:
+        accept = request.headers.get("Accept", "")
+        return answers.form(
+            accept, query.text("includeObject"), protobuf.CONTENT_TYPE in accept and in_protobuf(kind)
+        )
 
     async def _read(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
     ) -> web.StreamResponse:
-        how = self._form(request, query)
+        how = self._form(request, kind, query)
         if info.verb == "get":
             entry = await self._registry.get(kind, info.namespace, info.name)
             return reply(answers.one(kind, entry.value, entry.revision, how), content_type=how.content_type)
@@ -141,7 +145,7 @@ class Handler:
         wanted = self._selection(kind, query)
         if info.name:
             wanted = selection(kind, query.text("labelSelector"), f"metadata.name={info.name}")
-        how = self._form(request, query)
+        how = self._form(request, kind, query)
         stream = watches.Stream(
             self._registry.store, info.namespace, wanted, how, watches.watch_options(query), self._frames
         )
@@ -150,7 +154,7 @@ class Handler:
             raise failure(503, "ServiceUnavailable", "the server is stopping")
         chunks = stream.chunks(self._watches, transport.abort)
         response = web.StreamResponse(
-            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+            headers={"Content-Type": watches.content_type(how), "Cache-Control": "no-cache, private"}
         )
         response.enable_chunked_encoding()
         with WATCHES.open(kind.plural):
@@ -167,7 +171,7 @@ class Handler:
     async def _write(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
     ) -> web.Response:
-        how = self._form(request, query)
+        how = self._form(request, kind, query)
         body = await read_body(request)
         write = {"create": writes.create, "update": writes.update, "patch": writes.patch}[info.verb]
         result = await write(self._registry, kind, info, query, body)
@@ -191,13 +195,15 @@ class Handler:
             return await self._read(request, kind, info, query)
         if kind == PODS and info.subresource == "binding":
             await writes.bind(self._registry, info, query, await read_body(request))
-            return reply(encode(Status(status="Success", code=201)), 201)
+            how = self._form(request, kind, query)
+            bound = answers.status(Status(status="Success", code=201), how)
+            return reply(bound, 201, how.content_type)
         return await self._write(request, kind, info, query)
 
     async def _delete(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
     ) -> web.Response:
-        how = self._form(request, query)
+        how = self._form(request, kind, query)
         options = writes.delete_options(query, await read_body(request))
         writes.check_delete_options(options)
         dry_run = writes.dry_run(query, options.dryRun, "DeleteOptions")
@@ -211,12 +217,13 @@ class Handler:
         details = StatusDetails(
             name=metadata.name, group=kind.resource.group, kind=kind.plural, uid=metadata.uid
         )
-        return reply(encode(Status(status="Success", details=details)))
+        deleted = Status(status="Success", details=details)
+        return reply(answers.status(deleted, how), content_type=how.content_type)
 
     async def _delete_collection(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
     ) -> web.Response:
-        how = self._form(request, query)
+        how = self._form(request, kind, query)
         wanted = self._selection(kind, query)
         options = writes.delete_options(query, await read_body(request))
         writes.check_delete_options(options)
@@ -263,9 +270,20 @@ def reply(
     return web.Response(body=body, status=status, headers=headers)
 
 
-def refusal(error: StatusError) -> web.Response:
-    """A failure as its Status."""
-    response = reply(encode(error.status), error.code)
+@cache
+def in_protobuf(kind: Kind) -> bool:
+    """Whether objects of a kind can be answered in protobuf."""
+    return protobuf.serves(kind.resource.api_version, kind.resource.kind)
+
+
+def refusal(error: StatusError, accept: str = "") -> web.Response:
+    """A failure as its Status, in protobuf for those who prefer it."""
+    how = Form()
+    if protobuf.CONTENT_TYPE in accept:
+        with contextlib.suppress(StatusError):
+            preferred = answers.form(accept)
+            how = Form(protobuf=preferred.protobuf)
+    response = reply(answers.status(error.status, how), error.code, how.content_type)
     details = error.status.details
     if details is not None and details.retryAfterSeconds:
         response.headers["Retry-After"] = str(details.retryAfterSeconds)

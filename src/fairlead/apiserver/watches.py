@@ -14,6 +14,7 @@ from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.lists import parse_version, too_large_version
 from fairlead.apiserver.requests import Query
 from fairlead.apiserver.selection import Selection
+from fairlead.objects import protobuf
 from fairlead.objects.codec import encode
 from fairlead.objects.meta_v1 import ListMeta
 from fairlead.objects.status import StatusError, expired, forbidden, unprocessable
@@ -65,18 +66,18 @@ class Frames:
     """Recent frames of events in plain form, so that a thousand watchers cost one encoding."""
 
     def __init__(self, most: int = 4096) -> None:
-        self._frames: dict[tuple[int, str, str], bytes] = {}
+        self._frames: dict[tuple[int, str, str, bool], bytes] = {}
         self._most = most
 
-    def frame(self, kind: Kind, event: Event, change: str) -> bytes:
-        """The line for an event that a watcher sees as `change`: ADDED, MODIFIED or DELETED."""
-        key = (event.revision, event.key, change)
+    def frame(self, kind: Kind, event: Event, change: str, how: Form) -> bytes:
+        """The frame for an event that a watcher sees as `change`: ADDED, MODIFIED or DELETED."""
+        key = (event.revision, event.key, change, how.protobuf)
         frame = self._frames.get(key)
         if frame is None:
             if len(self._frames) >= self._most:
                 for old in list(self._frames)[: self._most // 4]:
                     del self._frames[old]
-            frame = line(change, answers.with_version(kind, state(event, change), event.revision))
+            frame = framed(change, answers.one(kind, state(event, change), event.revision, how), how)
             self._frames[key] = frame
         return frame
 
@@ -93,6 +94,16 @@ def line(change: str, obj: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (change.encode(), obj)
 
 
+def framed(change: str, obj: bytes, how: Form) -> bytes:
+    """One frame in the form of the stream; so is the object."""
+    return protobuf.frame(change, obj) if how.protobuf else line(change, obj)
+
+
+def content_type(how: Form) -> str:
+    """The header of a stream."""
+    return protobuf.WATCH_CONTENT_TYPE if how.protobuf else "application/json"
+
+
 def change_of(event: Event, wanted: Selection) -> str:
     """What an event is to who watches a selection; "" where it is nothing to him."""
     if wanted.everything:
@@ -106,9 +117,9 @@ def change_of(event: Event, wanted: Selection) -> str:
     return "DELETED" if was_in else ""
 
 
-def failed(error: StatusError) -> bytes:
+def failed(error: StatusError, how: Form) -> bytes:
     """The frame that ends a stream with an error."""
-    return line("ERROR", encode(error.status))
+    return framed("ERROR", answers.status(error.status, how), how)
 
 
 class Stream:
@@ -155,7 +166,8 @@ class Stream:
         try:
             watch = store.watch(prefix, revision, cut)
         except Compacted as error:
-            yield failed(expired(f"too old resource version: {revision} ({error.oldest})"))
+            why = f"too old resource version: {revision} ({error.oldest})"
+            yield failed(expired(why), self._how)
             return
         except Future as error:
             raise too_large_version(revision, error.current) from None
@@ -194,8 +206,8 @@ class Stream:
                 yield b"".join(frames)
 
     def _frame(self, event: Event, change: str) -> bytes:
-        if self._how.plain:
-            return self._frames.frame(self._kind, event, change)
+        if self._how.plain or self._how.protobuf:
+            return self._frames.frame(self._kind, event, change, self._how)
         value = state(event, change)
         if self._how.shape == "Table":
             metadata = ListMeta(resourceVersion=str(event.revision))
@@ -217,7 +229,9 @@ class Stream:
             kind, version = "Table", answers.META
         elif self._how.shape:
             kind, version = "PartialObjectMetadata", answers.META
-        return line("BOOKMARK", encode({"kind": kind, "apiVersion": version, "metadata": metadata}))
+        bookmark = {"kind": kind, "apiVersion": version, "metadata": metadata}
+        body = protobuf.encode(bookmark) if self._how.protobuf else encode(bookmark)
+        return framed("BOOKMARK", body, self._how)
 
 
 def jittered(seconds: float) -> float:

@@ -65,7 +65,7 @@ def dry_run(query: Query, given: tuple[str, ...] = (), options: str = "CreateOpt
 def read(kind: Kind, body: Body, query: Query) -> tuple[Any, tuple[str, ...]]:
     """The object in a body, with warnings."""
     resource = kind.resource
-    data = as_json(body.data, body.content_type)
+    data = as_json(body.data, body.content_type, resource.api_version, resource.kind)
     return read_object(
         resource.type, resource.kind, resource.api_version, data, query.text("fieldValidation")
     )
@@ -201,7 +201,7 @@ def delete_options(query: Query, body: Body) -> DeleteOptions:
     options = DeleteOptions()
     if body.data:
         try:
-            options = decode(DeleteOptions, as_json(body.data, body.content_type))
+            options = decode(DeleteOptions, as_json(body.data, body.content_type, "v1", "DeleteOptions"))
         except msgspec.MsgspecError as error:
             raise bad_request(f"cannot read the DeleteOptions of the body: {error}") from None
         return options
@@ -229,7 +229,7 @@ def check_delete_options(options: DeleteOptions) -> None:
 
 async def bind(registry: Registry, info: RequestInfo, query: Query, body: Body) -> None:
     """POST to pods/NAME/binding: the pod gets its node. Upstream: pkg/registry/core/pod/storage (BindingREST)."""
-    data = as_json(body.data, body.content_type)
+    data = as_json(body.data, body.content_type, "v1", "Binding")
     binding, _ = read_object(Binding, "Binding", "v1", data, query.text("fieldValidation"))
     errors = []
     if binding.target.kind not in ("", "Node"):
