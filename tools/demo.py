@@ -26,6 +26,7 @@ from rich.table import Table
 from fairlead.client.api import Api
 from fairlead.client.informer import Change, Informer
 from fairlead.client.kubeconfig import load
+from fairlead.lab.state import StateDirectory
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.discovery_v1 import EndpointSlice
 from fairlead.objects.resources import ENDPOINTSLICES, PODS, SERVICES
@@ -315,11 +316,8 @@ def show_examples(kubeconfig: Path) -> None:
 
 def leftovers() -> list[str]:
     """What of the demo's lab is still there: network namespaces, state, processes."""
-    left = (
-        [str(p) for p in Path("/run/netns").glob(f"fairlead-{LAB}-*")] if Path("/run/netns").exists() else []
-    )
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/tmp/fairlead-{os.getuid()}")
-    left += [str(p) for p in (Path("/run/fairlead") / LAB, Path(runtime) / "fairlead" / LAB) if p.exists()]
+    directory = StateDirectory.of(LAB)
+    left = [str(path) for path in (directory.path, *directory.network.leftovers()) if path.exists()]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             argv = (process / "cmdline").read_bytes()
