@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fairlead.apiserver.handler import LONG
 from fairlead.objects import protobuf
 from tests.apiserver.serving import Client, config_map, pod, service, with_server
 from tests.apiserver.test_kubectl import Kubectl
@@ -44,6 +45,20 @@ def test_an_objects_life(tmp_path: Path) -> None:
         assert (status, gone["status"]) == (200, "Success")
         status, missing = await ask(client, "GET", f"{CONFIGMAPS}/settings")
         assert (status, missing["reason"]) == (404, "NotFound")
+
+    with_server(tmp_path, test)
+
+
+def test_a_long_list(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        names = [f"m{number:03}" for number in range(LONG + 1)]
+        await asyncio.gather(*(client.create(CONFIGMAPS, config_map(name)) for name in names))
+        _, listed = await ask(client, "GET", CONFIGMAPS)
+        found = [item["metadata"]["name"] for item in listed["items"]]
+        assert [name for name in found if name.startswith("m")] == names
+        plain = await client.get(CONFIGMAPS)
+        assert listed["metadata"] == plain["metadata"]
+        assert listed["items"] == plain["items"]
 
     with_server(tmp_path, test)
 
