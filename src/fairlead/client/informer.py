@@ -25,6 +25,9 @@ T = TypeVar("T", bound=Stored)
 _HISTORY_LOST = (HTTPStatus.GONE, HTTPStatus.BAD_REQUEST, HTTPStatus.GATEWAY_TIMEOUT)
 """How servers say that they know no way from our version to now: too old, not theirs, in the future."""
 
+_OUTAGE = 2
+"""Failures in a row that are worth a warning."""
+
 PAGE = 2000
 """Objects asked for at a time: few round trips, and a page's bytes are gone before the next is read."""
 
@@ -67,7 +70,7 @@ class Informer(Generic[T]):
         self._handlers: list[Callable[[Change[T]], None]] = []
         self._synced = asyncio.Event()
         self._version = ""
-        self._away = False
+        self._failures = 0
 
     @property
     def items(self) -> Mapping[str, T]:
@@ -135,9 +138,11 @@ class Informer(Generic[T]):
                 if error.code in _HISTORY_LOST:
                     listed, self._version = False, ""
             except OSError as error:
-                if not self._away:
-                    log.warning("%s: %s", self.resource.plural, error)
-                self._away = True
+                self._failures += 1
+                # One broken connection is a restart of the server; the second in a row is an outage, told once.
+                if self._failures <= _OUTAGE:
+                    level = logging.WARNING if self._failures == _OUTAGE else logging.INFO
+                    log.log(level, "%s: %s", self.resource.plural, error)
             except Exception:
                 # A defect of ours: a fresh list is the best chance to get past it.
                 listed = False
@@ -195,9 +200,9 @@ class Informer(Generic[T]):
                 self._reached()
 
     def _reached(self) -> None:
-        if self._away:
+        if self._failures >= _OUTAGE:
             log.info("%s: in touch with %s again", self.resource.plural, self._api.server)
-            self._away = False
+        self._failures = 0
 
     def _apply(self, key: str, new: T | None) -> None:
         old = self._items.get(key)
