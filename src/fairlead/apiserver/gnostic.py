@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fairlead.objects.codec import encode
+from fairlead.objects.protobuf import varint
 
 Json = Mapping[str, Any]
 
@@ -17,21 +18,11 @@ METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "patch": 8}
 PLACES = {"header": 1, "query": 3, "path": 4}
 
 
-def _number(value: int) -> bytes:
-    """A varint."""
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
 def _field(number: int, value: bytes | str | bool) -> bytes:
     if isinstance(value, bool):
-        return _number(number << 3) + _number(value)
+        return varint(number << 3) + varint(value)
     content = value.encode() if isinstance(value, str) else value
-    return _number(number << 3 | 2) + _number(len(content)) + content
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def _named(number: int, name: str, value: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import secrets
 import time
 import uuid
@@ -10,6 +9,7 @@ import uuid
 from msgspec.structs import replace
 
 from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.scalars import timestamp
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """The letters of generated names: without vowels, so that they spell nothing (upstream: apimachinery/pkg/util/rand)."""
@@ -19,12 +19,7 @@ GENERATED_BASE = 63 - GENERATED_LENGTH
 
 def now(plus_seconds: int = 0) -> str:
     """The time as RFC 3339 text, in UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + plus_seconds))
-
-
-def seconds_of(moment: str) -> float:
-    """A time of the API as seconds since 1970."""
-    return datetime.datetime.fromisoformat(moment).timestamp()
+    return timestamp(time.time() + plus_seconds)
 
 
 def generate_name(base: str) -> str:

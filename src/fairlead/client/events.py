@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from datetime import UTC, datetime
 from typing import Protocol
 
 from msgspec import structs
@@ -16,6 +15,7 @@ from fairlead.client.retry import Backoff
 from fairlead.objects.core_v1 import Event, EventSource, ObjectReference
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import EVENTS, Stored
+from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
 
 log = logging.getLogger("fairlead.client")
@@ -70,7 +70,7 @@ class Recorder:
     def event(self, about: Described | ObjectReference, type: str, reason: str, message: str) -> None:
         """Tells what happened to `about`. `type`: Normal or Warning; `reason`: one CamelCase word."""
         involved = about if isinstance(about, ObjectReference) else reference(about)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = timestamp(time.time())
         event = Event(
             metadata=ObjectMeta(
                 name=f"{involved.name}.{time.time_ns():x}", namespace=involved.namespace or "default"

@@ -51,11 +51,6 @@ class Query(NamedTuple):
     edns: Edns | None
 
     @property
-    def recursion_desired(self) -> bool:
-        """The RD bit."""
-        return bool(self.flags & 0x0100)
-
-    @property
     def checking_disabled(self) -> bool:
         """The CD bit (RFC 4035)."""
         return bool(self.flags & 0x0010)

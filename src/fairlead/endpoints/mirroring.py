@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from fairlead.endpoints.packing import endpoint_key
 from fairlead.endpoints.ports import PortsKey, ports_key
-from fairlead.endpoints.slices import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, Plan
+from fairlead.endpoints.slices import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, Plan, controlled_by
 from fairlead.objects.core_v1 import EndpointAddress, Endpoints, EndpointSubset, Service
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
-from fairlead.objects.meta_v1 import ObjectMeta, OwnerReference
+from fairlead.objects.meta_v1 import ObjectMeta
 
 CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
@@ -94,20 +94,12 @@ def _mirrors(endpoints: Endpoints) -> list[EndpointSlice]:
 
 def _metadata(endpoints: Endpoints) -> ObjectMeta:
     meta = endpoints.metadata
-    owner = OwnerReference(
-        apiVersion="v1",
-        kind="Endpoints",
-        name=meta.name,
-        uid=meta.uid,
-        controller=True,
-        blockOwnerDeletion=True,
-    )
     return ObjectMeta(
         generateName=f"{meta.name}-",
         namespace=meta.namespace,
         labels={**meta.labels, SERVICE_NAME: meta.name, MANAGED_BY: CONTROLLER},
         annotations={n: v for n, v in meta.annotations.items() if n not in (TRIGGER_TIME, LAST_APPLIED)},
-        ownerReferences=(owner,),
+        ownerReferences=(controlled_by("Endpoints", meta),),
     )
 
 

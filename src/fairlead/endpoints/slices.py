@@ -104,25 +104,24 @@ def slice_labels(service: Service) -> dict[str, str]:
     return labels
 
 
+def controlled_by(kind: str, owner: ObjectMeta) -> OwnerReference:
+    """The reference by which a slice goes with the object of the core API that it was made for."""
+    return OwnerReference(
+        apiVersion="v1", kind=kind, name=owner.name, uid=owner.uid, controller=True, blockOwnerDeletion=True
+    )
+
+
 def new_slice(
     service: Service, family: str, ports: Collection[EndpointPort], endpoints: Collection[Endpoint]
 ) -> EndpointSlice:
     """A slice of the Service, to be named by the API server."""
     meta = service.metadata
-    owner = OwnerReference(
-        apiVersion="v1",
-        kind="Service",
-        name=meta.name,
-        uid=meta.uid,
-        controller=True,
-        blockOwnerDeletion=True,
-    )
     return EndpointSlice(
         metadata=ObjectMeta(
             generateName=f"{meta.name}-",
             namespace=meta.namespace,
             labels=slice_labels(service),
-            ownerReferences=(owner,),
+            ownerReferences=(controlled_by("Service", meta),),
         ),
         addressType=family,
         ports=tuple(ports),

@@ -148,17 +148,6 @@ class StateDirectory:
                     return fd
             os.close(fd)
 
-    def is_locked(self) -> bool:
-        """Whether a keeper or a supervisor lives."""
-        try:
-            fd = self.lock()
-        except FileNotFoundError:
-            return False
-        if fd is None:
-            return True
-        os.close(fd)
-        return False
-
     def read(self) -> Record:
         """The lab's record. Raises NoLab when there is none."""
         try:

@@ -21,7 +21,6 @@ import fairlead
 from fairlead.client.api import Api
 from fairlead.client.retry import Backoff
 from fairlead.node.config import NodeConfig
-from fairlead.node.status import timestamp
 from fairlead.objects.coordination_v1 import Lease, LeaseSpec
 from fairlead.objects.core_v1 import (
     Node,
@@ -33,6 +32,7 @@ from fairlead.objects.core_v1 import (
 )
 from fairlead.objects.meta_v1 import ObjectMeta, OwnerReference
 from fairlead.objects.resources import LEASES, NODES
+from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 

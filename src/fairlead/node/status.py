@@ -6,7 +6,6 @@ pkg/kubelet/status/generate.go for the conditions.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +29,7 @@ from fairlead.objects.core_v1 import (
     PodIP,
     PodStatus,
 )
+from fairlead.objects.scalars import timestamp
 
 OWN_CONDITIONS = (
     "PodReadyToStartContainers",
@@ -52,11 +52,6 @@ class Facts:
     ready: frozenset[str] = frozenset()
     """Runs of containers, by id, that are ready: their readiness probe says so, or they have none."""
     started: frozenset[str] = frozenset()
-
-
-def timestamp(moment: float) -> str:
-    """Seconds since the epoch as the API writes times."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 def make(pod: Pod, facts: Facts, now: float) -> PodStatus:

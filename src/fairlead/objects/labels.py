@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from fairlead.objects.meta_v1 import LabelSelector
 from fairlead.objects.names import is_label_value, is_qualified_name
-from fairlead.objects.status import FieldError, invalid, not_supported
+from fairlead.objects.status import FieldError, invalid
 
 IN, NOT_IN, EQUALS, DOUBLE_EQUALS, NOT_EQUALS = "in", "notin", "=", "==", "!="
 EXISTS, DOES_NOT_EXIST, GREATER, LESS = "exists", "!", "gt", "lt"
@@ -157,32 +157,6 @@ def from_selector(selector: LabelSelector | None) -> Selector:
     return _selector(requirements)
 
 
-def validate_selector(selector: LabelSelector | None, path: str) -> list[FieldError]:
-    """The errors in a LabelSelector that stands in an object. Upstream: ValidateLabelSelector."""
-    errors: list[FieldError] = []
-    if selector is None:
-        return errors
-    errors += validate_labels(selector.matchLabels, f"{path}.matchLabels")
-    for i, expression in enumerate(selector.matchExpressions):
-        at = f"{path}.matchExpressions[{i}]"
-        match expression.operator:
-            case "In" | "NotIn":
-                if not expression.values:
-                    said = "must be specified when `operator` is 'In' or 'NotIn'"
-                    errors.append(FieldError("FieldValueRequired", f"{at}.values", said))
-            case "Exists" | "DoesNotExist":
-                if expression.values:
-                    said = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                    errors.append(FieldError("FieldValueForbidden", f"{at}.values", said))
-            case _:
-                said = "not a valid selector operator"
-                errors.append(invalid(f"{at}.operator", expression.operator, said))
-        errors += [invalid(f"{at}.key", expression.key, said) for said in is_qualified_name(expression.key)]
-        for j, value in enumerate(expression.values):
-            errors += [invalid(f"{at}.values[{j}]", value, said) for said in is_label_value(value)]
-    return errors
-
-
 def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     """The errors in a map of labels. Upstream: ValidateLabels."""
     errors: list[FieldError] = []
@@ -301,8 +275,3 @@ class _Parser:
             else:
                 expected = "',', or identifier" if expects_value else "',' or ')'"
                 raise ValueError(f"found '{item}', expected: {expected}")
-
-
-def validate_operator(operator: str, path: str) -> list[FieldError]:
-    """The errors in the operator of a LabelSelectorRequirement."""
-    return [] if operator in _OF_MESSAGE else [not_supported(path, operator, tuple(_OF_MESSAGE))]

@@ -16,7 +16,6 @@ Check = Callable[[str], tuple[str, ...]]
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_DNS1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _KEY = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = f"({_KEY})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -24,7 +23,6 @@ _HEADER = "[-A-Za-z0-9]+"
 
 _label = re.compile(_LABEL)
 _subdomain = re.compile(_SUBDOMAIN)
-_dns1035 = re.compile(_DNS1035)
 _key = re.compile(_KEY)
 _value = re.compile(_VALUE)
 _config_key = re.compile(_CONFIG_KEY)
@@ -81,21 +79,6 @@ def is_dns1123_subdomain(value: str) -> tuple[str, ...]:
             "and must start and end with an alphanumeric character"
         )
         wrong.append(_form(said, _SUBDOMAIN, "example.com"))
-    return tuple(wrong)
-
-
-@lru_cache(maxsize=1024)
-def is_dns1035_label(value: str) -> tuple[str, ...]:
-    """One part of a DNS name, as RFC 1035 has it: it starts with a letter."""
-    wrong = []
-    if _size(value) > 63:
-        wrong.append(at_most(63))
-    if not _dns1035.fullmatch(value):
-        said = (
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
-            "alphabetic character, and end with an alphanumeric character"
-        )
-        wrong.append(_form(said, _DNS1035, "my-name", "abc-123"))
     return tuple(wrong)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Annotated, Any
 
 import msgspec
@@ -28,6 +29,11 @@ IntOrString = int | str
 
 Quantity = str | int | float
 """An amount with a suffix (`500m`, `1Gi`); JSON numbers are taken too."""
+
+
+def timestamp(seconds: float) -> str:
+    """A moment, in seconds since 1970, as the API writes it: RFC 3339, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def text() -> str:

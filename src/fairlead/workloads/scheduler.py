@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from fairlead.client.queue import WorkQueue
 from fairlead.objects.core_v1 import Binding, Node, ObjectReference, Pod
 from fairlead.objects.meta_v1 import ObjectMeta, Status
 from fairlead.objects.resources import NODES, PODS
+from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 from fairlead.workloads.fit import is_ready, misfit
@@ -140,7 +141,7 @@ class Scheduler:
             "status": "False",
             "reason": "Unschedulable",
             "message": message,
-            "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTransitionTime": timestamp(time.time()),
         }
         self.recorder.event(pod, "Warning", "FailedScheduling", message)
         try:
