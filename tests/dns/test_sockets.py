@@ -141,17 +141,24 @@ def reply(*records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR, flags: int 
     return make
 
 
+def udp_and_tcp() -> tuple[socket.socket, socket.socket]:
+    """Sockets of one port. What is free over UDP may be in use over TCP: then another one."""
+    for _ in range(50):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        try:
+            return udp, socket.create_server(udp.getsockname())
+        except OSError:
+            udp.close()
+    raise AssertionError("no port is free over both UDP and TCP")
+
+
 @contextmanager
 def other_server(over_udp: Reply, over_tcp: Reply | None = None) -> Iterator[tuple[Upstream, list[str]]]:
     """Another DNS server on loopback; gives its address and the questions that it was asked."""
     asked: list[str] = []
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
-    ):
-        udp.bind(("127.0.0.1", 0))
-        stream.bind(udp.getsockname())
-        stream.listen()
+    udp, stream = udp_and_tcp()
+    with udp, stream:
 
         def note(data: bytes) -> dns.message.Message:
             message = dns.message.from_wire(data)
