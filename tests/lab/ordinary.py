@@ -1,0 +1,69 @@
+"""Runs a command as an ordinary user, who may not be let into the folders that it lies in.
+
+    python ordinary.py UID FOLDER... -- COMMAND ARGUMENT...
+
+A checkout or an interpreter below a folder of root's (mode 0700) cannot be reached by anybody else. In a mount namespace
+of its own, each such folder is covered by an empty one that everybody may enter, with the folders named standing in it at
+their places. The machine's own folders and their modes stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def barrier(folder: Path) -> Path | None:
+    """The outermost folder above it, or itself, that others may not enter."""
+    for place in (*reversed(folder.parents), folder):
+        if not stat.S_IMODE(place.stat().st_mode) & stat.S_IXOTH:
+            return place
+    return None
+
+
+def uncover(folders: list[Path]) -> None:
+    """Makes the folders reachable for everybody, in this process's mount namespace."""
+    behind: dict[Path, list[Path]] = {}
+    for folder in folders:
+        place = barrier(folder)
+        if place == folder:
+            raise SystemExit(f"{folder} is closed to others itself")
+        if place is not None and folder not in behind.setdefault(place, []):
+            behind[place].append(folder)
+    for place, hidden in behind.items():
+        with tempfile.TemporaryDirectory() as aside:
+            held = [Path(aside, str(number)) for number in range(len(hidden))]
+            for folder, held_at in zip(hidden, held, strict=True):
+                held_at.mkdir()
+                mount("--rbind", str(folder), str(held_at))
+            mount("-t", "tmpfs", "-o", "mode=0755", "fairlead-test", str(place))
+            for folder, held_at in zip(hidden, held, strict=True):
+                folder.mkdir(parents=True, exist_ok=True)
+                mount("--move", str(held_at), str(folder))
+
+
+def mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True)
+
+
+def main() -> None:
+    divider = sys.argv.index("--")
+    user, folders, command = int(sys.argv[1]), sys.argv[2:divider], sys.argv[divider + 1 :]
+    if os.environ.pop("FAIRLEAD_TEST_UNSHARED", "") != "yes":
+        os.environ["FAIRLEAD_TEST_UNSHARED"] = "yes"
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
+    here = Path.cwd()
+    uncover(sorted({Path(folder).resolve() for folder in folders}))
+    os.chdir(here)
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main()
