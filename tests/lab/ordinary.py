@@ -1,10 +1,10 @@
-"""Runs a command as an ordinary user, who may not be let into the folders that it lies in.
+"""Runs a command as an ordinary user, even where its folders let only root in.
 
     python ordinary.py UID FOLDER... -- COMMAND ARGUMENT...
 
-A checkout or an interpreter below a folder of root's (mode 0700) cannot be reached by anybody else. In a mount namespace
-of its own, each such folder is covered by an empty one that everybody may enter, with the folders named standing in it at
-their places. The machine's own folders and their modes stay as they are.
+A checkout or an interpreter below a folder of root's (mode 0700) cannot be reached by anybody else. In a mount
+namespace of its own, each such folder is covered by an empty one that everybody may enter, with the folders named
+standing in it at their places. The machine's own folders and their modes stay as they are.
 """
 
 from __future__ import annotations
