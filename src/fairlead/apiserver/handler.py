@@ -33,6 +33,9 @@ log = logging.getLogger("fairlead.apiserver")
 AT_ONCE = 100
 """Objects of a collection that are deleted at a time."""
 
+BODY_SECONDS = 60.0
+"""How long a body may take to come in (upstream: --request-timeout)."""
+
 LONG = 200
 """Objects of a list whose encoding as protobuf would keep the others waiting (about 50 us each): a thread does it."""
 
@@ -259,11 +262,26 @@ class Handler:
 
 
 async def read_body(request: web.BaseRequest) -> Body:
-    """The body of a request. Raises 413."""
-    length = request.content_length
-    if length is not None and length > LIMIT:
-        raise too_large()
+    """The body of a request, asked for where the client waits for that. Raises 413, 504 where it does not come."""
+    content = request.content
+    if not content.is_eof():
+        length = request.content_length
+        if length is not None and length > LIMIT:
+            raise too_large()
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                await request.read()
+        except TimeoutError:
+            raise timed_out() from None
     return Body(await request.read(), request.headers.get("Content-Type"))
+
+
+def timed_out() -> StatusError:
+    """504: the request took longer than it may. Upstream: errors.NewTimeoutError of the timeout filter."""
+    why = "request did not complete within the allotted timeout"
+    return failure(504, "Timeout", f"Timeout: {why}", details=StatusDetails())
 
 
 def reply(

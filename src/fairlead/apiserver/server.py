@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
 
 from fairlead.apiserver.allocation import Network
 from fairlead.apiserver.authentication import Tokens
-from fairlead.apiserver.bodies import LIMIT
 from fairlead.apiserver.bootstrap import bootstrap, keep
 from fairlead.apiserver.collector import Collector
+from fairlead.apiserver.connections import Server, room_for_connections
 from fairlead.apiserver.handler import Handler
 from fairlead.apiserver.kinds import ENDPOINTSLICES, KINDS, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Kind
 from fairlead.apiserver.paths import plain_paths
@@ -72,13 +69,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         registry = Registry(store, strategies(config, authority))
         address = f"{config.advertise_address}:{config.advertise_port}" if config.advertise_address else ""
         handler = Handler(registry, KINDS, tokens, plain_paths(store, health, KINDS, address))
-        server = web.Server(
-            handler,
-            request_factory=make_request,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=120.0,
-        )
+        server = Server(handler, room_for_connections())
         runner = web.ServerRunner(server)
         await runner.setup()
         try:
@@ -88,6 +79,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 await web.SockSite(runner, sock, ssl_context=context).start()
             health.has("apiserver")
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.sweep())
                 tasks.create_task(keep(registry, *own))
                 tasks.create_task(Collector(registry, KINDS, authority).run())
         finally:
@@ -107,18 +99,6 @@ def tls(config: ServerConfig) -> ssl.SSLContext | None:
     context.load_cert_chain(config.certificate, config.key)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def make_request(
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: web.RequestHandler,
-    writer: AbstractStreamWriter,
-    task: asyncio.Task[None],
-) -> web.BaseRequest:
-    """A request whose body may be as large as upstream takes it."""
-    loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LIMIT)
 
 
 def networks(cidrs: Sequence[str]) -> list[Network]:

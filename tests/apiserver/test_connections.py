@@ -1,0 +1,260 @@
+"""Connections: HTTP/1.1 as clients use it, and clients that misuse it. Real sockets, over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.apiserver import connections, handler
+from fairlead.apiserver.bodies import LIMIT
+from tests.apiserver.serving import SECONDS, TOKEN, Client, config_map, with_server
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+HEAD = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+
+
+class Wire:
+    """A connection that sends exactly what it is told."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, text: str | bytes) -> None:
+        """Sends without waiting."""
+        self.writer.write(text.encode() if isinstance(text, str) else text)
+
+    async def answer(self) -> tuple[int, dict[str, str], Any]:
+        """Status, headers in lower case, body of the next answer, as JSON where it is that."""
+        async with asyncio.timeout(SECONDS):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {
+                name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
+            }
+            body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return int(head[0].split()[1]), headers, json.loads(body) if body.startswith(b"{") else body
+
+    async def closed(self) -> bool:
+        """Waits until the server closes the connection."""
+        async with asyncio.timeout(SECONDS):
+            try:
+                while await self.reader.read(65536):
+                    pass
+            except ConnectionError:
+                pass
+        return True
+
+
+@asynccontextmanager
+async def wire(client: Client) -> AsyncIterator[Wire]:
+    """A bare connection to the client's server."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    base = client.session._base_url
+    assert base is not None
+    assert base.host is not None
+    reader, writer = await asyncio.open_connection(base.host, base.port, ssl=context)
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    """A POST of a ConfigMap."""
+    lines = [
+        f"POST {MAPS} HTTP/1.1",
+        *HEAD.split("\r\n")[:-1],
+        "Content-Type: application/json",
+        *headers,
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body
+
+
+def body(name: str) -> bytes:
+    return json.dumps(config_map(name)).encode()
+
+
+def test_requests_sent_ahead_are_answered_in_order(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            names = [f"m{i}" for i in range(40)]
+            connection.send(b"".join(post(body(n), f"Content-Length: {len(body(n))}") for n in names))
+            found = [await connection.answer() for _ in names]
+            assert [(code, obj["metadata"]["name"]) for code, _, obj in found] == [(201, n) for n in names]
+
+    with_server(tmp_path, test)
+
+
+def test_a_body_in_chunks(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            text = body("a")
+            chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (text[:9], text[9:], b""))
+            connection.send(post(chunks, "Transfer-Encoding: chunked"))
+            assert (await connection.answer())[0] == 201
+
+    with_server(tmp_path, test)
+
+
+def test_a_client_is_told_to_continue(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            text = body("a")
+            connection.send(post(b"", f"Content-Length: {len(text)}", "Expect: 100-continue"))
+            assert (await connection.answer())[0] == 100
+            connection.send(text)
+            assert (await connection.answer())[0] == 201
+            # Who may not write is told so before the body is sent.
+            refused = post(b"", f"Content-Length: {len(text)}", "Expect: 100-continue")
+            connection.send(refused.replace(TOKEN.encode(), b"wrong"))
+            assert (await connection.answer())[0] == 401
+
+    with_server(tmp_path, test)
+
+
+LARGE = LIMIT + 1
+HEAD_LIMIT = connections.HEAD_BYTES
+
+
+@pytest.mark.parametrize(
+    ("how", "request_"),
+    [
+        ("said to be too large", post(b"", f"Content-Length: {LARGE}")),
+        (
+            "found to be too large",
+            post(b"%x\r\n" % LARGE + b"x" * LARGE + b"\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+        ),
+    ],
+)
+def test_a_body_too_large_is_413(tmp_path: Path, how: str, request_: bytes) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            connection.send(request_)
+            code, _, status = await connection.answer()
+            assert (code, status["reason"]) == (413, "RequestEntityTooLarge")
+            assert status["message"] == "Request entity too large: limit is 3145728"
+
+    with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * (HEAD_LIMIT + 99) + b"\r\n\r\n", 431),
+        (b"GET /" + b"y" * (HEAD_LIMIT + 99) + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 300 + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nBad header\r\n\r\n", 400),
+        (b"\x16\x03\x01\r\n\r\n", 400),
+        (post(b"0\r\n\r\n", "Content-Length: 5", "Transfer-Encoding: chunked"), 400),
+        (post(b"", "Content-Length: -5"), 400),
+    ],
+    ids=[
+        "a long header",
+        "a long path",
+        "many headers",
+        "no header",
+        "no HTTP",
+        "two lengths",
+        "negative length",
+    ],
+)
+def test_what_cannot_be_read_is_refused(tmp_path: Path, request_: bytes, code: int) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            connection.send(request_)
+            found, _, status = await connection.answer()
+            assert (found, status["kind"], status["code"]) == (code, "Status", code)
+            assert await connection.closed()
+        assert (await client.ask("GET", "/readyz"))[0] == 200
+
+    with_server(tmp_path, test)
+
+
+def test_a_long_path_that_is_allowed(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        values = ",".join(f"value-{i}" for i in range(20_000))
+        async with wire(client) as connection:
+            connection.send(f"GET {MAPS}?labelSelector=app%20in%20({values}) HTTP/1.1\r\n{HEAD}\r\n")
+            assert (await connection.answer())[0] == 200
+
+    with_server(tmp_path, test)
+
+
+def test_slow_clients_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(handler, "BODY_SECONDS", 0.3)
+
+    async def test(client: Client) -> None:
+        async with wire(client) as silent, wire(client) as dripping, wire(client) as lazy:
+            dripping.send("GET / HTTP/1.1\r\n")
+
+            async def drip() -> None:
+                while True:
+                    await asyncio.sleep(0.05)
+                    dripping.send("X: y\r\n")
+
+            dripper = asyncio.ensure_future(drip())
+            lazy.send(post(b"{", "Content-Length: 100"))
+            code, _, status = await lazy.answer()
+            assert (code, status["reason"]) == (504, "Timeout")
+            assert await silent.closed()
+            assert await dripping.closed()
+            dripper.cancel()
+        # One that has asked and waits between requests is not slow.
+        async with wire(client) as idle:
+            for _ in range(2):
+                idle.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+                assert (await idle.answer())[0] == 200
+                await asyncio.sleep(0.5)  # longer than a head may take
+
+    with_server(tmp_path, test)
+
+
+def test_a_client_that_reads_no_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
+
+    async def test(client: Client) -> None:
+        for i in range(10):
+            await client.create(MAPS, {**config_map(f"m{i}"), "data": {"a": "x" * 1_000_000}})
+        async with wire(client) as deaf:
+            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            deaf.send(f"GET {MAPS} HTTP/1.1\r\n{HEAD}\r\n" * 5)
+            await asyncio.sleep(1.0)
+            deaf.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            assert await deaf.closed()
+
+    with_server(tmp_path, test)
+
+
+def test_one_address_has_half_of_the_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.apiserver.server.room_for_connections", lambda: 8)
+
+    async def test(client: Client) -> None:
+        async with (
+            wire(client) as first,
+            wire(client) as second,
+            wire(client) as third,
+            wire(client) as fourth,
+        ):
+            for connection in (first, second, third, fourth):
+                connection.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+                assert (await connection.answer())[0] == 200
+            async with wire(client) as fifth:
+                assert await fifth.closed()
+            first.writer.close()
+            await first.writer.wait_closed()
+        assert (await client.ask("GET", "/version"))[0] == 200
+
+    with_server(tmp_path, test)
