@@ -104,14 +104,17 @@ def head(kind: Kind) -> bytes:
 def with_version(kind: Kind, value: bytes, revision: int) -> bytes:
     """The stored object with its resourceVersion, as JSON."""
     start = head(kind)
-    return b'%b"resourceVersion":"%d",%b' % (start, revision, value[len(start) :])
+    return b'%b"resourceVersion":"%d",%b' % (start, revision, kind.served(value)[len(start) :])
 
 
 def list_of(kind: Kind, entries: Sequence[Entry], metadata: ListMeta) -> bytes:
     """A list as JSON. Its items have no kind and apiVersion, as upstream's."""
     cut = len(head(kind))
     items = b",".join(
-        [b'{"metadata":{"resourceVersion":"%d",%b' % (e.revision, e.value[cut:]) for e in entries]
+        [
+            b'{"metadata":{"resourceVersion":"%d",%b' % (e.revision, kind.served(e.value)[cut:])
+            for e in entries
+        ]
     )
     start = f'{{"kind":"{kind.resource.kind}List","apiVersion":"{kind.resource.api_version}","metadata":'
     return b'%b%b,"items":[%b]}' % (start.encode(), encode(metadata), items)
@@ -119,7 +122,7 @@ def list_of(kind: Kind, entries: Sequence[Entry], metadata: ListMeta) -> bytes:
 
 def decoded(kind: Kind, value: bytes, revision: int) -> Any:
     """The stored object as a typed value with its resourceVersion."""
-    obj = decoder(kind.resource.type).decode(value)
+    obj = kind.typed(value)
     metadata = msgspec.structs.replace(obj.metadata, resourceVersion=str(revision))
     return msgspec.structs.replace(obj, metadata=metadata)
 

@@ -35,8 +35,9 @@ class Collector:
     def __init__(self, registry: Registry, kinds: Iterable[Kind], authority: bytes) -> None:
         self._registry = registry
         self._store = registry.store
-        self._kinds = {kind.prefix: kind for kind in kinds}
-        self._served = {(kind.resource.api_version, kind.resource.kind) for kind in self._kinds.values()}
+        kinds = tuple(kinds)
+        self._kinds = {kind.prefix: kind for kind in kinds if kind.conversion is None}
+        self._served = {(kind.resource.api_version, kind.resource.kind) for kind in kinds}
         self._authority = authority
         self._owners = Ownership()
         self._ending: set[str] = set()

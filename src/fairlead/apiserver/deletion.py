@@ -49,7 +49,7 @@ async def delete(
             changes = [Change(entry.key, None), *released.changes]
             value, gone = entry.value, True
         else:
-            value, gone = stored(marked), False
+            value, gone = stored(kind, marked), False
             if value == entry.value:
                 return Written(value, entry.revision), False
             changes = [Change(entry.key, value)]

@@ -17,8 +17,9 @@ from fairlead.apiserver import answers, deletion, lists, watches, writes
 from fairlead.apiserver.answers import Form
 from fairlead.apiserver.authentication import Tokens, authorize
 from fairlead.apiserver.bodies import LIMIT, too_large
-from fairlead.apiserver.kinds import PODS, Kind
+from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.metrics import REQUESTS, WATCHES
+from fairlead.apiserver.parts import PARTS, Answer
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.requests import Query, RequestInfo, request_info
 from fairlead.apiserver.selection import Selection, selection
@@ -201,14 +202,20 @@ class Handler:
             raise no_such_path()
         if info.verb not in verbs:
             raise writes.method_not_allowed(kind, info.verb or info.method)
+        part = PARTS.get(info.subresource)
+        if part is not None:
+            body = await read_body(request)
+            return self._done(request, kind, query, await part(self._registry, kind, info, query, body))
         if info.verb == "get":
             return await self._read(request, kind, info, query)
-        if kind == PODS and info.subresource == "binding":
-            await writes.bind(self._registry, info, query, await read_body(request))
-            how = self._form(request, kind, query)
-            bound = answers.status(Status(status="Success", code=201), how)
-            return reply(bound, 201, how.content_type)
         return await self._write(request, kind, info, query)
+
+    def _done(self, request: web.BaseRequest, kind: Kind, query: Query, answer: Answer) -> web.Response:
+        if isinstance(answer, Status):
+            how = self._form(request, kind, query)
+            return reply(answers.status(answer, how), answer.code, how.content_type)
+        shown, result = answer
+        return self._written(shown, result, self._form(request, shown, query))
 
     async def _delete(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query

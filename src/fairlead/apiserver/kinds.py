@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairlead.objects import core_v1, resources
+from fairlead.objects import core_v1, reports, resources, scales
+from fairlead.objects.autoscaling_v1 import Scale
+from fairlead.objects.codec import decoder, encode
 from fairlead.objects.resources import Resource
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -25,6 +27,25 @@ class Subresource:
     verbs: tuple[str, ...]
     group: str = ""
     version: str = ""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the number of replicas is read from an object, as its scale, and put into it."""
+
+    read: Callable[[Any], Scale]
+    write: Callable[[Any, int], Any]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How a kind whose objects are stored as those of another kind reads and writes these."""
+
+    stored: Kind
+    read: Callable[[Any], Any]
+    """Makes this kind's object of the stored one."""
+    write: Callable[[Any], Any]
+    """The other way round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +73,12 @@ class Kind:
     """Whether a PUT may leave `metadata.resourceVersion` out (upstream: AllowUnconditionalUpdate)."""
     returns_deleted: bool = False
     """Whether DELETE answers with the object instead of a Status (upstream: ReturnDeletedObject)."""
+    orphans: bool = False
+    """Whether a deletion that says nothing of dependents leaves them (upstream: DefaultGarbageCollectionPolicy)."""
+    scaling: Scaling | None = None
+    """What its scale subresource does, if it has one."""
+    conversion: Conversion | None = None
+    """How it is stored, if not as itself."""
 
     @property
     def plural(self) -> str:
@@ -61,7 +88,7 @@ class Kind:
     @property
     def prefix(self) -> str:
         """Where its objects are in the store: `/pods/`, `/endpointslices.discovery.k8s.io/`."""
-        return f"/{self.qualified}/"
+        return f"/{self.qualified}/" if self.conversion is None else self.conversion.stored.prefix
 
     @property
     def qualified(self) -> str:
@@ -75,6 +102,21 @@ class Kind:
     def list_prefix(self, namespace: str = "") -> str:
         """What the keys of a collection begin with."""
         return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
+
+    def typed(self, value: bytes) -> Any:
+        """A stored value as an object of this kind."""
+        conversion = self.conversion
+        if conversion is None:
+            return decoder(self.resource.type).decode(value)
+        return conversion.read(decoder(conversion.stored.resource.type).decode(value))
+
+    def served(self, value: bytes) -> bytes:
+        """A stored value as JSON of this kind."""
+        return value if self.conversion is None else encode(self.typed(value))
+
+    def storable(self, obj: Any) -> Any:
+        """An object of this kind as it is stored."""
+        return obj if self.conversion is None else self.conversion.write(obj)
 
 
 def _boolean(value: bool) -> str:
@@ -109,6 +151,29 @@ EVENT_FIELDS: Mapping[str, Callable[[Any], str]] = {
     "source": lambda event: event.source.component or event.reportingComponent,
     "type": lambda event: event.type,
 }
+
+
+def _of_regarding(field: str) -> Callable[[Any], str]:
+    return lambda event: getattr(event.regarding, field, "")
+
+
+REPORTED_EVENT_FIELDS: Mapping[str, Callable[[Any], str]] = {
+    **{
+        f"regarding.{field}": _of_regarding(field)
+        for field in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    },
+    "reason": lambda event: event.reason,
+    "reportingController": lambda event: event.reportingController,
+    "type": lambda event: event.type,
+}
+
+REPLICA_FIELDS: Mapping[str, Callable[[Any], str]] = {
+    "status.replicas": lambda controller: str(controller.status.replicas)
+}
+
+SCALE = Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1")
+REPLICAS = Scaling(scales.of, scales.scaled)
+"""For kinds with replicas in spec and status, and a selector."""
 
 NAMESPACES = Kind(
     resources.NAMESPACES,
@@ -169,18 +234,116 @@ IPADDRESSES = Kind(
     },
 )
 
+REPORTED_EVENTS = Kind(
+    resources.REPORTED_EVENTS,
+    "event",
+    ("ev",),
+    selectable_fields=REPORTED_EVENT_FIELDS,
+    create_on_update=True,
+    conversion=Conversion(EVENTS, reports.read, reports.write),
+)
+REPLICATIONCONTROLLERS = Kind(
+    resources.REPLICATIONCONTROLLERS,
+    "replicationcontroller",
+    ("rc",),
+    ("all",),
+    status=True,
+    subresources=(SCALE,),
+    selectable_fields=REPLICA_FIELDS,
+    generation=True,
+    orphans=True,
+    scaling=REPLICAS,
+)
+PERSISTENTVOLUMECLAIMS = Kind(
+    resources.PERSISTENTVOLUMECLAIMS, "persistentvolumeclaim", ("pvc",), status=True, returns_deleted=True
+)
+LIMITRANGES = Kind(resources.LIMITRANGES, "limitrange", ("limits",), create_on_update=True)
+RESOURCEQUOTAS = Kind(
+    resources.RESOURCEQUOTAS, "resourcequota", ("quota",), status=True, returns_deleted=True
+)
+CONTROLLERREVISIONS = Kind(resources.CONTROLLERREVISIONS, "controllerrevision")
+DAEMONSETS = Kind(resources.DAEMONSETS, "daemonset", ("ds",), ("all",), status=True, generation=True)
+DEPLOYMENTS = Kind(
+    resources.DEPLOYMENTS,
+    "deployment",
+    ("deploy",),
+    ("all",),
+    status=True,
+    subresources=(SCALE,),
+    generation=True,
+    scaling=REPLICAS,
+)
+REPLICASETS = Kind(
+    resources.REPLICASETS,
+    "replicaset",
+    ("rs",),
+    ("all",),
+    status=True,
+    subresources=(SCALE,),
+    selectable_fields=REPLICA_FIELDS,
+    generation=True,
+    scaling=REPLICAS,
+)
+STATEFULSETS = Kind(
+    resources.STATEFULSETS,
+    "statefulset",
+    ("sts",),
+    ("all",),
+    status=True,
+    subresources=(SCALE,),
+    generation=True,
+    scaling=REPLICAS,
+)
+JOBS = Kind(
+    resources.JOBS,
+    "job",
+    categories=("all",),
+    status=True,
+    selectable_fields={"status.successful": lambda job: str(job.status.succeeded)},
+    generation=True,
+    orphans=True,
+)
+CRONJOBS = Kind(resources.CRONJOBS, "cronjob", ("cj",), ("all",), status=True, generation=True)
+INGRESSES = Kind(resources.INGRESSES, "ingress", ("ing",), status=True, generation=True)
+INGRESSCLASSES = Kind(resources.INGRESSCLASSES, "ingressclass", generation=True)
+NETWORKPOLICIES = Kind(resources.NETWORKPOLICIES, "networkpolicy", ("netpol",), generation=True)
+PODDISRUPTIONBUDGETS = Kind(
+    resources.PODDISRUPTIONBUDGETS,
+    "poddisruptionbudget",
+    ("pdb",),
+    status=True,
+    generation=True,
+    unconditional_update=False,
+)
+
 KINDS: tuple[Kind, ...] = (
     CONFIGMAPS,
     ENDPOINTS,
     EVENTS,
+    LIMITRANGES,
     NAMESPACES,
     NODES,
+    PERSISTENTVOLUMECLAIMS,
     PODS,
+    REPLICATIONCONTROLLERS,
+    RESOURCEQUOTAS,
     SECRETS,
     SERVICEACCOUNTS,
     SERVICES,
+    CONTROLLERREVISIONS,
+    DAEMONSETS,
+    DEPLOYMENTS,
+    REPLICASETS,
+    STATEFULSETS,
+    REPORTED_EVENTS,
+    CRONJOBS,
+    JOBS,
+    INGRESSCLASSES,
+    INGRESSES,
+    IPADDRESSES,
+    NETWORKPOLICIES,
+    PODDISRUPTIONBUDGETS,
     LEASES,
     ENDPOINTSLICES,
-    IPADDRESSES,
 )
-"""In the order in which discovery shows them: core first, by name."""
+"""In the order in which discovery shows them: core first, then the groups in upstream's order."""

@@ -102,7 +102,7 @@ class Registry:
             claim = await strategy.claim(self.store, obj, None, dry_run=dry_run)
             if errors := rules.validate(claim.obj):
                 raise unprocessable(resource.kind, name, errors, resource.group)
-            value = stored(claim.obj)
+            value = stored(kind, claim.obj)
             if dry_run:
                 return Written(value, 0, True)
             try:
@@ -178,7 +178,7 @@ class Registry:
                 errors = rules.validate(new, old)
             if errors:
                 raise unprocessable(resource.kind, name, errors, resource.group)
-            value = stored(new)
+            value = stored(kind, new)
             if value == entry.value:
                 return Written(value, entry.revision)
             changes = [Change(key, value)]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from fairlead.apiserver.kinds import Kind
 from fairlead.objects import core_v1
 from fairlead.objects.codec import encode
 from fairlead.store import Change, Condition, Store
@@ -127,8 +128,9 @@ class SecretStrategy(Strategy):
         return replace(prepared, type=prepared.type or old.type)
 
 
-def stored(obj: Any) -> bytes:
-    """The value that an object has in the store: without its resourceVersion."""
+def stored(kind: Kind, obj: Any) -> bytes:
+    """The value that an object of a kind has in the store: without its resourceVersion."""
+    obj = kind.storable(obj)
     if obj.metadata.resourceVersion:
         obj = replace(obj, metadata=replace(obj.metadata, resourceVersion=""))
     return encode(obj)

@@ -66,12 +66,12 @@ class Frames:
     """Recent frames of events in plain form, so that a thousand watchers cost one encoding."""
 
     def __init__(self, most: int = 4096) -> None:
-        self._frames: dict[tuple[int, str, str, bool], bytes] = {}
+        self._frames: dict[tuple[Kind, int, str, str, bool], bytes] = {}
         self._most = most
 
     def frame(self, kind: Kind, event: Event, change: str, how: Form) -> bytes:
         """The frame for an event that a watcher sees as `change`: ADDED, MODIFIED or DELETED."""
-        key = (event.revision, event.key, change, how.protobuf)
+        key = (kind, event.revision, event.key, change, how.protobuf)
         frame = self._frames.get(key)
         if frame is None:
             if len(self._frames) >= self._most:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fairlead.objects import names
 from fairlead.objects.core_v1 import Event
+from fairlead.objects.metadata import validate_metadata
 from fairlead.objects.status import FieldError, invalid, required
 
 MAX_LENGTH = 128
@@ -15,6 +16,11 @@ MAX_MESSAGE = 1024
 
 def validate(event: Event, old: Event | None = None) -> list[FieldError]:
     """The errors of an Event; nothing of it is immutable."""
+    return validate_metadata(event.metadata, names.is_path_segment) + validate_agreement(event)
+
+
+def validate_agreement(event: Event) -> list[FieldError]:
+    """The errors of an Event that does not agree with itself, in whichever form it came."""
     errors: list[FieldError] = []
     namespace, about = event.metadata.namespace, event.involvedObject.namespace
     mismatch = invalid("involvedObject.namespace", about, "does not match event.namespace")

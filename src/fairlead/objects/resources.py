@@ -1,11 +1,20 @@
-"""The resources of the API that Fairlead's components speak of: where each is served, and the type of its objects."""
+"""The resources of the API: where each is served, and the type of its objects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from fairlead.objects import apps_v1, coordination_v1, core_v1, discovery_v1, networking_v1
+from fairlead.objects import (
+    apps_v1,
+    batch_v1,
+    coordination_v1,
+    core_v1,
+    discovery_v1,
+    events_v1,
+    networking_v1,
+    policy_v1,
+)
 from fairlead.objects.meta_v1 import ObjectMeta
 
 
@@ -56,6 +65,14 @@ def _core(plural: str, kind: type[T], namespaced: bool = True) -> Resource[T]:
     return Resource("", "v1", plural, kind.__name__, kind, namespaced)
 
 
+def _apps(plural: str, kind: type[T]) -> Resource[T]:
+    return Resource("apps", "v1", plural, kind.__name__, kind)
+
+
+def _networking(plural: str, kind: type[T], namespaced: bool = True) -> Resource[T]:
+    return Resource("networking.k8s.io", "v1", plural, kind.__name__, kind, namespaced)
+
+
 NAMESPACES = _core("namespaces", core_v1.Namespace, namespaced=False)
 NODES = _core("nodes", core_v1.Node, namespaced=False)
 PODS = _core("pods", core_v1.Pod)
@@ -69,7 +86,22 @@ ENDPOINTSLICES = Resource(
     "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", discovery_v1.EndpointSlice
 )
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", coordination_v1.Lease)
-IPADDRESSES = Resource(
-    "networking.k8s.io", "v1", "ipaddresses", "IPAddress", networking_v1.IPAddress, namespaced=False
+IPADDRESSES = _networking("ipaddresses", networking_v1.IPAddress, namespaced=False)
+REPLICATIONCONTROLLERS = _core("replicationcontrollers", core_v1.ReplicationController)
+PERSISTENTVOLUMECLAIMS = _core("persistentvolumeclaims", core_v1.PersistentVolumeClaim)
+LIMITRANGES = _core("limitranges", core_v1.LimitRange)
+RESOURCEQUOTAS = _core("resourcequotas", core_v1.ResourceQuota)
+CONTROLLERREVISIONS = _apps("controllerrevisions", apps_v1.ControllerRevision)
+DAEMONSETS = _apps("daemonsets", apps_v1.DaemonSet)
+DEPLOYMENTS = _apps("deployments", apps_v1.Deployment)
+REPLICASETS = _apps("replicasets", apps_v1.ReplicaSet)
+STATEFULSETS = _apps("statefulsets", apps_v1.StatefulSet)
+REPORTED_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", events_v1.Event)
+JOBS = Resource("batch", "v1", "jobs", "Job", batch_v1.Job)
+CRONJOBS = Resource("batch", "v1", "cronjobs", "CronJob", batch_v1.CronJob)
+INGRESSES = _networking("ingresses", networking_v1.Ingress)
+INGRESSCLASSES = _networking("ingressclasses", networking_v1.IngressClass, namespaced=False)
+NETWORKPOLICIES = _networking("networkpolicies", networking_v1.NetworkPolicy)
+PODDISRUPTIONBUDGETS = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", policy_v1.PodDisruptionBudget
 )
-DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", apps_v1.Deployment)

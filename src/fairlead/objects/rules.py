@@ -14,6 +14,7 @@ from fairlead.objects import (
     endpoints,
     endpointslices,
     events,
+    events_v1,
     ipaddresses,
     leases,
     names,
@@ -21,6 +22,7 @@ from fairlead.objects import (
     networking_v1,
     nodes,
     pods,
+    reports,
     services,
 )
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
@@ -62,6 +64,7 @@ _RULES: dict[type[Any], Rules[Any]] = {
     core_v1.ConfigMap: Rules(validate=configuration.validate_configmap),
     core_v1.Endpoints: Rules(endpoints.default, endpoints.validate),
     core_v1.Event: Rules(validate=events.validate),
+    events_v1.Event: Rules(validate=reports.validate),
     core_v1.Namespace: Rules(namespaces.default, namespaces.validate, namespaces.validate_status),
     core_v1.Node: Rules(nodes.default, nodes.validate, nodes.validate_status),
     core_v1.Pod: Rules(pods.default, pods.validate, pods.validate_status),

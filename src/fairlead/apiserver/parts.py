@@ -1,0 +1,23 @@
+"""The parts of objects that are written or read in a form of their own, and what answers for each.
+
+Status, and others that take and give the object itself, need nothing here: the usual verbs serve them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from fairlead.apiserver.bindings import bind
+from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.requests import Query, RequestInfo
+from fairlead.apiserver.scaling import scale
+from fairlead.apiserver.writes import Body, Result
+from fairlead.objects.meta_v1 import Status
+
+Answer = tuple[Kind, Result] | Status
+"""What was written or read, with the kind that it is written as; or only how it went."""
+
+Part = Callable[[Registry, Kind, RequestInfo, Query, Body], Awaitable[Answer]]
+
+PARTS: Mapping[str, Part] = {"binding": bind, "scale": scale}
