@@ -18,15 +18,14 @@ from pathlib import Path
 
 import pytest
 
-import fairlead
 from fairlead.lab.state import NoLab, Process, StateDirectory
+from tests import ordinary
 from tests.lab.conftest import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="labs of several users need root")
 
 FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
 NOBODY = 65534
-ORDINARY = Path(__file__).with_name("ordinary.py")
 
 PODS = """
 apiVersion: v1
@@ -88,8 +87,7 @@ class Lab:
         environment = {k: v for k, v in os.environ.items() if k != "XDG_RUNTIME_DIR"}
         command = [FAIRLEAD, *words]
         if self.uid:
-            needed = [str(Path(fairlead.__file__).parents[2]), sys.prefix, sys.base_prefix]
-            command = [sys.executable, str(ORDINARY), str(self.uid), *needed, "--", *command]
+            command = [sys.executable, ordinary.__file__, str(self.uid), *command]
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -392,6 +390,41 @@ def test_an_ordinary_user_has_a_lab_too() -> None:
             process.identity.send(signal.SIGKILL)
         wait_for(lambda: not lab.processes())
         assert "pod default/web-1" in lab.down().stdout
+        assert lab.leftovers() == []
+
+
+# Everything at its place in a folder that is no mount, as in a chroot made by hand; then the rest as a shell would.
+CHROOT = r"""
+set -e
+for place in /*; do
+    if [ -L "$place" ]; then cp -a "$place" "$ROOT/"
+    elif [ -d "$place" ]; then mkdir "$ROOT$place"; mount --rbind "$place" "$ROOT$place"
+    fi
+done
+exec chroot "$ROOT" sh -ec '
+    "$0" lab up --nodes 1 --detach --name "$1" --kubeconfig "$2"
+    kubectl --kubeconfig "$2" -n kube-system get pods
+    "$0" lab exec --name "$1" pod/kube-system/fairlead-dns -- hostname
+    "$0" lab down --name "$1"
+' "$0" "$@"
+"""
+
+
+def test_a_lab_in_a_plain_chroot() -> None:
+    with lab_of("chroot") as lab:
+        root = lab.folder / "root"
+        root.mkdir()
+        unshare = ["unshare", "--mount", "--propagation", "private"]
+        done = subprocess.run(
+            [*unshare, "sh", "-c", CHROOT, FAIRLEAD, lab.name, str(lab.kubeconfig)],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+            env={**os.environ, "ROOT": str(root)},
+        )
+        assert done.returncode == 0, done.stderr
+        assert "\nfairlead-dns\n" in done.stdout
         assert lab.leftovers() == []
 
 

@@ -28,6 +28,7 @@ from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
 from fairlead.objects.status import StatusError
 from fairlead.process import Health, configure_logging, listener
+from tests import ordinary
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
 
@@ -56,7 +57,7 @@ def in_child(test: Callable[[], None]) -> None:
 def own_network() -> None:
     """Moves the process into a node's network: an address, loopback, forwarding, and nothing of the host's."""
     namespaces.unshare(namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS)
-    namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+    namespaces.keep_mounts(namespaces.MS_PRIVATE)
     with IPRoute() as ip:
         ip.link("set", index=1, state="up")
         ip.addr("add", index=1, address=ADDRESS, prefixlen=32)
@@ -217,6 +218,9 @@ def as_ordinary_user(directory: Path, test: Callable[[], None], uid: int = 12345
 
     def child() -> None:
         os.chown(directory, uid, uid)
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.keep_mounts(namespaces.MS_PRIVATE)
+        ordinary.uncover()
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)

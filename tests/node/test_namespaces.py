@@ -15,7 +15,7 @@ from tests.node.places import in_child, interfaces, root
 def test_a_network_namespace_stays_at_its_path_until_removed(tmp_path: Path) -> None:
     def test() -> None:
         namespaces.unshare(namespaces.CLONE_NEWNS)
-        namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+        namespaces.keep_mounts(namespaces.MS_PRIVATE)
         path = tmp_path / "net"
         before = os.stat("/proc/self/ns/net").st_ino
         fd = namespaces.make_network(path)
@@ -38,7 +38,7 @@ def test_a_network_namespace_stays_at_its_path_until_removed(tmp_path: Path) -> 
 def test_a_socket_belongs_to_the_namespace_it_was_made_in(tmp_path: Path) -> None:
     def test() -> None:
         namespaces.unshare(namespaces.CLONE_NEWNS)
-        namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+        namespaces.keep_mounts(namespaces.MS_PRIVATE)
         fd = namespaces.make_network(tmp_path / "net")
         with namespaces.socket_in(fd) as sock, pytest.raises(OSError, match="unreachable"):
             sock.connect(("127.0.0.1", 9))  # its loopback is down

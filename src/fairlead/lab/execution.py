@@ -19,13 +19,7 @@ from fairlead.node.records import ContainerRecord, SandboxRecord, open_process, 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """What a shell gives for a command that is not there, or that is no program."""
 
-_POD = (
-    namespaces.CLONE_NEWNS
-    | namespaces.CLONE_NEWPID
-    | namespaces.CLONE_NEWNET
-    | namespaces.CLONE_NEWIPC
-    | namespaces.CLONE_NEWUTS
-)
+_POD = namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNET | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWUTS
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ def _in_pod(pod: Pod, command: Sequence[str]) -> int:
     environment = _environment(pod, pid)
     pidfd = os.pidfd_open(pid or pod.sandbox.pid)
     # Joining a PID namespace concerns children only: the command is one, and this process waits for it.
-    namespaces.setns(pidfd, _POD)
+    namespaces.enter_mounts(pidfd, _POD)
     child = os.fork()
     if child == 0:
         try:

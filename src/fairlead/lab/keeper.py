@@ -113,7 +113,7 @@ def become_root() -> int:
         # A network namespace too: whoever leaves that of the host for another one may not come back to it. Sockets
         # that were made there stay there.
         namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)
-        namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_PRIVATE)
+        namespaces.keep_mounts(namespaces.MS_PRIVATE)
     except OSError as error:
         raise Refused(
             f"this machine forbids user namespaces to ordinary users ({error.strerror or error}): "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 import threading
@@ -91,6 +92,40 @@ def mount(
         data.encode() if data else None,
     )
     _checked(result, f"cannot mount {kind or source or 'nothing'} on {target}")
+
+
+def keep_mounts(propagation: int) -> None:
+    """Keeps what is mounted from now on in this thread's mount namespace, which must be its own, from the others.
+
+    `propagation` is MS_PRIVATE, or MS_SLAVE to go on following the others. In a chroot that is no mount itself, the
+    one that it lies in cannot be named: there the tree is mounted once more, on a private mount, and becomes the root.
+    """
+    try:
+        mount(None, "/", flags=MS_REC | propagation)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        mount(None, "/proc", flags=MS_PRIVATE)
+        mount("/", "/proc", flags=MS_BIND | MS_REC)
+        mount(None, "/proc", flags=MS_REC | propagation)
+        os.chroot("/proc")
+        os.chdir("/")
+
+
+def enter_mounts(pidfd: int, others: int = 0) -> None:
+    """Puts this thread into the mount namespace of a process, and into `others` of its namespaces, at its root.
+
+    The root of a mount namespace is another than the process's where that has changed it (see `keep_mounts`).
+    """
+    described = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    pid = next(line.split()[1] for line in described.splitlines() if line.startswith("Pid:"))
+    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        setns(pidfd, CLONE_NEWNS | others)
+        os.fchdir(root)
+        os.chroot(".")
+    finally:
+        os.close(root)
 
 
 def umount(target: str | Path, flags: int = 0) -> None:

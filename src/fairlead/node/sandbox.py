@@ -144,7 +144,7 @@ def _make_namespaces(spec: SandboxSpec, directory: Path, node: int) -> None:
         network.connect(node, spec.uid, spec.addresses)
     os.close(node)
     # What is unmounted on the host goes here too, or the pod would hold other nodes' namespaces for ever.
-    namespaces.mount(None, "/", flags=namespaces.MS_REC | namespaces.MS_SLAVE)
+    namespaces.keep_mounts(namespaces.MS_SLAVE)
     quiet = namespaces.MS_NOSUID | namespaces.MS_NODEV
     namespaces.mount("proc", "/proc", "proc", quiet | namespaces.MS_NOEXEC)
     namespaces.mount("tmpfs", "/dev/shm", "tmpfs", quiet, "mode=1777,size=64m")  # noqa: S108
@@ -424,7 +424,7 @@ class _Sandbox:
         pid = self._fork_into(namespaces.CLONE_NEWPID, running.pidfd)
         if pid == 0:
             try:
-                namespaces.setns(running.pidfd, namespaces.CLONE_NEWNS)
+                namespaces.enter_mounts(running.pidfd)
             except OSError as error:
                 os.write(to_report, str(error).encode())
                 os._exit(128)

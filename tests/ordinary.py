@@ -1,10 +1,10 @@
 """Runs a command as an ordinary user, even where its folders let only root in.
 
-    python ordinary.py UID FOLDER... -- COMMAND ARGUMENT...
+    python ordinary.py UID COMMAND ARGUMENT...
 
 A checkout or an interpreter below a folder of root's (mode 0700) cannot be reached by anybody else. In a mount
-namespace of its own, each such folder is covered by an empty one that everybody may enter, with the folders named
-standing in it at their places. The machine's own folders and their modes stay as they are.
+namespace of its own, each such folder is covered by an empty one that everybody may enter, with what tests need
+standing in it at its place. The machine's own folders and their modes stay as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+FOLDERS = (Path(__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix))
+"""What every test needs to reach: this tree, the virtual environment, the interpreter."""
+
 
 def barrier(folder: Path) -> Path | None:
     """The outermost folder above it, or itself, that others may not enter."""
@@ -25,10 +28,11 @@ def barrier(folder: Path) -> Path | None:
     return None
 
 
-def uncover(folders: list[Path]) -> None:
-    """Makes the folders reachable for everybody, in this process's mount namespace."""
+def uncover() -> None:
+    """Makes FOLDERS reachable for everybody, in this process's mount namespace, which has to be its own."""
+    here = Path.cwd()
     behind: dict[Path, list[Path]] = {}
-    for folder in folders:
+    for folder in sorted({folder.resolve() for folder in FOLDERS}):
         place = barrier(folder)
         if place == folder:
             raise SystemExit(f"{folder} is closed to others itself")
@@ -44,6 +48,7 @@ def uncover(folders: list[Path]) -> None:
             for folder, held_at in zip(hidden, held, strict=True):
                 folder.mkdir(parents=True, exist_ok=True)
                 mount("--move", str(held_at), str(folder))
+    os.chdir(here)
 
 
 def mount(*words: str) -> None:
@@ -51,14 +56,11 @@ def mount(*words: str) -> None:
 
 
 def main() -> None:
-    divider = sys.argv.index("--")
-    user, folders, command = int(sys.argv[1]), sys.argv[2:divider], sys.argv[divider + 1 :]
+    user, command = int(sys.argv[1]), sys.argv[2:]
     if os.environ.pop("FAIRLEAD_TEST_UNSHARED", "") != "yes":
         os.environ["FAIRLEAD_TEST_UNSHARED"] = "yes"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
-    here = Path.cwd()
-    uncover(sorted({Path(folder).resolve() for folder in folders}))
-    os.chdir(here)
+    uncover()
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
