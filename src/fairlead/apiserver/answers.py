@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -94,35 +94,25 @@ def form(accept: str, include_object: str = "", serves_protobuf: bool = True) ->
     )
 
 
-@cache
-def head(kind: Kind) -> bytes:
-    """What every stored value of a kind begins with."""
-    text = f'{{"kind":"{kind.resource.kind}","apiVersion":"{kind.resource.api_version}","metadata":{{'
-    return text.encode()
-
-
 def with_version(kind: Kind, value: bytes, revision: int) -> bytes:
     """The stored object with its resourceVersion, as JSON."""
-    start = head(kind)
-    return b'%b"resourceVersion":"%d",%b' % (start, revision, kind.served(value)[len(start) :])
+    start = kind.head
+    return b'%b"resourceVersion":"%d",%b' % (start, revision, kind.model.shown(value)[len(start) :])
 
 
 def list_of(kind: Kind, entries: Sequence[Entry], metadata: ListMeta) -> bytes:
     """A list as JSON. Its items have no kind and apiVersion, as upstream's."""
-    cut = len(head(kind))
+    cut, shown = len(kind.head), kind.model.shown
     items = b",".join(
-        [
-            b'{"metadata":{"resourceVersion":"%d",%b' % (e.revision, kind.served(e.value)[cut:])
-            for e in entries
-        ]
+        [b'{"metadata":{"resourceVersion":"%d",%b' % (e.revision, shown(e.value)[cut:]) for e in entries]
     )
     start = f'{{"kind":"{kind.resource.kind}List","apiVersion":"{kind.resource.api_version}","metadata":'
     return b'%b%b,"items":[%b]}' % (start.encode(), encode(metadata), items)
 
 
 def decoded(kind: Kind, value: bytes, revision: int) -> Any:
-    """The stored object as a typed value with its resourceVersion."""
-    obj = kind.typed(value)
+    """The stored object as a value with its resourceVersion."""
+    obj = kind.model.decode(value)
     metadata = msgspec.structs.replace(obj.metadata, resourceVersion=str(revision))
     return msgspec.structs.replace(obj, metadata=metadata)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
 from fairlead.apiserver import deletion
+from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Kind
 from fairlead.apiserver.namespaces import ROOT_AUTHORITY, furnishing
 from fairlead.apiserver.ownership import Facts, Ownership, facts
@@ -32,17 +32,17 @@ AT_ONCE = 100
 class Collector:
     """Looks at each object again when what it depends on has changed."""
 
-    def __init__(self, registry: Registry, kinds: Iterable[Kind], authority: bytes) -> None:
+    def __init__(self, registry: Registry, catalog: Catalog, authority: bytes) -> None:
         self._registry = registry
         self._store = registry.store
-        kinds = tuple(kinds)
-        self._kinds = {kind.prefix: kind for kind in kinds if kind.conversion is None}
-        self._served = {(kind.resource.api_version, kind.resource.kind) for kind in kinds}
+        self._catalog = catalog
         self._authority = authority
         self._owners = Ownership()
         self._ending: set[str] = set()
         self._waiting: dict[str, None] = {}
         self._awake = asyncio.Event()
+        self._looking: set[asyncio.Task[None]] = set()
+        catalog.follow(self._changed)
 
     async def run(self) -> None:
         """Works until it is cancelled or the store is closed."""
@@ -61,7 +61,7 @@ class Collector:
     async def _follow(self) -> None:
         page = await self._store.range("/")
         self._owners, self._ending = Ownership(), set()
-        known = [(e.key, facts(e.value)) for e in page.entries if self._kind(e.key) is not None]
+        known = [(e.key, facts(e.value)) for e in page.entries if self._is_object(e.key)]
         for key, of in known:
             self._owners.put(key, of)
         for key, of in known:
@@ -70,7 +70,7 @@ class Collector:
         try:
             while True:
                 for event in await watch.next():
-                    if self._kind(event.key) is None:
+                    if not self._is_object(event.key):
                         continue
                     if event.value is None:
                         self._removed(event.key)
@@ -81,8 +81,25 @@ class Collector:
         finally:
             watch.close()
 
-    def _kind(self, key: str) -> Kind | None:
-        return self._kinds.get(key[: key.find("/", 1) + 1])
+    def _is_object(self, key: str) -> bool:
+        """Whether a key of the store is an object's: all of a group are, even before their definition is known here."""
+        return "." in key[: key.find("/", 1)] or self._catalog.keeper(key) is not None
+
+    def _changed(self, before: Family | None, after: Family | None) -> None:
+        """What is served from now on may have had objects before, whose owners could not be judged."""
+        if before is None and after is not None:
+            task = asyncio.ensure_future(self._look_at(after.stored.prefix))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def _look_at(self, prefix: str) -> None:
+        try:
+            page = await self._store.range(prefix)
+        except (Closed, Failed) as error:
+            log.warning("cannot look for objects without owners under %s: %s", prefix, error)
+            return
+        for entry in page.entries:
+            self._add(entry.key)
 
     def _add(self, key: str) -> None:
         self._waiting[key] = None
@@ -113,7 +130,9 @@ class Collector:
 
     def _absent(self, owner: OwnerReference) -> bool:
         """Whether an owner is gone for good: a uid never comes back. Kinds that are not served cannot be judged."""
-        return (owner.apiVersion, owner.kind) in self._served and self._owners.key(owner.uid) is None
+        if self._owners.key(owner.uid) is not None:
+            return False
+        return self._owners.gone(owner.uid) or self._catalog.named(owner.apiVersion, owner.kind) is not None
 
     async def _work(self) -> None:
         while True:
@@ -142,7 +161,7 @@ class Collector:
 
     async def _settle(self, key: str) -> None:
         entry = await self._store.get(key)
-        kind = self._kind(key)
+        kind = self._catalog.keeper(key)
         if entry is None or kind is None:
             return
         of = facts(entry.value)
@@ -175,7 +194,7 @@ class Collector:
 
     async def _orphan(self, key: str, kind: Kind, of: Facts.Metadata) -> None:
         for dependent in self._owners.dependents(of.uid):
-            its = self._kind(dependent)
+            its = self._catalog.keeper(dependent)
             if its is not None:
                 await self._disown(dependent, its, {of.uid})
         await self._let_go(key, kind, deletion.ORPHAN)
@@ -184,7 +203,7 @@ class Collector:
         """Deletes the dependents; the last one's end brings the owner back here."""
         left = False
         for dependent in self._owners.dependents(of.uid):
-            entry, its = await self._store.get(dependent), self._kind(dependent)
+            entry, its = await self._store.get(dependent), self._catalog.keeper(dependent)
             if entry is None or its is None:
                 continue
             seen = facts(entry.value)
@@ -208,7 +227,7 @@ class Collector:
             await self._furnish(name)
             return
         left = False
-        for kind in self._kinds.values():
+        for kind in self._catalog.collections():
             if not kind.resource.namespaced:
                 continue
             page = await self._store.range(kind.list_prefix(name))

@@ -13,7 +13,6 @@ from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.kinds import NAMESPACES, PODS, Kind
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.registry import Registry, Written, check_preconditions, finished
-from fairlead.apiserver.strategies import stored
 from fairlead.objects.meta_v1 import DeleteOptions
 from fairlead.objects.status import StatusError, failure
 from fairlead.store import Change, Condition, Conflict
@@ -49,7 +48,7 @@ async def delete(
             changes = [Change(entry.key, None), *released.changes]
             value, gone = entry.value, True
         else:
-            value, gone = stored(kind, marked), False
+            value, gone = kind.model.stored(marked), False
             if value == entry.value:
                 return Written(value, entry.revision), False
             changes = [Change(entry.key, value)]

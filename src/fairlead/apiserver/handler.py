@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -17,6 +16,7 @@ from fairlead.apiserver import answers, deletion, lists, watches, writes
 from fairlead.apiserver.answers import Form
 from fairlead.apiserver.authentication import Tokens, authorize
 from fairlead.apiserver.bodies import LIMIT, too_large
+from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.metrics import REQUESTS, WATCHES
 from fairlead.apiserver.parts import PARTS, Answer
@@ -48,15 +48,16 @@ class Handler:
     """The API over one registry."""
 
     def __init__(
-        self, registry: Registry, kinds: Iterable[Kind], tokens: Tokens, plain_paths: Sequence[PlainPath]
+        self, registry: Registry, catalog: Catalog, tokens: Tokens, plain_paths: Sequence[PlainPath]
     ) -> None:
         self._registry = registry
-        self._kinds = {(k.resource.group, k.resource.version, k.plural): k for k in kinds}
+        self._catalog = catalog
         self._tokens = tokens
         self._plain_paths = plain_paths
         self._frames = watches.Frames()
-        self._watches: set[Watch] = set()
+        self._watches: dict[Watch, Kind] = {}
         self._stopping = False
+        catalog.follow(self._changed)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request; whatever goes wrong becomes a Status."""
@@ -90,10 +91,16 @@ class Handler:
         for watch in tuple(self._watches):
             watch.close()
 
+    def _changed(self, before: Family | None, _: Family | None) -> None:
+        """Ends the watches of kinds that are served no more, or in another way: their readers come back."""
+        gone = before.served if before is not None else ()
+        for watch in [watch for watch, kind in self._watches.items() if kind in gone]:
+            watch.close()
+
     async def _answer(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.StreamResponse:
         if not info.resource:
             return self._plain(request, info, query)
-        kind = self._kinds.get((info.group, info.version, info.resource))
+        kind = self._catalog.find(info.group, info.version, info.resource)
         if kind is None or info.rest:
             raise no_such_path()
         if info.namespace and not kind.resource.namespaced and kind.plural != "namespaces":
@@ -127,7 +134,7 @@ class Handler:
     def _form(self, request: web.BaseRequest, kind: Kind, query: Query) -> Form:
         accept = request.headers.get("Accept", "")
         return answers.form(
-            accept, query.text("includeObject"), protobuf.CONTENT_TYPE in accept and in_protobuf(kind)
+            accept, query.text("includeObject"), protobuf.CONTENT_TYPE in accept and kind.model.protobuf
         )
 
     async def _read(
@@ -174,6 +181,8 @@ class Handler:
                 async for chunk in chunks:
                     if not response.prepared:
                         await response.prepare(request)
+                        if kind is not self._catalog.find(info.group, info.version, info.resource):
+                            break
                     if chunk:
                         await response.write(chunk)
             await response.write_eof()
@@ -300,12 +309,6 @@ def reply(
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         headers.add("Warning", f'299 - "{escaped}"')
     return web.Response(body=body, status=status, headers=headers)
-
-
-@cache
-def in_protobuf(kind: Kind) -> bool:
-    """Whether objects of a kind can be answered in protobuf."""
-    return protobuf.serves(kind.resource.api_version, kind.resource.kind)
 
 
 def refusal(error: StatusError, accept: str = "") -> web.Response:

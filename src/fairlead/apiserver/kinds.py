@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from fairlead.apiserver.models import Converted, Model, Typed
+from fairlead.apiserver.strategies import Strategy
 from fairlead.objects import core_v1, reports, resources, scales
 from fairlead.objects.autoscaling_v1 import Scale
-from fairlead.objects.codec import decoder, encode
 from fairlead.objects.resources import Resource
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -79,18 +81,36 @@ class Kind:
     """What its scale subresource does, if it has one."""
     conversion: Conversion | None = None
     """How it is stored, if not as itself."""
+    own_model: Model | None = None
+    """How its objects are read and written, where it is not by their type."""
+    strategy: Strategy = field(default_factory=Strategy)
+    """How its objects are written, where the server's configuration does not say."""
+
+    @cached_property
+    def model(self) -> Model:
+        """How its objects are read and written."""
+        if self.conversion is not None:
+            conversion = self.conversion
+            return Converted(self.resource, conversion.stored.resource, conversion.read, conversion.write)
+        return self.own_model or Typed(self.resource)
+
+    @cached_property
+    def head(self) -> bytes:
+        """What every value of it begins with, stored or shown."""
+        resource = self.resource
+        return f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()
 
     @property
     def plural(self) -> str:
         """The last part of its collection's path."""
         return self.resource.plural
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """Where its objects are in the store: `/pods/`, `/endpointslices.discovery.k8s.io/`."""
         return f"/{self.qualified}/" if self.conversion is None else self.conversion.stored.prefix
 
-    @property
+    @cached_property
     def qualified(self) -> str:
         """The plural with the group, as messages have it: `services`, `leases.coordination.k8s.io`."""
         return f"{self.plural}.{self.resource.group}" if self.resource.group else self.plural
@@ -102,21 +122,6 @@ class Kind:
     def list_prefix(self, namespace: str = "") -> str:
         """What the keys of a collection begin with."""
         return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
-
-    def typed(self, value: bytes) -> Any:
-        """A stored value as an object of this kind."""
-        conversion = self.conversion
-        if conversion is None:
-            return decoder(self.resource.type).decode(value)
-        return conversion.read(decoder(conversion.stored.resource.type).decode(value))
-
-    def served(self, value: bytes) -> bytes:
-        """A stored value as JSON of this kind."""
-        return value if self.conversion is None else encode(self.typed(value))
-
-    def storable(self, obj: Any) -> Any:
-        """An object of this kind as it is stored."""
-        return obj if self.conversion is None else self.conversion.write(obj)
 
 
 def _boolean(value: bool) -> str:

@@ -34,6 +34,7 @@ class Ownership:
         self._keys: dict[str, str] = {}
         self._facts: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._dependents: dict[str, set[str]] = {}
+        self._gone: set[str] = set()
 
     def put(self, key: str, of: Facts.Metadata) -> None:
         """An object was written."""
@@ -43,6 +44,7 @@ class Ownership:
             return
         if before is not None:
             self.drop(key)
+            self._gone.discard(of.uid)
         self._facts[key] = (of.uid, owners)
         self._keys[of.uid] = key
         for owner in owners:
@@ -59,11 +61,18 @@ class Ownership:
                 there.discard(key)
                 if not there:
                     del self._dependents[owner]
+                    self._gone.discard(owner)
+        if uid in self._dependents:
+            self._gone.add(uid)
         return uid, owners
 
     def key(self, uid: str) -> str | None:
         """Where the object of a uid is; None when there is none."""
         return self._keys.get(uid)
+
+    def gone(self, uid: str) -> bool:
+        """Whether the object of a uid was seen to be removed, and there are dependents of it still."""
+        return uid in self._gone
 
     def dependents(self, uid: str) -> list[str]:
         """The keys of what an object owns."""

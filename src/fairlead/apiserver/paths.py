@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from fairlead.apiserver import metrics
+from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.discovery import Discovery
-from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.openapi import OpenApi
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.version import VERSION
@@ -51,10 +51,17 @@ def version(info: RequestInfo, _: Query, __: Mapping[str, str]) -> Answer | None
     return 200, "application/json", encode(VERSION)
 
 
-def documented(documents: Discovery | OpenApi) -> Path:
-    """`/api`, `/apis` and what lies below them down to the versions; `/openapi/v2` and `/openapi/v3`."""
+def documented(catalog: Catalog, make: Callable[[Catalog], Discovery | OpenApi]) -> Path:
+    """`/api`, `/apis` and what lies below them down to the versions; `/openapi/v2` and `/openapi/v3`.
+
+    The documents are made again when they are asked for and the catalog has changed since.
+    """
+    made = documents = None
 
     def answer(info: RequestInfo, _: Query, headers: Mapping[str, str]) -> Answer | None:
+        nonlocal made, documents
+        if documents is None or made != catalog.revision:
+            made, documents = catalog.revision, make(catalog)
         found = documents.document(info.path, headers.get("Accept", ""))
         return None if found is None else (200, *found)
 
@@ -90,13 +97,13 @@ def not_get(info: RequestInfo) -> StatusError:
     return failure(405, "MethodNotAllowed", f"the server does not allow {info.method} on {info.path}")
 
 
-def plain_paths(store: Store, state: Health, kinds: Sequence[Kind], address: str) -> tuple[Path, ...]:
+def plain_paths(store: Store, state: Health, catalog: Catalog, address: str) -> tuple[Path, ...]:
     """All of them. `address` is what clients in the cluster reach the server at, HOST:PORT."""
     paths = (
         health(state),
         version,
         exposition(store),
-        documented(Discovery(kinds, address)),
-        documented(OpenApi(kinds, VERSION.gitVersion)),
+        documented(catalog, lambda kinds: Discovery(kinds, address)),
+        documented(catalog, lambda kinds: OpenApi(kinds, VERSION.gitVersion)),
     )
     return tuple(only_get(path) for path in paths)

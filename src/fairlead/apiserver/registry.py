@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.kinds import NAMESPACES, Kind
 from fairlead.apiserver.metadata import created, generate_name
-from fairlead.apiserver.strategies import Claim, Strategy, stored
+from fairlead.apiserver.strategies import Claim, Strategy
+from fairlead.objects.core_v1 import Namespace
 from fairlead.objects.meta_v1 import Preconditions, StatusCause, StatusDetails
 from fairlead.objects.metadata import inherit
-from fairlead.objects.rules import rules_for
 from fairlead.objects.status import (
     FieldError,
     StatusError,
@@ -52,11 +52,10 @@ class Registry:
     def __init__(self, store: Store, strategies: Mapping[Kind, Strategy]) -> None:
         self.store = store
         self._strategies = strategies
-        self._usual = Strategy()
 
     def strategy(self, kind: Kind) -> Strategy:
         """How objects of a kind are written."""
-        return self._strategies.get(kind, self._usual)
+        return self._strategies.get(kind, kind.strategy)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Entry:
         """A stored object. Raises 404."""
@@ -89,7 +88,7 @@ class Registry:
         raise AssertionError("unreachable")
 
     async def _insert(self, kind: Kind, obj: Any, dry_run: bool) -> Written:
-        strategy, rules, resource = self.strategy(kind), rules_for(kind.resource.type), kind.resource
+        strategy, rules, resource = self.strategy(kind), kind.model.rules, kind.resource
         name, namespace = obj.metadata.name, obj.metadata.namespace
         key = kind.key(namespace, name)
         obj = rules.default(strategy.prepare_create(obj))
@@ -102,7 +101,7 @@ class Registry:
             claim = await strategy.claim(self.store, obj, None, dry_run=dry_run)
             if errors := rules.validate(claim.obj):
                 raise unprocessable(resource.kind, name, errors, resource.group)
-            value = stored(kind, claim.obj)
+            value = kind.model.stored(claim.obj)
             if dry_run:
                 return Written(value, 0, True)
             try:
@@ -140,7 +139,7 @@ class Registry:
         A change that changes nothing is not written. `creates` makes an object where there was none. Other subresources
         than status answer for what they make of the object: it is neither defaulted nor validated.
         """
-        strategy, rules, resource = self.strategy(kind), rules_for(kind.resource.type), kind.resource
+        strategy, rules, resource = self.strategy(kind), kind.model.rules, kind.resource
         key = kind.key(namespace, name)
         while True:
             entry = await self.store.get(key)
@@ -178,7 +177,7 @@ class Registry:
                 errors = rules.validate(new, old)
             if errors:
                 raise unprocessable(resource.kind, name, errors, resource.group)
-            value = stored(kind, new)
+            value = kind.model.stored(new)
             if value == entry.value:
                 return Written(value, entry.revision)
             changes = [Change(key, value)]
@@ -204,7 +203,7 @@ def finished(obj: Any) -> bool:
     metadata = obj.metadata
     if metadata.deletionTimestamp is None or metadata.finalizers or metadata.deletionGracePeriodSeconds:
         return False
-    return obj.kind != "Namespace" or not obj.spec.finalizers
+    return not isinstance(obj, Namespace) or not obj.spec.finalizers
 
 
 def exists(kind: Kind, name: str, entry: Entry) -> StatusError:

@@ -12,11 +12,9 @@ import msgspec
 
 from fairlead.apiserver import writes
 from fairlead.apiserver.answers import decoded
-from fairlead.apiserver.bodies import read_object
 from fairlead.apiserver.kinds import Kind, Scaling
 from fairlead.apiserver.registry import Registry, Written, check_uid
 from fairlead.apiserver.requests import Query, RequestInfo
-from fairlead.apiserver.strategies import stored
 from fairlead.apiserver.writes import Body, Result, placed
 from fairlead.objects import scales
 from fairlead.objects.autoscaling_v1 import Scale
@@ -45,7 +43,7 @@ async def scale(
         case _:
             written, warnings = await _patch(registry, kind, scaling, info, query, body)
     found = scaling.read(decoded(kind, written.value, written.revision))
-    return SCALES, Result(Written(stored(SCALES, found), written.revision), warnings)
+    return SCALES, Result(Written(SCALES.model.stored(found), written.revision), warnings)
 
 
 async def _update(
@@ -64,16 +62,13 @@ async def _update(
 async def _patch(
     registry: Registry, kind: Kind, scaling: Scaling, info: RequestInfo, query: Query, body: Body
 ) -> tuple[Written, tuple[str, ...]]:
-    form, change = writes.patch_form(body.content_type), writes.read_patch(body.data)
+    form, change = writes.patch_form(kind, body.content_type), writes.read_patch(body.data)
     warnings: tuple[str, ...] = ()
 
     async def modify(old: Any | None) -> Any:
         nonlocal warnings
-        after = writes.apply(form, msgspec.to_builtins(scaling.read(old)), change, SCALES)
-        resource = SCALES.resource
-        given, warnings = read_object(
-            Scale, resource.kind, resource.api_version, encode(after), query.text("fieldValidation")
-        )
+        after = writes.apply(form, SCALES.model.document(scaling.read(old)), change, SCALES)
+        given, warnings = SCALES.model.read(encode(after), query.text("fieldValidation"))
         return _changed(kind, scaling, info.name, old, placed(SCALES, given, info))
 
     dry_run = writes.dry_run(query, options="PatchOptions")

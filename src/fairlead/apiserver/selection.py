@@ -53,7 +53,7 @@ class Selection:
 
     def matches(self, value: bytes) -> bool:
         """Whether a stored object is selected."""
-        obj = decoder(Labelled).decode(value) if self.shallow else self.kind.typed(value)
+        obj = decoder(Labelled).decode(value) if self.shallow else self.kind.model.decode(value)
         return self.labels.matches(obj.metadata.labels) and self.fields.matches(
             lambda name: self.field(obj, name)
         )

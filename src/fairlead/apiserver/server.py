@@ -17,10 +17,11 @@ from aiohttp import web
 from fairlead.apiserver.allocation import Network
 from fairlead.apiserver.authentication import Tokens
 from fairlead.apiserver.bootstrap import bootstrap, keep
+from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.connections import Server, room_for_connections
 from fairlead.apiserver.handler import Handler
-from fairlead.apiserver.kinds import ENDPOINTSLICES, KINDS, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Kind
+from fairlead.apiserver.kinds import ENDPOINTSLICES, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Kind
 from fairlead.apiserver.paths import plain_paths
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.services import ServiceStrategy
@@ -68,7 +69,8 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
     async with await open_store(config.store) as store:
         registry = Registry(store, strategies(config, authority))
         address = f"{config.advertise_address}:{config.advertise_port}" if config.advertise_address else ""
-        handler = Handler(registry, KINDS, tokens, plain_paths(store, health, KINDS, address))
+        catalog = Catalog()
+        handler = Handler(registry, catalog, tokens, plain_paths(store, health, catalog, address))
         server = Server(handler, room_for_connections())
         runner = web.ServerRunner(server)
         await runner.setup()
@@ -81,7 +83,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.sweep())
                 tasks.create_task(keep(registry, *own))
-                tasks.create_task(Collector(registry, KINDS, authority).run())
+                tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
             handler.end_watches()
             server.pre_shutdown()

@@ -10,9 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from fairlead.apiserver.kinds import Kind
 from fairlead.objects import core_v1
-from fairlead.objects.codec import encode
 from fairlead.store import Change, Condition, Store
 
 
@@ -126,11 +124,3 @@ class SecretStrategy(Strategy):
         """The same; a type that was left out stays."""
         prepared = self.prepare_create(obj)
         return replace(prepared, type=prepared.type or old.type)
-
-
-def stored(kind: Kind, obj: Any) -> bytes:
-    """The value that an object of a kind has in the store: without its resourceVersion."""
-    obj = kind.storable(obj)
-    if obj.metadata.resourceVersion:
-        obj = replace(obj, metadata=replace(obj.metadata, resourceVersion=""))
-    return encode(obj)

@@ -143,7 +143,9 @@ class Stream:
         self._frames = frames
         self._columns = True
 
-    async def chunks(self, running: set[Watch], cut: Callable[[], None]) -> AsyncGenerator[bytes, None]:
+    async def chunks(
+        self, running: dict[Watch, Kind], cut: Callable[[], None]
+    ) -> AsyncGenerator[bytes, None]:
         """Chunks of frames, the first one empty, until the time is up or the watch is closed.
 
         It is in `running` meanwhile; `cut` is called when the client does not keep up. A revision that is compacted
@@ -171,13 +173,13 @@ class Stream:
             return
         except Future as error:
             raise too_large_version(revision, error.current) from None
-        running.add(watch)
+        running[watch] = kind
         try:
             async for chunk in self._follow(watch, entries, revision):
                 yield chunk
         finally:
             watch.close()
-            running.discard(watch)
+            running.pop(watch, None)
 
     async def _follow(self, watch: Watch, entries: Sequence[Entry], revision: int) -> AsyncIterator[bytes]:
         end = time.monotonic() + self._options.seconds

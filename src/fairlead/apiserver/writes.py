@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from fairlead.apiserver import bodies
 from fairlead.apiserver import patch as patches
-from fairlead.apiserver.bodies import as_json, media_type, read_object
+from fairlead.apiserver.bodies import as_json, media_type
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.registry import Registry, Written
 from fairlead.apiserver.requests import Query, RequestInfo
@@ -59,11 +59,7 @@ def dry_run(query: Query, given: tuple[str, ...] = (), options: str = "CreateOpt
 
 def read(kind: Kind, body: Body, query: Query) -> tuple[Any, tuple[str, ...]]:
     """The object in a body, with warnings."""
-    resource = kind.resource
-    data = as_json(body.data, body.content_type, resource.api_version, resource.kind)
-    return read_object(
-        resource.type, resource.kind, resource.api_version, data, query.text("fieldValidation")
-    )
+    return kind.model.read(kind.model.body(body.data, body.content_type), query.text("fieldValidation"))
 
 
 def placed(kind: Kind, obj: Any, info: RequestInfo) -> Any:
@@ -122,18 +118,14 @@ async def update(registry: Registry, kind: Kind, info: RequestInfo, query: Query
 
 async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:
     """PATCH of an object or of its status, in one of three forms."""
-    form = patch_form(body.content_type)
+    form = patch_form(kind, body.content_type)
     change = read_patch(body.data)
-    resource = kind.resource
     warnings: tuple[str, ...] = ()
 
     async def modify(old: Any | None) -> Any:
         nonlocal warnings
-        before = msgspec.to_builtins(old)
-        after = apply(form, before, change, kind)
-        obj, warnings = read_object(
-            resource.type, resource.kind, resource.api_version, encode(after), query.text("fieldValidation")
-        )
+        after = apply(form, kind.model.document(old), change, kind)
+        obj, warnings = kind.model.read(encode(after), query.text("fieldValidation"))
         return placed(kind, obj, info)
 
     written = await registry.update(
@@ -147,11 +139,12 @@ async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
     return Result(written, warnings)
 
 
-def patch_form(content_type: str | None) -> str:
+def patch_form(kind: Kind, content_type: str | None) -> str:
     """Which of the three it is. Raises 415 for server-side apply, which is not served yet, and for the rest."""
-    form = PATCHES.get(media_type(content_type))
+    taken = {media: form for media, form in PATCHES.items() if form != "strategic" or kind.model.strategic}
+    form = taken.get(media_type(content_type))
     if form is None:
-        raise bodies.unsupported(tuple(PATCHES))
+        raise bodies.unsupported(tuple(taken))
     return form
 
 

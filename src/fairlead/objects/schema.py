@@ -68,6 +68,8 @@ class Field:
     """The key by which a strategic merge patch finds the items of a list."""
     strategies: frozenset[str] = frozenset()
     """Of a strategic merge patch: "merge", "replace", "retainKeys"."""
+    of: Type | None = None
+    """The type itself, where it is none of the table's: a schema that a definition gives (`type_of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ def type_named(name: str) -> Type | None:
         kind=own.get("kind", ""),
         map_type=facts.get("mapType", ""),
     )
+
+
+def type_of(field: Field) -> Type | None:
+    """The type of a field's value, or of its items; None where that has no fields."""
+    return field.of or type_named(field.type)
 
 
 def _field(name: str, facts: Mapping[str, Any]) -> Field:

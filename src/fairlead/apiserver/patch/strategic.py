@@ -78,7 +78,7 @@ def _field(of: schema.Type | None, name: str) -> schema.Field | None:
 
 
 def _type(field: schema.Field | None) -> schema.Type | None:
-    return schema.type_named(field.type) if field is not None else None
+    return schema.type_of(field) if field is not None else None
 
 
 def _merge_field(original: dict[str, Json], patch: dict[str, Json], field: schema.Field | None) -> Json:
