@@ -12,7 +12,7 @@ class BoundObjectReference(Object, frozen=True, kw_only=True):
     kind: str = ""
     apiVersion: str = ""
     name: str = ""
-    uID: str = ""
+    uid: str = ""
 
 
 class SelfSubjectReview(Object, frozen=True, kw_only=True):

@@ -70,7 +70,7 @@ class IngressClassList(Object, frozen=True, kw_only=True):
 
 
 class IngressClassParametersReference(Object, frozen=True, kw_only=True):
-    aPIGroup: str = ""
+    apiGroup: str | None = None
     kind: str = field(default_factory=text)
     name: str = field(default_factory=text)
     scope: str | None = None
@@ -107,7 +107,7 @@ class IngressPortStatus(Object, frozen=True, kw_only=True):
 
 class IngressRule(Object, frozen=True, kw_only=True):
     host: str = ""
-    ingressRuleValue: IngressRuleValue | None = None
+    http: HTTPIngressRuleValue | None = None
 
 
 class IngressRuleValue(Object, frozen=True, kw_only=True):

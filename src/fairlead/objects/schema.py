@@ -19,7 +19,14 @@ import msgspec
 META = "k8s.io.apimachinery.pkg.apis.meta.v1"
 
 INLINED = frozenset(
-    {"volumeSource", "persistentVolumeSource", "handler", "ephemeralContainerCommon", "localObjectReference"}
+    {
+        "volumeSource",
+        "persistentVolumeSource",
+        "handler",
+        "ephemeralContainerCommon",
+        "ingressRuleValue",
+        "localObjectReference",
+    }
 )
 """Fields of messages that JSON does not have: the fields of their type stand in their place."""
 
