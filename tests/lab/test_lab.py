@@ -21,6 +21,7 @@ import pytest
 from fairlead.lab.state import NoLab, Process, StateDirectory
 from tests import ordinary
 from tests.lab.conftest import wait_for
+from tests.ordinary import user_namespaces
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="labs of several users need root")
 
@@ -376,6 +377,7 @@ def test_objects_in_a_store_of_ones_own_outlive_the_lab() -> None:
         assert lab.kubectl("get", "svc", "web", "-o", "name").strip() == "service/web"
 
 
+@user_namespaces
 def test_an_ordinary_user_has_a_lab_too() -> None:
     with lab_of("ordinary", NOBODY) as lab:
         done = lab.up("--nodes", "2", "--detach")
@@ -393,6 +395,13 @@ def test_an_ordinary_user_has_a_lab_too() -> None:
         assert lab.leftovers() == []
 
 
+OWN_MOUNTS = """
+import os, sys
+from fairlead.node import namespaces
+namespaces.unshare(namespaces.CLONE_NEWNS)
+namespaces.keep_mounts(namespaces.MS_PRIVATE)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 # Everything at its place in a folder that is no mount, as in a chroot made by hand; then the rest as a shell would.
 CHROOT = r"""
 set -e
@@ -414,9 +423,9 @@ def test_a_lab_in_a_plain_chroot() -> None:
     with lab_of("chroot") as lab:
         root = lab.folder / "root"
         root.mkdir()
-        unshare = ["unshare", "--mount", "--propagation", "private"]
+        command = ["sh", "-c", CHROOT, FAIRLEAD, lab.name, str(lab.kubeconfig)]
         done = subprocess.run(
-            [*unshare, "sh", "-c", CHROOT, FAIRLEAD, lab.name, str(lab.kubeconfig)],
+            [sys.executable, "-c", OWN_MOUNTS, *command],
             capture_output=True,
             text=True,
             timeout=90,
@@ -496,6 +505,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@user_namespaces
 def test_user_namespaces_that_are_forbidden_are_named_with_the_setting_that_allows_them() -> None:
     with lab_of("forbidden") as lab:
         words = ("lab", "up", "--detach", "--name", lab.name, "--kubeconfig", str(lab.kubeconfig))

@@ -16,6 +16,7 @@ from fairlead.node.records import read_sandbox
 from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
 from tests.node.places import Cluster, interfaces, is_ready, root, with_cluster
+from tests.ordinary import user_namespaces
 
 SHELL = {"image": "anything"}
 
@@ -269,6 +270,7 @@ def test_pods_outlive_their_agent_and_are_adopted_by_the_next(tmp_path: Path) ->
 
 
 @root
+@user_namespaces
 def test_an_ordinary_users_node_works_the_same() -> None:
     async def test(cluster: Cluster) -> None:
         probe = {"httpGet": {"path": "/healthz", "port": 80}}

@@ -9,6 +9,7 @@ import pytest
 
 from fairlead.node import namespaces
 from tests.node.places import in_child, interfaces, root
+from tests.ordinary import user_namespaces
 
 
 @root
@@ -54,6 +55,7 @@ def test_an_error_says_what_failed(tmp_path: Path) -> None:
 
 
 @root
+@user_namespaces
 def test_an_ordinary_user_becomes_root_of_a_user_namespace() -> None:
     def test() -> None:
         os.setgroups([])
