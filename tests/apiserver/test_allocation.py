@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.apiserver.allocation import address_band, addresses_of, port_band, ports_of
+from fairlead.apiserver.allocation import Pool, address_band, addresses_of, port_band, ports_of
 from tests.apiserver.serving import Client, service, with_server
 
 SERVICES = "/api/v1/namespaces/default/services"
@@ -28,16 +28,31 @@ def test_the_static_band_of_ports(size: int, band: int) -> None:
     assert port_band(size) == band
 
 
-def test_the_lower_band_is_given_when_the_upper_is_full() -> None:
-    choice = addresses_of(ipaddress.ip_network("10.0.0.0/27"))
-    taken: set[int] = set()
+@pytest.mark.parametrize("mapped", [1 << 20, 0], ids=["by a byte each", "by a set"])
+def test_the_lower_band_is_given_when_the_upper_is_full(monkeypatch: pytest.MonkeyPatch, mapped: int) -> None:
+    monkeypatch.setattr("fairlead.apiserver.allocation.MAPPED", mapped)
+    pool = Pool(addresses_of(ipaddress.ip_network("10.0.0.0/27")))
     order: list[int] = []
-    while (value := choice.free(taken.__contains__)) is not None:
-        taken.add(value)
+    while (value := pool.pick()) is not None:
+        pool.take(value)
         order.append(value - (10 << 24))
     assert sorted(order) == list(range(1, 31))
     assert set(order[:14]) == set(range(17, 31))
-    assert set(ports_of(30000, 32767).guesses()) <= set(range(30086, 32768))
+    pool.give_back((10 << 24) + 3)
+    assert pool.pick() == (10 << 24) + 3
+
+
+def test_a_pool_knows_what_is_taken_and_passes_over_what_it_has_not() -> None:
+    pool = Pool(ports_of(30000, 32767), [30085, 80, 40000])
+    assert [number in pool for number in (30085, 30086, 80, 40000)] == [True, False, False, False]
+    assert {pool.pick() for _ in range(200)} <= set(range(30086, 32768))
+
+
+def test_an_ipv6_network_beyond_64_gives_nothing_and_a_huge_one_is_no_burden() -> None:
+    assert Pool(addresses_of(ipaddress.ip_network("fd00::/48"))).pick() is None
+    picked = Pool(addresses_of(ipaddress.ip_network("fd00::/64"))).pick()
+    assert picked is not None
+    assert ipaddress.ip_address(picked) in ipaddress.ip_network("fd00::/64")
 
 
 async def addresses(client: Client) -> list[str]:

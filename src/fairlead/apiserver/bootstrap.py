@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Sequence
+from typing import Any
 
-from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Kind
+from msgspec.structs import replace
+
+from fairlead.apiserver.answers import decoded
+from fairlead.apiserver.happenings import Happenings
+from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICECIDRS, SERVICES, Kind
 from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.servicecidrs import READY, with_condition
 from fairlead.objects.core_v1 import (
     EndpointAddress,
     EndpointPort,
@@ -21,6 +28,7 @@ from fairlead.objects.core_v1 import (
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointSlice
 from fairlead.objects.discovery_v1 import EndpointPort as SlicePort
 from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.networking_v1 import ServiceCIDR, ServiceCIDRSpec
 from fairlead.objects.resources import Stored
 from fairlead.objects.status import StatusError
 from fairlead.store import Failed
@@ -28,27 +36,61 @@ from fairlead.store import Failed
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 NAME = "kubernetes"
 LABELS = {"component": "apiserver", "provider": "kubernetes"}
+CIDR_COMPONENT = "kubernetes-service-cidr-controller"
 INTERVAL_SECONDS = 10.0
 
 log = logging.getLogger("fairlead.apiserver")
 
 
-async def bootstrap(registry: Registry, service_cidr: str, address: str, port: int) -> None:
+async def bootstrap(registry: Registry, service_cidrs: Sequence[str], address: str, port: int) -> None:
     """Makes what is not there yet. `address` (none: no endpoints) is where pods reach the API server, at `port`."""
     for name in SYSTEM_NAMESPACES:
         await ensure(registry, NAMESPACES, Namespace(metadata=ObjectMeta(name=name)))
-    await ensure(registry, SERVICES, service(first_address(service_cidr), port))
+    await ensure_service_cidr(registry, tuple(service_cidrs))
+    await ensure(registry, SERVICES, service(first_address(service_cidrs[0]), port))
     if address:
         await ensure(registry, ENDPOINTS, endpoints(address, port))
         await ensure(registry, ENDPOINTSLICES, endpoint_slice(address, port))
 
 
-async def keep(registry: Registry, service_cidr: str, address: str, port: int) -> None:
+async def ensure_service_cidr(registry: Registry, cidrs: tuple[str, ...]) -> None:
+    """Makes the default ServiceCIDR, or gives the one that is there its second family.
+
+    One that is otherwise is left as it is, and said so. Upstream: pkg/controlplane/controller/defaultservicecidr.
+    """
+    wanted = with_condition(
+        ServiceCIDR(metadata=ObjectMeta(name=NAME), spec=ServiceCIDRSpec(cidrs=cidrs)), READY
+    )
+    try:
+        await registry.create(SERVICECIDRS, "", wanted)
+        return
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+    entry = await registry.get(SERVICECIDRS, "", NAME)
+    there = decoded(SERVICECIDRS, entry.value, entry.revision)
+    if there.spec.cidrs == cidrs:
+        return
+    if len(cidrs) == 2 and there.spec.cidrs == cidrs[:1]:
+
+        async def dual(old: Any) -> Any:
+            return replace(old, spec=wanted.spec)
+
+        await registry.update(SERVICECIDRS, "", NAME, dual)
+        return
+    said = "The default ServiceCIDR {} does not match the controller flag configurations {}"
+    message = said.format(*(f"[{' '.join(which)}]" for which in (there.spec.cidrs, cidrs)))
+    await Happenings(registry, CIDR_COMPONENT).warn(
+        there, "KubernetesDefaultServiceCIDRInconsistent", message
+    )
+
+
+async def keep(registry: Registry, service_cidrs: Sequence[str], address: str, port: int) -> None:
     """Brings back what of it was deleted, as upstream's reconcilers do, until it is cancelled."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
-            await bootstrap(registry, service_cidr, address, port)
+            await bootstrap(registry, service_cidrs, address, port)
         except (StatusError, Failed) as error:
             log.warning("cannot bring back what every cluster has: %s", error)
 

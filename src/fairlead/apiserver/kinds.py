@@ -227,6 +227,7 @@ SECRETS = Kind(resources.SECRETS, "secret", selectable_fields={"type": lambda se
 SERVICEACCOUNTS = Kind(resources.SERVICEACCOUNTS, "serviceaccount", ("sa",), returns_deleted=True)
 EVENTS = Kind(resources.EVENTS, "event", ("ev",), selectable_fields=EVENT_FIELDS, create_on_update=True)
 LEASES = Kind(resources.LEASES, "lease", create_on_update=True, unconditional_update=False)
+SERVICECIDRS = Kind(resources.SERVICECIDRS, "servicecidr", status=True)
 IPADDRESSES = Kind(
     resources.IPADDRESSES,
     "ipaddress",
@@ -347,6 +348,7 @@ KINDS: tuple[Kind, ...] = (
     INGRESSES,
     IPADDRESSES,
     NETWORKPOLICIES,
+    SERVICECIDRS,
     PODDISRUPTIONBUDGETS,
     LEASES,
     ENDPOINTSLICES,

@@ -275,6 +275,11 @@ def lease(lease: coordination_v1.Lease, now: float) -> Cells:
     ]
 
 
+def servicecidr(cidr: networking_v1.ServiceCIDR, now: float) -> Cells:
+    """Name, networks, age."""
+    return [cidr.metadata.name, ",".join(cidr.spec.cidrs), since(cidr.metadata.creationTimestamp, now)]
+
+
 def ipaddress(address: networking_v1.IPAddress, now: float) -> Cells:
     """Name, whose it is."""
     parent = address.spec.parentRef

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 import ssl
@@ -14,16 +13,27 @@ from pathlib import Path
 
 from aiohttp import web
 
-from fairlead.apiserver.allocation import Network
+from fairlead.apiserver.allocation import ports_of
 from fairlead.apiserver.authentication import Tokens
 from fairlead.apiserver.bootstrap import bootstrap, keep
 from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.connections import Server, room_for_connections
 from fairlead.apiserver.handler import Handler
-from fairlead.apiserver.kinds import ENDPOINTSLICES, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Kind
+from fairlead.apiserver.kinds import (
+    ENDPOINTSLICES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICECIDRS,
+    SERVICES,
+    Kind,
+)
 from fairlead.apiserver.paths import plain_paths
 from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.reservations import Reservations
+from fairlead.apiserver.servicecidrs import ServiceCIDRController, ServiceCIDRStrategy
 from fairlead.apiserver.services import ServiceStrategy
 from fairlead.apiserver.strategies import (
     EndpointSliceStrategy,
@@ -67,29 +77,40 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
     authority = config.authority.read_bytes() if config.authority is not None else b""
     context = tls(config)
     async with await open_store(config.store) as store:
-        registry = Registry(store, strategies(config, authority))
+        reservations = Reservations(store, ports_of(*config.node_port_range))
+        registry = Registry(store, strategies(config, authority, reservations))
         address = f"{config.advertise_address}:{config.advertise_port}" if config.advertise_address else ""
         catalog = Catalog()
         handler = Handler(registry, catalog, tokens, plain_paths(store, health, catalog, address))
         server = Server(handler, room_for_connections())
         runner = web.ServerRunner(server)
         await runner.setup()
+        await reservations.load()
+        following = asyncio.ensure_future(reservations.run())
         try:
-            own = (config.service_cidrs[0], config.advertise_address, config.advertise_port)
+            own = (config.service_cidrs, config.advertise_address, config.advertise_port)
             await bootstrap(registry, *own)
             for sock in sockets:
                 await web.SockSite(runner, sock, ssl_context=context).start()
             health.has("apiserver")
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(joined(following))
                 tasks.create_task(server.sweep())
                 tasks.create_task(keep(registry, *own))
+                tasks.create_task(ServiceCIDRController(registry, reservations).run())
                 tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
+            following.cancel()
             handler.end_watches()
             server.pre_shutdown()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await runner.cleanup()
+
+
+async def joined(task: asyncio.Future[None]) -> None:
+    """Ends as the task does."""
+    await task
 
 
 def tls(config: ServerConfig) -> ssl.SSLContext | None:
@@ -103,18 +124,14 @@ def tls(config: ServerConfig) -> ssl.SSLContext | None:
     return context
 
 
-def networks(cidrs: Sequence[str]) -> list[Network]:
-    """The Service networks, one a family at most. Raises ValueError for one that is none."""
-    return [ipaddress.ip_network(cidr) for cidr in cidrs]
-
-
-def strategies(config: ServerConfig, authority: bytes) -> Mapping[Kind, Strategy]:
+def strategies(config: ServerConfig, authority: bytes, reservations: Reservations) -> Mapping[Kind, Strategy]:
     """How the kinds are written that have rules of their own."""
     return {
         NAMESPACES: NamespaceStrategy(authority),
         NODES: NodeStrategy(),
         PODS: PodStrategy(),
         SECRETS: SecretStrategy(),
-        SERVICES: ServiceStrategy(networks(config.service_cidrs), config.node_port_range),
+        SERVICECIDRS: ServiceCIDRStrategy(),
+        SERVICES: ServiceStrategy(config.service_cidrs, reservations),
         ENDPOINTSLICES: EndpointSliceStrategy(),
     }

@@ -3,8 +3,9 @@
 They are released in the one that removes it.
 
 An address is reserved by an IPAddress object of its name, a node port by a key of its number; both writes are
-conditional on the key not being there. So nothing is ever given twice, whoever else writes to the store, and nothing
-leaks in a crash.
+conditional on the key not being there, and an address also on its ServiceCIDR being as it was. So nothing is ever given
+twice, whoever else writes to the store, nothing comes from a network on its way out, and nothing leaks in a crash.
+What is free is known by `reservations.py`: no write reads through what there is.
 Upstream: pkg/registry/core/service/storage/alloc.go, strategy.go.
 """
 
@@ -16,50 +17,46 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fairlead.apiserver.allocation import Network, addresses_of, ports_of
+from fairlead.apiserver.families import to_allocate, with_families
 from fairlead.apiserver.kinds import ENDPOINTS, IPADDRESSES
 from fairlead.apiserver.metadata import created
+from fairlead.apiserver.reservations import NODE_PORTS, Reservations
 from fairlead.apiserver.strategies import Claim, Strategy
+from fairlead.apiserver.transitions import (
+    in_step,
+    inherited,
+    needs_addresses,
+    needs_node_ports,
+    node_ports,
+    without_useless,
+)
+from fairlead.objects import addresses
 from fairlead.objects.codec import decoder, encode
 from fairlead.objects.core_v1 import LoadBalancerStatus, Service, ServicePort, ServiceSpec, ServiceStatus
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.networking_v1 import IPAddress, IPAddressSpec, ParentReference
-from fairlead.objects.services import is_external, is_headless, needs_health_check, validate_cluster_ips
-from fairlead.objects.status import FieldError, StatusError, failure, invalid, unprocessable
+from fairlead.objects.services import needs_health_check
+from fairlead.objects.status import StatusError, failure, invalid, unprocessable
 from fairlead.store import Change, Condition, Store
 
-NODE_PORTS = "/allocations/nodeports/"
+FAMILY = "ipaddress.kubernetes.io/ip-family"
+MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
+MANAGER = "ipallocator.k8s.io"
 TAKEN = "provided {} is already allocated"
 MISMATCHED = "the provided network does not match the current range"
 FULL = "range is full"
-NOTHING = ServiceSpec()
-
-
-def needs_addresses(spec: ServiceSpec) -> bool:
-    """Whether it has a virtual address."""
-    return spec.type != "ExternalName" and not is_headless(spec)
-
-
-def needs_node_ports(spec: ServiceSpec) -> bool:
-    """Whether its type has node ports."""
-    return spec.type in ("NodePort", "LoadBalancer")
-
-
-def node_ports(spec: ServiceSpec) -> dict[int, None]:
-    """The node ports that it holds, each once, in order; the one of the health check too."""
-    found = {port.nodePort: None for port in spec.ports if port.nodePort}
-    if needs_health_check(spec) and spec.healthCheckNodePort:
-        found[spec.healthCheckNodePort] = None
-    return found
+DRY_PORT = 32768
+"""A dry run shows the numbers after it as node ports. Upstream: PortAllocationOperation.AllocateNext."""
 
 
 class ServiceStrategy(Strategy):
     """Services: they may keep what they hold when an update does not name it."""
 
-    def __init__(self, networks: Sequence[Network], node_port_range: tuple[int, int]) -> None:
-        self._networks = {f"IPv{network.version}": network for network in networks}
-        self._default_family = f"IPv{networks[0].version}"
-        self._ports = ports_of(*node_port_range)
+    def __init__(self, cidrs: Sequence[str], reservations: Reservations) -> None:
+        networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
+        self._bases = {f"IPv{network.version}": str(network.network_address) for network in networks}
+        self._families = tuple(self._bases)
+        self._reservations = reservations
 
     def prepare_create(self, obj: Service) -> Service:
         """Without a status."""
@@ -76,12 +73,13 @@ class ServiceStrategy(Strategy):
         return replace(obj, spec=spec, status=status)
 
     async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
-        """The Service with addresses and ports, and the writes that reserve them and give back those it lost."""
+        """The Service with addresses and ports, and the writes that reserve them and give back those it lost.
+
+        Costs a look at the reservations for each value that is allocated, one read for each that was asked for.
+        """
         service: Service = obj
         before: ServiceSpec | None = old.spec if old is not None else None
-        if validate_cluster_ips(service.spec, before):
-            return Claim(service)
-        spec = self._families(service, before)
+        spec = with_families(service, before, self._families)
         claim = Claim(service)
         spec = await self._addresses(store, service, spec, before, claim, dry_run)
         spec = await self._node_ports(store, service, spec, before, claim, dry_run)
@@ -97,54 +95,6 @@ class ServiceStrategy(Strategy):
         claim.changes.append(Change(ENDPOINTS.key(obj.metadata.namespace, obj.metadata.name), None))
         return claim
 
-    def _families(self, service: Service, before: ServiceSpec | None) -> ServiceSpec:
-        """The spec with its IP families filled in. Raises 422 for what this cluster does not have.
-
-        Upstream: initIPFamilyFields.
-        """
-        spec = service.spec
-        if spec.type == "ExternalName":
-            return spec
-        free = is_headless(spec) and not spec.selector
-        policy = spec.ipFamilyPolicy
-        if policy is None:
-            kept = before.ipFamilyPolicy if before is not None else None
-            policy = kept or ("RequireDualStack" if free else "SingleStack")
-        families, addresses = spec.ipFamilies, spec.clusterIPs
-        errors: list[FieldError] = []
-        if policy == "SingleStack":
-            if before is not None and addresses == before.clusterIPs:
-                addresses = addresses[:1]
-            if before is not None and families == before.ipFamilies:
-                families = families[:1]
-            said = "must be 'RequireDualStack' or 'PreferDualStack' when multiple {} are specified"
-            for what, several in (("cluster IPs", addresses), ("IP families", families)):
-                if len(several) == 2:
-                    errors.append(invalid("spec.ipFamilyPolicy", policy, said.format(what)))
-        for i, address in enumerate(addresses):
-            if address == "None":
-                break
-            family = "IPv6" if ":" in address else "IPv4"
-            if i >= len(families):
-                if family not in self._networks:
-                    said = f"{family} is not configured on this cluster"
-                    errors.append(invalid(f"spec.clusterIPs[{i}]", list(addresses), said))
-                else:
-                    families = (*families, family)
-        if not errors and not free:
-            if policy == "RequireDualStack" and len(self._networks) < 2:
-                said = "this cluster is not configured for dual-stack services"
-                errors.append(invalid("spec.ipFamilyPolicy", policy, said))
-            for i, family in enumerate(families):
-                if family not in self._networks:
-                    errors.append(invalid(f"spec.ipFamilies[{i}]", family, "not configured on this cluster"))
-        if errors:
-            raise unprocessable("Service", service.metadata.name, errors)
-        families = families or (self._default_family,)
-        if policy != "SingleStack" and len(families) == 1 and (free or len(self._networks) == 2):
-            families = (families[0], "IPv6" if families[0] == "IPv4" else "IPv4")
-        return replace(spec, ipFamilyPolicy=policy, ipFamilies=families, clusterIPs=addresses)
-
     async def _addresses(
         self,
         store: Store,
@@ -154,53 +104,51 @@ class ServiceStrategy(Strategy):
         claim: Claim,
         dry_run: bool,
     ) -> ServiceSpec:
-        if not needs_addresses(spec):
+        wanted = to_allocate(spec, before)
+        if not wanted:
             return spec
-        held = before.clusterIPs if before is not None and needs_addresses(before) else ()
-        if held and spec.clusterIPs and spec.clusterIPs[0] != held[0]:
-            return spec  # validation refuses to change it
-        addresses = list(spec.clusterIPs)
-        for i, family in enumerate(spec.ipFamilies):
-            wanted = addresses[i] if i < len(addresses) else ""
-            if wanted in held and wanted:
+        given = [*spec.clusterIPs, *[""] * (len(spec.ipFamilies) - len(spec.clusterIPs))]
+        for i in wanted:
+            family = spec.ipFamilies[i]
+            if given[i]:
+                name = addresses.canonical(given[i])
+                condition = await self._asked_for(store, service, given, i, dry_run)
+            elif dry_run:
+                given[i] = self._bases[family]
                 continue
-            network = self._networks[family]
-            if wanted:
-                await self._refuse_taken(store, service, spec, network, wanted)
             else:
-                wanted = await self._free_address(store, network, dry_run)
-                addresses[i : i + 1] = [wanted]
-            reserve_address(claim, service, network, wanted)
-        return replace(spec, clusterIP=addresses[0], clusterIPs=tuple(addresses))
+                given[i], condition = await self._free_address(family)
+                name = given[i]
+            reserve_address(claim, service, name, condition)
+        return replace(spec, clusterIP=given[0], clusterIPs=tuple(given))
 
-    async def _refuse_taken(
-        self, store: Store, service: Service, spec: ServiceSpec, network: Network, wanted: str
-    ) -> None:
+    async def _asked_for(
+        self, store: Store, service: Service, given: list[str], i: int, dry_run: bool
+    ) -> Condition | None:
+        """The condition under which an address may be given that was asked for. Raises 422."""
+        address = ipaddress.ip_address(addresses.canonical(given[i]))
+        view = self._reservations
+        source = view.covering(int(address), address.version)
+        if source is None and await view.fresh():
+            source = view.covering(int(address), address.version)
         why = ""
-        if int(ipaddress.ip_address(wanted)) not in addresses_of(network):
+        if source is None:
             why = MISMATCHED
-        elif await store.get(IPADDRESSES.key("", wanted)) is not None:
+        elif not dry_run and await store.get(IPADDRESSES.key("", str(address))) is not None:
             why = TAKEN.format("IP")
         if why:
-            error = invalid(
-                "spec.clusterIPs", list(spec.clusterIPs), f"failed to allocate IP {wanted}: {why}"
-            )
+            error = invalid("spec.clusterIPs", given, f"failed to allocate IP {given[i]}: {why}")
             raise unprocessable("Service", service.metadata.name, [error])
+        return source.condition if source is not None else None
 
-    async def _free_address(self, store: Store, network: Network, dry_run: bool) -> str:
-        if dry_run:
-            return str(network.network_address)
-        make = type(network.network_address)
-        choice = addresses_of(network)
-        for value in choice.guesses():
-            if await store.get(IPADDRESSES.key("", name := str(make(value)))) is None:
-                return name
-        page = await store.range(IPADDRESSES.prefix)
-        taken = {entry.key[len(IPADDRESSES.prefix) :] for entry in page.entries}
-        found = choice.free(lambda value: str(make(value)) in taken)
+    async def _free_address(self, family: str) -> tuple[str, Condition]:
+        version, view = int(family[-1]), self._reservations
+        found = view.free_address(version)
+        if found is None and await view.fresh():
+            found = view.free_address(version)
         if found is None:
             raise internal(f"failed to allocate a serviceIP: {FULL}")
-        return str(make(found))
+        return found
 
     async def _node_ports(
         self,
@@ -211,80 +159,107 @@ class ServiceStrategy(Strategy):
         claim: Claim,
         dry_run: bool,
     ) -> ServiceSpec:
-        name = service.metadata.name
         held = node_ports(before) if before is not None else {}
-        taken: dict[int, None] = dict(held)
+        operation = PortOperation(store, self._reservations, held, dry_run)
         if needs_node_ports(spec):
-            shared: dict[int, int] = {}
-            if before is None:
-                # Only when it is made do the TCP and the UDP entry of one port share a node port.
-                shared = {port.port: port.nodePort for port in reversed(spec.ports) if port.nodePort}
-            gives = spec.type == "NodePort" or spec.allocateLoadBalancerNodePorts is not False
-            ports: list[ServicePort] = []
-            for i, port in enumerate(spec.ports):
-                number = port.nodePort
-                if not number and not gives:
-                    ports.append(port)
-                    continue
-                if not number:
-                    number = shared.get(port.port, 0)
-                if number and number not in taken and (why := await self._port_refused(store, number)):
-                    error = invalid(f"spec.ports[{i}].nodePort", number, why)
-                    raise unprocessable("Service", name, [error])
-                if not number:
-                    number = await self._free_port(store, taken, dry_run, "failed to allocate a nodePort")
-                    if before is None:
-                        shared[port.port] = number
-                taken[number] = None
-                ports.append(replace(port, nodePort=number))
-            spec = replace(spec, ports=tuple(ports))
-        if needs_health_check(spec):
-            spec = await self._health_check_port(store, spec, before, taken, dry_run)
-        for number in taken:
-            if number not in held:
-                key = f"{NODE_PORTS}{number}"
-                claim.conditions.append(Condition(key, 0))
-                claim.changes.append(Change(key, holder(service)))
+            name = service.metadata.name
+            ports = await (operation.created(name, spec) if before is None else operation.updated(name, spec))
+            spec = replace(spec, ports=ports)
+        if needs_health_check(spec) and (before is None or not needs_health_check(before)):
+            number = await operation.health_check(spec.healthCheckNodePort)
+            spec = replace(spec, healthCheckNodePort=number)
+        for number in operation.taken:
+            reserve_port(claim, service, number)
         return spec
 
-    async def _health_check_port(
-        self,
-        store: Store,
-        spec: ServiceSpec,
-        before: ServiceSpec | None,
-        taken: dict[int, None],
-        dry_run: bool,
-    ) -> ServiceSpec:
-        if before is not None and needs_health_check(before):
-            return spec
-        number = spec.healthCheckNodePort
-        if number and (why := await self._port_refused(store, number)):
-            raise internal(f"failed to allocate requested HealthCheck NodePort {number}: {why}")
-        if not number:
-            number = await self._free_port(
-                store, taken, dry_run, "failed to allocate a HealthCheck NodePort 0"
-            )
-        taken[number] = None
-        return replace(spec, healthCheckNodePort=number)
 
-    async def _port_refused(self, store: Store, number: int) -> str:
-        if number not in self._ports:
-            valid = f"{self._ports.first}-{self._ports.last}"
-            return f"provided port is not in the valid range. The range of valid ports is {valid}"
-        if await store.get(f"{NODE_PORTS}{number}") is not None:
+class PortOperation:
+    """The node ports that one write takes. `held`: those that the Service has already."""
+
+    def __init__(self, store: Store, view: Reservations, held: dict[int, None], dry_run: bool) -> None:
+        self._store = store
+        self._view = view
+        self._held = held
+        self._dry_run = dry_run
+        self.taken: dict[int, None] = {}
+
+    async def created(self, name: str, spec: ServiceSpec) -> tuple[ServicePort, ...]:
+        """The ports of a new Service: entries with the same `port` share one. Upstream: initNodePorts."""
+        asked = {port.port: port.nodePort for port in reversed(spec.ports) if port.nodePort}
+        shared: dict[int, int] = {}
+        ports: list[ServicePort] = []
+        for i, port in enumerate(spec.ports):
+            number = port.nodePort
+            if not number and not gives_node_ports(spec):
+                ports.append(port)
+                continue
+            known = shared.get(port.port)
+            if known is None:
+                number = asked.get(port.port, 0)
+                if number:
+                    await self._ask(name, i, number)
+                else:
+                    number = await self._next("failed to allocate a nodePort")
+                shared[port.port] = number
+            elif not number:
+                number = known
+            elif number != known:
+                await self._ask(name, i, number)
+            ports.append(replace(port, nodePort=number))
+        return tuple(ports)
+
+    async def updated(self, name: str, spec: ServiceSpec) -> tuple[ServicePort, ...]:
+        """The ports of a changed Service: each without one gets its own. Upstream: updateNodePorts."""
+        ports: list[ServicePort] = []
+        for i, port in enumerate(spec.ports):
+            number = port.nodePort
+            if number:
+                if number not in self._held and number not in self.taken:
+                    await self._ask(name, i, number)
+            elif gives_node_ports(spec):
+                number = await self._next("failed to allocate a nodePort")
+            ports.append(replace(port, nodePort=number))
+        return tuple(ports)
+
+    async def health_check(self, number: int) -> int:
+        """The port at which load balancers ask for local endpoints."""
+        if not number:
+            return await self._next("failed to allocate a HealthCheck NodePort 0")
+        if why := await self._refused(number):
+            raise internal(f"failed to allocate requested HealthCheck NodePort {number}: {why}")
+        self.taken[number] = None
+        return number
+
+    async def _ask(self, name: str, i: int, number: int) -> None:
+        if why := await self._refused(number):
+            raise unprocessable("Service", name, [invalid(f"spec.ports[{i}].nodePort", number, why)])
+        self.taken[number] = None
+
+    async def _refused(self, number: int) -> str:
+        valid = self._view.port_range
+        if number not in valid and not self._dry_run:
+            said = "provided port is not in the valid range. The range of valid ports is"
+            return f"{said} {valid.first}-{valid.last}"
+        if number in self.taken or await self._store.get(f"{NODE_PORTS}{number}") is not None:
             return TAKEN.format("port")
         return ""
 
-    async def _free_port(self, store: Store, taken: dict[int, None], dry_run: bool, said: str) -> int:
-        for value in self._ports.guesses():
-            if value not in taken and (dry_run or await store.get(f"{NODE_PORTS}{value}") is None):
-                return value
-        page = await store.range(NODE_PORTS)
-        reserved = {int(entry.key[len(NODE_PORTS) :]) for entry in page.entries} | set(taken)
-        found = self._ports.free(reserved.__contains__)
-        if found is None:
+    async def _next(self, said: str) -> int:
+        if self._dry_run:
+            number: int | None = max([*self.taken, DRY_PORT if not self.taken else 0]) + 1
+        else:
+            number = self._view.free_port(self.taken)
+            if number is None and await self._view.fresh():
+                number = self._view.free_port(self.taken)
+        if number is None:
             raise internal(f"{said}: {FULL}")
-        return found
+        self.taken[number] = None
+        return number
+
+
+def gives_node_ports(spec: ServiceSpec) -> bool:
+    """Whether its ports get node ports that nobody asked for."""
+    return spec.type == "NodePort" or spec.allocateLoadBalancerNodePorts is not False
 
 
 def internal(why: str) -> StatusError:
@@ -297,39 +272,49 @@ def holder(service: Service) -> bytes:
     return f"{service.metadata.namespace}/{service.metadata.name}".encode()
 
 
-def reserve_address(claim: Claim, service: Service, network: Network, address: str) -> None:
-    """Adds the IPAddress object that holds an address for a Service."""
-    metadata = ObjectMeta(
-        name=address,
-        labels={
-            "ipaddress.kubernetes.io/ip-family": f"IPv{network.version}",
-            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
-        },
-    )
+def reserve_port(claim: Claim, service: Service, number: int) -> None:
+    """Adds the key that holds a node port for a Service."""
+    key = f"{NODE_PORTS}{number}"
+    claim.conditions.append(Condition(key, 0))
+    claim.changes.append(Change(key, holder(service)))
+
+
+def address_object(service: Service, name: str) -> IPAddress:
+    """The IPAddress that holds an address, given in its canonical form, for a Service."""
+    labels = {FAMILY: addresses.family(name), MANAGED_BY: MANAGER}
     parent = ParentReference(
         resource="services", namespace=service.metadata.namespace, name=service.metadata.name
     )
-    key = IPADDRESSES.key("", address)
+    metadata = created(ObjectMeta(name=name, labels=labels))
+    return IPAddress(metadata=metadata, spec=IPAddressSpec(parentRef=parent))
+
+
+def reserve_address(claim: Claim, service: Service, name: str, condition: Condition | None) -> None:
+    """Adds the IPAddress object that holds an address for a Service."""
+    key = IPADDRESSES.key("", name)
     claim.conditions.append(Condition(key, 0))
-    claim.changes.append(
-        Change(key, encode(IPAddress(metadata=created(metadata), spec=IPAddressSpec(parentRef=parent))))
-    )
+    if condition is not None and condition not in claim.conditions:
+        claim.conditions.append(condition)
+    claim.changes.append(Change(key, encode(address_object(service, name))))
+
+
+def held_addresses(spec: ServiceSpec) -> set[str]:
+    """The addresses that a Service holds, in their canonical form."""
+    return {addresses.canonical(address) for address in spec.clusterIPs} if needs_addresses(spec) else set()
 
 
 async def give_back(
     store: Store, service: Service, before: ServiceSpec, after: ServiceSpec | None, claim: Claim
 ) -> None:
     """Adds the deletion of what a Service held and holds no longer, as far as it still is its own."""
-    held = before.clusterIPs if needs_addresses(before) else ()
-    kept = after.clusterIPs if after is not None and needs_addresses(after) else ()
-    for address in held:
-        if address in kept:
-            continue
+    kept = held_addresses(after) if after is not None else set()
+    for address in sorted(held_addresses(before) - kept):
         entry = await store.get(IPADDRESSES.key("", address))
         if entry is None:
             continue
         parent = decoder(IPAddress).decode(entry.value).spec.parentRef
-        if (parent.namespace, parent.name) == (service.metadata.namespace, service.metadata.name):
+        ours = (parent.group, parent.resource) == ("", "services")
+        if ours and (parent.namespace, parent.name) == (service.metadata.namespace, service.metadata.name):
             claim.conditions.append(Condition(entry.key, entry.revision))
             claim.changes.append(Change(entry.key, None))
     still = node_ports(after) if after is not None else {}
@@ -340,68 +325,3 @@ async def give_back(
         if entry is not None and entry.value == holder(service):
             claim.conditions.append(Condition(entry.key, entry.revision))
             claim.changes.append(Change(entry.key, None))
-
-
-def in_step(spec: ServiceSpec, old: ServiceSpec | None) -> ServiceSpec:
-    """clusterIP and clusterIPs made to agree where only one of them was given or changed (normalizeClusterIPs)."""
-    if old is None:
-        if spec.clusterIP and not spec.clusterIPs:
-            return replace(spec, clusterIPs=(spec.clusterIP,))
-        return spec
-    if not spec.clusterIP and spec.clusterIPs and spec.clusterIPs == old.clusterIPs:
-        return replace(spec, clusterIPs=())
-    if spec.clusterIP and not spec.clusterIPs:
-        return replace(spec, clusterIPs=(spec.clusterIP,))
-    if spec.clusterIP != old.clusterIP and spec.clusterIPs == old.clusterIPs:
-        return replace(spec, clusterIPs=(spec.clusterIP,) if spec.clusterIP else ())
-    return spec
-
-
-def inherited(spec: ServiceSpec, old: ServiceSpec) -> ServiceSpec:
-    """The spec with what was allocated before, where it names nothing else (patchAllocatedValues)."""
-    changes: dict[str, Any] = {}
-    if spec.type != "ExternalName" and old.type != "ExternalName":
-        address = spec.clusterIP or old.clusterIP
-        changes["clusterIP"] = address
-        if not spec.clusterIPs and address == old.clusterIP:
-            changes["clusterIPs"] = old.clusterIPs
-        if not spec.ipFamilies and address == old.clusterIP:
-            changes["ipFamilies"] = old.ipFamilies
-    if needs_node_ports(spec) and needs_node_ports(old):
-        used = {port.nodePort for port in spec.ports} & {port.nodePort for port in old.ports}
-        by_name = {port.name: port.nodePort for port in old.ports}
-        changes["ports"] = tuple(
-            replace(port, nodePort=number)
-            if not port.nodePort and (number := by_name.get(port.name, 0)) and number not in used
-            else port
-            for port in spec.ports
-        )
-    if needs_health_check(spec) and needs_health_check(old) and not spec.healthCheckNodePort:
-        changes["healthCheckNodePort"] = old.healthCheckNodePort
-    return replace(spec, **changes)
-
-
-def without_useless(spec: ServiceSpec, old: ServiceSpec) -> ServiceSpec:
-    """The spec without values that a change of type left behind (dropTypeDependentFields)."""
-    changes: dict[str, Any] = {}
-    if old.type != "ExternalName" and spec.type == "ExternalName":
-        if (spec.clusterIP, spec.clusterIPs) == (old.clusterIP, old.clusterIPs):
-            changes.update(clusterIP="", clusterIPs=())
-        if spec.ipFamilies == old.ipFamilies:
-            changes["ipFamilies"] = ()
-        if spec.ipFamilyPolicy == old.ipFamilyPolicy:
-            changes["ipFamilyPolicy"] = None
-    if needs_node_ports(old) and not needs_node_ports(spec):
-        before = {port.nodePort for port in old.ports}
-        if {port.nodePort for port in spec.ports if port.nodePort} <= before:
-            changes["ports"] = tuple(replace(port, nodePort=0) for port in spec.ports)
-    lost_check = needs_health_check(old) and not needs_health_check(spec)
-    if lost_check and spec.healthCheckNodePort == old.healthCheckNodePort:
-        changes["healthCheckNodePort"] = 0
-    if old.type == "LoadBalancer" and spec.type != "LoadBalancer":
-        for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
-            if getattr(spec, field) == getattr(old, field):
-                changes[field] = None
-    if is_external(old) and not is_external(spec) and spec.externalTrafficPolicy == old.externalTrafficPolicy:
-        changes["externalTrafficPolicy"] = NOTHING.externalTrafficPolicy
-    return replace(spec, **changes)

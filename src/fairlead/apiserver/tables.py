@@ -145,6 +145,14 @@ TABLES: dict[type[Any], tuple[tuple[Column, ...], Cells]] = {
         rows.serviceaccount,
     ),
     coordination_v1.Lease: ((NAME, column("Holder", about="Who holds it."), AGE), rows.lease),
+    networking_v1.ServiceCIDR: (
+        (
+            NAME,
+            column("CIDRs", about="The networks that addresses of Services are taken from, one a family."),
+            AGE,
+        ),
+        rows.servicecidr,
+    ),
     networking_v1.IPAddress: (
         (
             NAME,

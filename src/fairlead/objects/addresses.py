@@ -139,6 +139,31 @@ def is_cidr(value: str) -> tuple[str, ...]:
     return ()
 
 
+def canonical_cidr(value: str) -> str:
+    """The network as Go and RFC 5952 write it, without bits beyond its prefix; the text itself where it is none.
+
+    An IPv4 network that was written within IPv6 becomes the IPv4 network that it is.
+    """
+    read = _prefix(value)
+    if read is None:
+        return value
+    address, size = read
+    if len(address) == 16 and address.startswith(_MAPPED) and size >= 96:
+        address, size = address[12:], size - 96
+    bits = len(address) * 8
+    masked = int.from_bytes(address, "big") >> (bits - size) << (bits - size)
+    network = masked.to_bytes(len(address), "big")
+    return f"{inet_ntop(AF_INET if bits == 32 else AF_INET6, network)}/{size}"
+
+
+def is_canonical_cidr(value: str) -> tuple[str, ...]:
+    """A network in the one form that fields have which were made since KEP-4858."""
+    if said := is_cidr(value):
+        return said
+    canonical_form = canonical_cidr(value)
+    return () if value == canonical_form else (f'must be in canonical form ("{canonical_form}")',)
+
+
 def cidr_family(value: str) -> str:
     """ "IPv4" or "IPv6"; "" where the text is no CIDR."""
     read = _prefix(value)

@@ -87,6 +87,7 @@ ENDPOINTSLICES = Resource(
 )
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", coordination_v1.Lease)
 IPADDRESSES = _networking("ipaddresses", networking_v1.IPAddress, namespaced=False)
+SERVICECIDRS = _networking("servicecidrs", networking_v1.ServiceCIDR, namespaced=False)
 REPLICATIONCONTROLLERS = _core("replicationcontrollers", core_v1.ReplicationController)
 PERSISTENTVOLUMECLAIMS = _core("persistentvolumeclaims", core_v1.PersistentVolumeClaim)
 LIMITRANGES = _core("limitranges", core_v1.LimitRange)

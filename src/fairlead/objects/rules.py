@@ -23,6 +23,7 @@ from fairlead.objects import (
     nodes,
     pods,
     reports,
+    servicecidrs,
     services,
 )
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
@@ -74,6 +75,7 @@ _RULES: dict[type[Any], Rules[Any]] = {
     discovery_v1.EndpointSlice: Rules(endpointslices.default, endpointslices.validate),
     coordination_v1.Lease: Rules(validate=leases.validate),
     networking_v1.IPAddress: Rules(validate=ipaddresses.validate),
+    networking_v1.ServiceCIDR: Rules(validate=servicecidrs.validate),
 }
 
 
