@@ -7,11 +7,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from fairlead.endpoints.pods import ZONE
 from fairlead.endpoints.slices import Plan
 from fairlead.objects.core_v1 import (
     Container,
     ContainerPort,
     Node,
+    NodeCondition,
+    NodeStatus,
     Pod,
     PodCondition,
     PodIP,
@@ -28,7 +31,11 @@ WEB = ServicePort(name="http", protocol="TCP", port=80, targetPort=8080)
 
 
 def service(
-    name: str = "web", *ports: ServicePort, labels: dict[str, str] | None = None, **spec: Any
+    name: str = "web",
+    *ports: ServicePort,
+    labels: dict[str, str] | None = None,
+    annotations: dict[str, str] | None = None,
+    **spec: Any,
 ) -> Service:
     """The Service `name` with cluster address and selector, and one port 80 to 8080 unless told otherwise."""
     given: dict[str, Any] = {
@@ -40,7 +47,13 @@ def service(
         **spec,
     }
     return Service(
-        metadata=ObjectMeta(name=name, namespace="default", uid=f"uid-{name}", labels=labels or {}),
+        metadata=ObjectMeta(
+            name=name,
+            namespace="default",
+            uid=f"uid-{name}",
+            labels=labels or {},
+            annotations=annotations or {},
+        ),
         spec=ServiceSpec(**given),
     )
 
@@ -58,7 +71,7 @@ def pod(
     labels: dict[str, str] | None = None,
     **spec: Any,
 ) -> Pod:
-    """A running pod of the Service `web`; without `ip` it has no address yet."""
+    """A running pod of the Service `web`; without `ip` it has no address yet. Several, with commas: dual stack."""
     return Pod(
         metadata=ObjectMeta(
             name=name,
@@ -70,8 +83,8 @@ def pod(
         spec=PodSpec(nodeName=node, containers=(Container(name="main", ports=tuple(ports)),), **spec),
         status=PodStatus(
             phase=phase,
-            podIP=ip,
-            podIPs=(PodIP(ip=ip),) if ip else (),
+            podIP=ip.split(",")[0],
+            podIPs=tuple(PodIP(ip=each) for each in ip.split(",")) if ip else (),
             conditions=(
                 PodCondition(type="Ready", status="True" if ready else "False", lastTransitionTime=since),
             ),
@@ -82,11 +95,20 @@ def pod(
 def nodes(**zones: str) -> dict[str, Node]:
     """Nodes by name, each with its zone; an empty one is none."""
     return {
-        name: Node(
-            metadata=ObjectMeta(name=name, labels={"topology.kubernetes.io/zone": zone} if zone else {})
-        )
-        for name, zone in (zones or {"node1": "a", "node2": "b", "node3": "a"}).items()
+        name: node(name, zone) for name, zone in (zones or {"node1": "a", "node2": "b", "node3": "a"}).items()
     }
+
+
+def node(name: str, zone: str, cpu: str = "4", *, ready: bool = True, **labels: str) -> Node:
+    """A node of a zone; `labels` as in control_plane="" are roles."""
+    roles = {f"node-role.kubernetes.io/{role.replace('_', '-')}": value for role, value in labels.items()}
+    return Node(
+        metadata=ObjectMeta(name=name, labels=({ZONE: zone} if zone else {}) | roles),
+        status=NodeStatus(
+            allocatable={"cpu": cpu} if cpu else {},
+            conditions=(NodeCondition(type="Ready", status="True" if ready else "False"),),
+        ),
+    )
 
 
 class Stored:

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
-from fairlead.endpoints.controller import EndpointsConfig, run
+from fairlead.endpoints.config import EndpointsConfig
+from fairlead.endpoints.controller import run
 from fairlead.endpoints.endpoints import MANAGED_BY as ENDPOINTS_MANAGED_BY
 from fairlead.endpoints.mirroring import CONTROLLER as MIRRORING
 from fairlead.endpoints.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME
@@ -39,7 +40,7 @@ from tests.client.server import until
 
 def scenario(told: Callable[[Api], Awaitable[None]], limit: int = 100) -> None:
     """Runs the story in an empty cluster whose endpoints are kept by the controllers."""
-    config = EndpointsConfig(endpoints_per_slice=limit)
+    config = EndpointsConfig(max_endpoints_per_slice=limit)
     with_server(told, lambda api, health: run(api, config, health))
 
 

@@ -4,7 +4,8 @@ from itertools import permutations
 
 from msgspec.structs import replace
 
-from fairlead.endpoints.endpoints import CAPACITY, MANAGED_BY, OVER_CAPACITY, plan_endpoints, repack
+from fairlead.endpoints.endpoints import MANAGED_BY, OVER_CAPACITY, plan_endpoints
+from fairlead.endpoints.roster import CAPACITY, Roster, repack
 from fairlead.endpoints.slices import HEADLESS, TRIGGER_TIME
 from fairlead.objects.core_v1 import (
     EndpointAddress,
@@ -21,9 +22,17 @@ from .test_slices import HTTP, named
 
 
 def planned(web: Service, *pods: Pod) -> Endpoints:
-    wanted = plan_endpoints(web, pods, None)
+    wanted = again(None, *pods, web=web)
     assert wanted is not None
     return wanted
+
+
+def again(
+    current: Endpoints | None, *pods: Pod, web: Service | None = None, at: str = ""
+) -> Endpoints | None:
+    """The plan for these pods, given what there is."""
+    web = web or service()
+    return plan_endpoints(web, Roster.of(web, pods), current, triggered=at)
 
 
 def ips(addresses: tuple[EndpointAddress, ...]) -> list[str]:
@@ -107,9 +116,14 @@ def test_an_address_not_ready_anywhere_is_not_ready() -> None:
 
 def test_no_write_without_a_change() -> None:
     pods = [pod("a", "10.0.0.1"), pod("b", "10.0.0.2", ready=False)]
-    current = plan_endpoints(service(), pods, None, triggered="2026-11-23T09:00:00Z")
+    current = again(None, *pods, at="2026-11-23T09:00:00Z")
     assert current is not None
-    assert plan_endpoints(service(), reversed(pods), current, triggered="2026-11-23T09:30:00Z") is None
+    assert (
+        plan_endpoints(
+            service(), Roster.of(service(), reversed(pods)), current, triggered="2026-11-23T09:30:00Z"
+        )
+        is None
+    )
 
 
 def test_a_write_keeps_what_others_noted() -> None:
@@ -119,7 +133,9 @@ def test_a_write_keeps_what_others_noted() -> None:
         resourceVersion="7",
         annotations={"mine": "stays", TRIGGER_TIME: "2026-11-23T08:00:00Z"},
     )
-    wanted = plan_endpoints(service(), [], replace(current, metadata=meta), triggered="2026-11-23T09:00:00Z")
+    wanted = plan_endpoints(
+        service(), Roster.of(service(), []), replace(current, metadata=meta), triggered="2026-11-23T09:00:00Z"
+    )
     assert wanted is not None
     assert wanted.metadata.annotations == {"mine": "stays", TRIGGER_TIME: "2026-11-23T09:00:00Z"}
     assert wanted.metadata.resourceVersion == "7"
@@ -131,7 +147,7 @@ def test_over_a_thousand_the_ready_ones_come_first() -> None:
     (subset,) = wanted.subsets
     assert (len(subset.addresses), len(subset.notReadyAddresses)) == (800, 200)
     assert wanted.metadata.annotations == {OVER_CAPACITY: "truncated"}
-    assert plan_endpoints(service(), pods, wanted) is None
+    assert again(wanted, *pods) is None
     (subset,) = planned(service(), *(replace_ready(p) for p in pods)).subsets
     assert (len(subset.addresses), len(subset.notReadyAddresses)) == (CAPACITY, 0)
 

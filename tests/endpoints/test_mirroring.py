@@ -42,7 +42,7 @@ TWO = handmade(subset("192.168.1.100", "192.168.1.101"))
 
 def mirrored(endpoints: Endpoints = TWO) -> Stored:
     stored = Stored()
-    stored.apply(plan_mirror(endpoints, DATABASE, []))
+    stored.apply(plan_mirror(endpoints, DATABASE, []).plan)
     return stored
 
 
@@ -60,14 +60,14 @@ def test_the_seeds_external_database() -> None:
 
 
 def test_the_plan_of_a_plan_is_empty() -> None:
-    assert not plan_mirror(TWO, DATABASE, mirrored().all)
+    assert not plan_mirror(TWO, DATABASE, mirrored().all).plan
 
 
 def test_an_update_keeps_the_name() -> None:
     stored = mirrored()
     names = list(stored.slices)
     for newer in (handmade(subset("192.168.1.102")), handmade(subset("192.168.1.102", port=5433))):
-        plan = plan_mirror(newer, DATABASE, stored.all)
+        plan = plan_mirror(newer, DATABASE, stored.all).plan
         assert (len(plan), len(plan.update)) == (1, 1)
         stored.apply(plan)
         assert list(stored.slices) == names
@@ -114,6 +114,6 @@ def test_labels_and_annotations_are_carried_over() -> None:
 )
 def test_mirrors_go_when(case: str, endpoints: Endpoints | None, database: Service | None) -> None:
     stored = mirrored()
-    stored.apply(plan_mirror(endpoints, database, stored.all))
+    stored.apply(plan_mirror(endpoints, database, stored.all).plan)
     assert stored.all == [], case
-    assert not plan_mirror(endpoints, database, [])
+    assert not plan_mirror(endpoints, database, []).plan

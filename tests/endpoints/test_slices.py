@@ -3,12 +3,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fairlead.endpoints.pods import concerns_endpoints
-from fairlead.endpoints.slices import HEADLESS, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, plan_slices
+from fairlead.endpoints.slices import HEADLESS, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, Options, plan_slices
 from fairlead.objects.core_v1 import Container, ContainerPort, Pod, PodIP, Service, ServicePort
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import OwnerReference
@@ -18,7 +15,7 @@ from .objects import WEB, Stored, nodes, pod, service
 
 def made(web: Service, *pods: Pod, limit: int = 100, triggered: str = "") -> Stored:
     stored = Stored()
-    stored.apply(plan_slices(web, pods, nodes(), [], limit=limit, triggered=triggered))
+    stored.apply(plan_slices(web, pods, nodes(), [], Options(limit, triggered=triggered)))
     return stored
 
 
@@ -277,58 +274,3 @@ def test_a_service_that_is_being_deleted_gets_no_new_slices() -> None:
     web = service()
     web = replace(web, metadata=replace(web.metadata, deletionTimestamp="2026-11-23T10:00:00Z"))
     assert not plan_slices(web, [pod("a", "10.244.1.2")], nodes(), [])
-
-
-# Random histories: pods come, go, change; each step applies the plan to what the last one left.
-
-some_pods = st.dictionaries(
-    st.integers(0, 30),
-    st.builds(
-        lambda ip, ready, node, phase, deleted, port: (ip, ready, node, phase, deleted, port),
-        st.integers(0, 60),
-        st.booleans(),
-        st.sampled_from(["node1", "node2", "gone"]),
-        st.sampled_from(["Running", "Running", "Running", "Succeeded"]),
-        st.booleans(),
-        st.sampled_from([8080, 9090]),
-    ),
-    max_size=30,
-)
-
-
-@given(st.lists(some_pods, min_size=1, max_size=6), st.integers(1, 7), st.sampled_from([WEB, HTTP]))
-def test_history(
-    history: list[dict[int, tuple[int, bool, str, str, bool, int]]], limit: int, port: ServicePort
-) -> None:
-    web = service("web", port)
-    stored = Stored()
-    for state in history:
-        pods = [
-            pod(
-                f"p{n}",
-                f"10.0.0.{ip}" if ip else "",
-                ready=ready,
-                node=node,
-                phase=phase,
-                deleted=gone,
-                ports=[named(number)],
-            )
-            for n, (ip, ready, node, phase, gone, number) in state.items()
-        ]
-        stored.apply(plan_slices(web, pods, nodes(), stored.all, limit=limit))
-        eligible = [
-            p for p in pods if p.status.podIP and p.status.phase == "Running" and p.spec.nodeName != "gone"
-        ]
-        targets = [e.targetRef.name for e in stored.endpoints() if e.targetRef]
-        assert sorted(targets) == sorted(p.metadata.name for p in eligible), "every eligible pod exactly once"
-        assert all(len(s.endpoints) <= limit for s in stored.all), "no slice over the limit"
-        assert stored.all, "always a slice"
-        assert not plan_slices(web, pods, nodes(), stored.all, limit=limit), "the plan of a plan is empty"
-        if eligible:
-            first = eligible[0]
-            other = replace(first, status=replace(first.status, conditions=()))
-            if concerns_endpoints(first, other):
-                plan = plan_slices(
-                    web, [other if p is first else p for p in pods], nodes(), stored.all, limit=limit
-                )
-                assert len(plan) == len(plan.update) == 1, "one pod's readiness is one write"

@@ -103,13 +103,14 @@ def endpoints(
 ) -> None:
     """Run the endpoint controllers: EndpointSlices and Endpoints follow Services and pods."""
     from fairlead.endpoints import controller
+    from fairlead.endpoints.config import EndpointsConfig
 
     _run(
         "endpoints",
         log_level,
         kubeconfig,
         health,
-        lambda api, state: controller.run(api, controller.EndpointsConfig(), state),
+        lambda api, state: controller.run(api, EndpointsConfig(), state),
     )
 
 

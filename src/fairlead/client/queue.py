@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from http import HTTPStatus
 from typing import Generic, TypeVar
 
+from fairlead.client.metrics import QueueMetrics
 from fairlead.client.retry import Backoff
 from fairlead.objects.status import StatusError
 
@@ -22,7 +23,9 @@ class WorkQueue(Generic[K]):
     A key added while it is being worked on is handed out again after `done`; added twice before, once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        """`name` is what its metrics are labelled with; without one it has none."""
+        self._metrics = QueueMetrics(name) if name else None
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._dirty: set[K] = set()
         self._running: set[K] = set()
@@ -42,6 +45,8 @@ class WorkQueue(Generic[K]):
         if key in self._dirty:
             return
         self._dirty.add(key)
+        if self._metrics is not None:
+            self._metrics.added(key, len(self._dirty))
         if key not in self._running:
             self._ready.put_nowait(key)
 
@@ -61,6 +66,8 @@ class WorkQueue(Generic[K]):
         if backoff is None:
             backoff = self._backoffs[key] = Backoff(initial, limit)
         delay = backoff.next()
+        if self._metrics is not None:
+            self._metrics.retried()
         self.add_after(key, delay)
         return delay
 
@@ -73,11 +80,15 @@ class WorkQueue(Generic[K]):
         key = await self._ready.get()
         self._dirty.discard(key)
         self._running.add(key)
+        if self._metrics is not None:
+            self._metrics.started(key, len(self._dirty))
         return key
 
     def done(self, key: K) -> None:
         """The key's work is over; it is handed out again if it was added meanwhile."""
         self._running.discard(key)
+        if self._metrics is not None:
+            self._metrics.ended(key)
         if key in self._dirty:
             self._ready.put_nowait(key)
 

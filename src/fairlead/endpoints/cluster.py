@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Change, Informer, key_of
 from fairlead.endpoints import pods as pod_endpoints
+from fairlead.endpoints.capacity import Capacity
 from fairlead.objects.core_v1 import Node, Pod, Service
 from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, NODES, PODS, SERVICES
 
@@ -24,11 +25,23 @@ class Cluster:
         self.services.index("selector", _selector_pair)
         self.pods.index("label", _label_pairs)
         self.pods.index("node", lambda pod: [pod.spec.nodeName])
+        self.capacity = Capacity()
+        self._shares_handlers: list[Callable[[], None]] = []
+        self.nodes.subscribe(self._on_node)
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
         """All of them."""
         return (self.services, self.pods, self.nodes, self.slices, self.endpoints)
+
+    def on_shares(self, handler: Callable[[], None]) -> None:
+        """Calls `handler` whenever the zones' parts of the CPU change."""
+        self._shares_handlers.append(handler)
+
+    def _on_node(self, change: Change[Node]) -> None:
+        if self.capacity.change(change.old, change.new):
+            for handler in self._shares_handlers:
+                handler()
 
     def selected(self, service: Service) -> list[Pod]:
         """The pods that the Service selects. Cost: the pods with the rarest of the labels that it asks for."""
@@ -54,18 +67,31 @@ class Cluster:
             if pod_endpoints.matches(service.spec.selector, labels)
         ]
 
-    def concerned_by_pod(self, change: Change[Pod]) -> set[str]:
-        """The keys of the Services whose endpoints the change of a pod may change."""
+    def pod_of(self, service: Service, name: str) -> Pod | None:
+        """The pod of this name if the Service selects it."""
+        pod = self.pods.items.get(f"{service.metadata.namespace}/{name}")
+        if pod is None or not pod_endpoints.matches(service.spec.selector, pod.metadata.labels):
+            return None
+        return pod
+
+    def concerned_by_pod(self, change: Change[Pod]) -> set[tuple[str, str]]:
+        """The keys of the Services whose endpoints the change of a pod may change, each with the pod's name."""
         old, new = change.old, change.new
         if old is not None and new is not None and not pod_endpoints.concerns_endpoints(old, new):
             return set()
-        return {key for pod in (old, new) if pod is not None for key in self.selecting(pod)}
+        return {
+            (key, pod.metadata.name) for pod in (old, new) if pod is not None for key in self.selecting(pod)
+        }
 
-    def concerned_by_node(self, change: Change[Node]) -> set[str]:
-        """The keys of the Services that have endpoints on a node that came, went, or moved to another zone."""
+    def concerned_by_node(self, change: Change[Node]) -> set[tuple[str, str]]:
+        """The keys of the Services and their pods on a node that came, went, or moved to another zone."""
         if _zone(change.old) == _zone(change.new):
             return set()
-        return {key for pod in self.pods.by_index("node", change.key) for key in self.selecting(pod)}
+        return {
+            (key, pod.metadata.name)
+            for pod in self.pods.by_index("node", change.key)
+            for key in self.selecting(pod)
+        }
 
 
 def concerned_by_service(change: Change[Service]) -> set[str]:
@@ -77,6 +103,8 @@ def concerned_by_service(change: Change[Service]) -> set[str]:
         and old.spec == new.spec
         and old.metadata.uid == new.metadata.uid
         and old.metadata.labels == new.metadata.labels
+        and old.metadata.annotations == new.metadata.annotations
+        and old.metadata.deletionTimestamp == new.metadata.deletionTimestamp
     ):
         return set()
     return {change.key}

@@ -7,6 +7,7 @@ Endpoints only through their mirror.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from msgspec.structs import replace
@@ -37,32 +38,55 @@ def should_mirror(endpoints: Endpoints | None, service: Service | None) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Mirror:
+    """The plan, with the number of endpoints that change, and of addresses left out: no IP address, too many."""
+
+    plan: Plan
+    updated: int = 0
+    invalid: int = 0
+    surplus: int = 0
+
+
 def plan_mirror(
-    endpoints: Endpoints | None, service: Service | None, current: Iterable[EndpointSlice]
-) -> Plan:
+    endpoints: Endpoints | None,
+    service: Service | None,
+    current: Iterable[EndpointSlice],
+    *,
+    limit: int = LIMIT,
+) -> Mirror:
     """The writes that make `current`, the mirrors there are, say what the Endpoints say: one for each set of ports.
 
-    All mirrors go when the Endpoints go, or may not be mirrored any more.
+    All mirrors go when the Endpoints go, or may not be mirrored any more. `limit` addresses of a subset are mirrored.
     """
-    current = list(current)
+    current = [piece for piece in current if piece.metadata.deletionTimestamp is None]
     if endpoints is None or not should_mirror(endpoints, service):
-        return Plan(delete=tuple(current))
+        return Mirror(Plan(delete=tuple(current), removed=sum(len(piece.endpoints) for piece in current)))
+    wanted_slices, invalid, surplus = _mirrors(endpoints, limit)
     held: dict[tuple[str, PortsKey], list[EndpointSlice]] = {}
     for piece in current:
         held.setdefault((piece.addressType, ports_key(piece.ports)), []).append(piece)
     create: list[EndpointSlice] = []
     update: list[EndpointSlice] = []
     delete: list[EndpointSlice] = []
-    for wanted in _mirrors(endpoints):
+    added = updated = removed = 0
+    for wanted in wanted_slices:
         pieces = held.pop((wanted.addressType, ports_key(wanted.ports)), [])
         if not pieces:
             create.append(wanted)
+            added += len(wanted.endpoints)
             continue
         delete += pieces[1:]
         if not _same(pieces[0], wanted):
             update.append(_in_place_of(pieces[0], wanted))
+            before = {endpoint_key(endpoint): endpoint for endpoint in pieces[0].endpoints}
+            after = {endpoint_key(endpoint): endpoint for endpoint in wanted.endpoints}
+            added += len(after.keys() - before.keys())
+            removed += len(before.keys() - after.keys())
+            updated += sum(before[key] != after[key] for key in before.keys() & after.keys())
     for pieces in held.values():
         delete += pieces
+        removed += sum(len(piece.endpoints) for piece in pieces)
     rest = []
     for old in delete:
         new = next((c for c in create if c.addressType == old.addressType), None)
@@ -73,23 +97,44 @@ def plan_mirror(
             update.append(_in_place_of(old, new))
     if endpoints.metadata.deletionTimestamp:
         create = []
-    return Plan(tuple(create), tuple(update), tuple(rest))
+    plan = Plan(tuple(create), tuple(update), tuple(rest), added, removed)
+    return Mirror(plan, updated, invalid, surplus)
 
 
-def _mirrors(endpoints: Endpoints) -> list[EndpointSlice]:
+def complaints(mirror: Mirror, limit: int) -> list[tuple[str, str]]:
+    """Reason and message of what there is to tell about addresses that were left out."""
+    told = []
+    if mirror.invalid:
+        text = f"Skipped {mirror.invalid} invalid IP addresses when mirroring to EndpointSlices"
+        told.append(("InvalidIPAddress", text))
+    if mirror.surplus:
+        text = f"A max of {limit} addresses can be mirrored to EndpointSlices per Endpoints subset."
+        told.append(
+            ("TooManyAddressesToMirror", f"{text} {mirror.surplus + mirror.invalid} addresses were skipped")
+        )
+    return told
+
+
+def _mirrors(endpoints: Endpoints, limit: int) -> tuple[list[EndpointSlice], int, int]:
+    """The mirrors, and how many addresses are no IP addresses, and too many."""
     groups: dict[tuple[str, PortsKey], tuple[tuple[EndpointPort, ...], dict[object, Endpoint]]] = {}
+    invalid = surplus = 0
     for subset in endpoints.subsets:
         ports = _ports(subset)
-        for family, endpoint in _endpoints(subset)[:LIMIT]:
+        found = _endpoints(subset)
+        invalid += len(subset.addresses) + len(subset.notReadyAddresses) - len(found)
+        surplus += max(0, len(found) - limit)
+        for family, endpoint in found[:limit]:
             group = groups.setdefault((family, ports_key(ports)), (ports, {}))
             group[1].setdefault(endpoint_key(endpoint), endpoint)
     meta = _metadata(endpoints)
-    return [
+    mirrors = [
         EndpointSlice(
-            metadata=meta, addressType=family, ports=ports, endpoints=tuple(by_key.values())[:LIMIT]
+            metadata=meta, addressType=family, ports=ports, endpoints=tuple(by_key.values())[:limit]
         )
         for (family, _), (ports, by_key) in groups.items()
     ]
+    return mirrors, invalid, surplus
 
 
 def _metadata(endpoints: Endpoints) -> ObjectMeta:

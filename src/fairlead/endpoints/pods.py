@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 
+from fairlead.endpoints.topology import own_hints
 from fairlead.objects.core_v1 import Node, ObjectReference, Pod, PodCondition, Service
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions
 
@@ -64,28 +65,34 @@ def reference(pod: Pod) -> ObjectReference:
     return ObjectReference(kind="Pod", namespace=meta.namespace, name=meta.name, uid=meta.uid)
 
 
-def endpoint(pod: Pod, node: Node | None, service: Service, family: str) -> Endpoint | None:
+def endpoint(
+    pod: Pod, node: Node | None, service: Service, family: str, distribution: str = ""
+) -> Endpoint | None:
     """The pod as an endpoint of the Service; None if it has no address of that family.
 
     A terminating pod is never ready, so that old readers of slices send it nothing; `serving` says what its
-    probe says. With `publishNotReadyAddresses` every pod is ready.
+    probe says. With `publishNotReadyAddresses` every pod is ready. Ready ones have the hints of the `distribution`.
     """
     own = addresses(pod, family)
     if not own:
         return None
     serving = is_ready(pod)
     terminating = pod.metadata.deletionTimestamp is not None
+    ready = service.spec.publishNotReadyAddresses or (serving and not terminating)
+    zone = (node.metadata.labels.get(ZONE) if node is not None else None) or None
+    node_name = pod.spec.nodeName or None
     return Endpoint(
         addresses=own,
         conditions=EndpointConditions(
-            ready=service.spec.publishNotReadyAddresses or (serving and not terminating),
+            ready=ready,
             serving=serving,
             terminating=terminating,
         ),
         hostname=hostname(pod, service) or None,
         targetRef=reference(pod),
-        nodeName=pod.spec.nodeName or None,
-        zone=(node.metadata.labels.get(ZONE) if node is not None else None) or None,
+        nodeName=node_name,
+        zone=zone,
+        hints=own_hints(distribution, zone, node_name) if ready else None,
     )
 
 

@@ -5,14 +5,18 @@ Upstream: k8s.io/endpointslice/reconciler.go; where this writes fewer slices, it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+import dataclasses
+import operator
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from fairlead.endpoints import pods as pod_endpoints
-from fairlead.endpoints.packing import EndpointKey, endpoint_key, pack
+from fairlead.endpoints.layout import Held, Layout
+from fairlead.endpoints.packing import EndpointKey, endpoint_key, pack, settle
 from fairlead.endpoints.ports import PortsKey, differ_by_pod, endpoint_ports, ports_key
+from fairlead.endpoints.topology import AUTO, Outcome, Shares, hints_mode, share_out
 from fairlead.objects.core_v1 import Node, Pod, Service
 from fairlead.objects.discovery_v1 import Endpoint, EndpointPort, EndpointSlice
 from fairlead.objects.meta_v1 import ObjectMeta, OwnerReference
@@ -28,17 +32,51 @@ LIMIT = 100
 _RESERVED = (SERVICE_NAME, MANAGED_BY, HEADLESS)
 
 
+Groups = dict[PortsKey, tuple[tuple[EndpointPort, ...], dict[EndpointKey, Endpoint]]]
+"""Endpoints by the ports that they have in common: a slice has one set of ports."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The writes that lead from the slices there are to the right ones. Updates carry the resourceVersion seen."""
+    """The writes that lead from the slices there are to the right ones. Updates carry the resourceVersion seen.
+
+    `added` and `removed` count endpoints; `outcomes` say by family what became of the wish for topology hints.
+    """
 
     create: tuple[EndpointSlice, ...] = ()
     update: tuple[EndpointSlice, ...] = ()
     delete: tuple[EndpointSlice, ...] = ()
+    added: int = 0
+    removed: int = 0
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """The number of writes."""
         return len(self.create) + len(self.update) + len(self.delete)
+
+    def __add__(self, other: Plan) -> Plan:
+        """Both."""
+        return Plan(
+            self.create + other.create,
+            self.update + other.update,
+            self.delete + other.delete,
+            self.added + other.added,
+            self.removed + other.removed,
+            {**self.outcomes, **other.outcomes},
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a plan depends on besides the objects.
+
+    `shares` are the zones' parts of the nodes' CPU, if they are known; `triggered` is the time of the change that led
+    here, for the annotation of what is written.
+    """
+
+    limit: int = LIMIT
+    shares: Shares | None = None
+    triggered: str = ""
 
 
 def plan_slices(
@@ -46,29 +84,59 @@ def plan_slices(
     pods: Iterable[Pod],
     nodes: Mapping[str, Node],
     current: Iterable[EndpointSlice],
-    *,
-    limit: int = LIMIT,
-    triggered: str = "",
+    options: Options = Options(),
 ) -> Plan:
     """The writes that make `current` hold each eligible pod once for each family, grouped by the pods' ports.
 
     `pods` are those that the Service selects; `current` are the slices that we manage for a Service of this name,
-    of an earlier one too. `triggered` is the time of the change that led here, for the annotation of what is
-    written. There is always at least one slice for each family, if only an empty one.
+    of an earlier one too. There is always at least one slice for each family, if only an empty one.
+    Cost: the pods and the endpoints in `current`.
     """
-    pods = [pod for pod in pods if pod_endpoints.is_eligible(pod, terminating=True)]
+    pods = list(pods)
     current = list(current)
     families = address_types(service)
     plan = Plan(delete=tuple(s for s in current if s.addressType not in families))
     for family in families:
-        held = [s for s in current if s.addressType == family]
-        part = _plan_family(service, pods, nodes, held, family, limit)
-        plan = Plan(plan.create + part.create, plan.update + part.update, plan.delete + part.delete)
-    return Plan(
+        held = [Held(piece) for piece in current if piece.addressType == family]
+        plan += _plan_family(service, family, _desired(service, pods, nodes, family), held, (), options)
+    return _finished(plan, service, options)
+
+
+def plan_pods(
+    service: Service,
+    pods: Mapping[str, Pod | None],
+    nodes: Mapping[str, Node],
+    layouts: Mapping[str, Layout],
+    options: Options = Options(),
+) -> Plan:
+    """What `plan_slices` would plan, where the slices were right before these pods, by name, changed.
+
+    None stands for a pod that the Service does not select (any more). `layouts` are the slices by family.
+    Cost: the pods, the endpoints of the slices in which they stand, and the number of the other slices.
+    """
+    plan = Plan()
+    for family in address_types(service):
+        layout = layouts[family]
+        groups = _desired(service, [pod for pod in pods.values() if pod is not None], nodes, family)
+        # An empty slice may be in the way of the first endpoint, or be its place.
+        examined = [*layout.holding(pods), *(h for h in layout.held.values() if not h.piece.endpoints)]
+        for held in examined:
+            stay = [e for e in held.piece.endpoints if e.targetRef and e.targetRef.name not in pods]
+            if stay:
+                group = groups.setdefault(held.ports, (held.piece.ports, {}))[1]
+                group.update((endpoint_key(endpoint), endpoint) for endpoint in stay)
+        looked_at = {held.name for held in examined}
+        others = [held for name, held in layout.held.items() if name not in looked_at]
+        plan += _plan_family(service, family, groups, examined, others, options)
+    return _finished(plan, service, options)
+
+
+def _finished(plan: Plan, service: Service, options: Options) -> Plan:
+    return dataclasses.replace(
+        plan,
         # A Service that is being deleted gets no new slices: the garbage collector removes them just now.
-        create=() if service.metadata.deletionTimestamp else _stamped(plan.create, triggered),
-        update=_stamped(plan.update, triggered),
-        delete=plan.delete,
+        create=() if service.metadata.deletionTimestamp else _stamped(plan.create, options.triggered),
+        update=_stamped(plan.update, options.triggered),
     )
 
 
@@ -131,57 +199,87 @@ def new_slice(
 
 def _plan_family(
     service: Service,
-    pods: Collection[Pod],
-    nodes: Mapping[str, Node],
-    current: Collection[EndpointSlice],
     family: str,
-    limit: int,
+    groups: Groups,
+    examined: Sequence[Held],
+    others: Sequence[Held],
+    options: Options,
 ) -> Plan:
-    groups = _desired(service, pods, nodes, family)
+    """The writes that make `examined` hold `groups`; the `others` are right, and only looked at for room."""
+    mode = hints_mode(service)
     labels = slice_labels(service)
+    current = {held.name: held.piece for held in (*examined, *others)}
     create: list[EndpointSlice] = []
-    update: list[EndpointSlice] = []
-    delete = [s for s in current if not owned_by(s, service)]
-    held: dict[PortsKey, list[EndpointSlice]] = {}
-    for piece in current:
-        if owned_by(piece, service):
-            held.setdefault(ports_key(piece.ports), []).append(piece)
+    update: dict[str, Sequence[Endpoint]] = {}
+    delete = [held.piece for held in examined if not owned_by(held.piece, service)]
+    by_ports: dict[PortsKey, list[Held]] = {}
+    for held in examined:
+        if owned_by(held.piece, service):
+            by_ports.setdefault(held.ports, []).append(held)
+    added = removed = 0
     for key, (ports, endpoints) in groups.items():
-        pieces = held.pop(key, [])
-        relabelled = {i for i, s in enumerate(pieces) if s.metadata.labels != labels}
-        changed, new = pack([s.endpoints for s in pieces], endpoints, limit=limit, touched=relabelled)
-        for position, wanted in changed.items():
-            piece = pieces[position]
+        pieces = by_ports.pop(key, [])
+        packed = pack(
+            [held.piece.endpoints for held in pieces],
+            endpoints,
+            limit=options.limit,
+            same=_same_but_for_hints if mode == AUTO else operator.eq,
+            touched={i for i, held in enumerate(pieces) if held.piece.metadata.labels != labels},
+        )
+        added, removed = added + packed.added, removed + packed.removed
+        for position, wanted in packed.changed.items():
             if wanted:
-                meta = replace(piece.metadata, labels=labels)
-                update.append(replace(piece, metadata=meta, endpoints=tuple(wanted)))
+                update[pieces[position].name] = wanted
             else:
-                delete.append(piece)
-        create += [new_slice(service, family, ports, wanted) for wanted in new]
-    for pieces in held.values():
-        delete += pieces
-    if len(delete) == len(current) and not create:
+                delete.append(pieces[position].piece)
+        if packed.rest:
+            unchanged = [held for i, held in enumerate(pieces) if i not in packed.changed]
+            unchanged += [held for held in others if held.ports == key]
+            room = {held.name: len(held.piece.endpoints) for held in unchanged}
+            extended, more, chunks = settle(packed.rest, room, limit=options.limit)
+            if extended is not None:
+                update[extended] = (*current[extended].endpoints, *more)
+            create += [new_slice(service, family, ports, chunk) for chunk in chunks]
+    for pieces in by_ports.values():
+        delete += [held.piece for held in pieces]
+        removed += sum(len(held.piece.endpoints) for held in pieces)
+    if len(delete) == len(examined) + len(others) and not create:
         empty = new_slice(service, family, (), ())
         if len(delete) == 1 and owned_by(delete[0], service) and _same_content(delete[0], empty):
             delete = []
         else:
             create = [empty]
-    return _recycled(service, create, update, delete)
+    outcomes: dict[str, Outcome] = {}
+    if mode == AUTO:
+        gone = {piece.metadata.name for piece in delete}
+        unchanged = [h for h in (*examined, *others) if h.name not in update and h.name not in gone]
+        sharing = share_out(options.shares, [*(s.endpoints for s in create), *update.values()], unchanged)
+        create = [
+            replace(piece, endpoints=tuple(hinted))
+            for piece, hinted in zip(create, sharing.changed, strict=False)
+        ]
+        update = dict(zip(update, sharing.changed[len(create) :], strict=True)) | dict(sharing.others)
+        outcomes[family] = sharing.outcome
+    updates = [_with(current[name], labels, endpoints) for name, endpoints in update.items()]
+    plan = _recycled(service, create, updates, delete)
+    return dataclasses.replace(plan, added=added, removed=removed, outcomes=outcomes)
 
 
-def _desired(
-    service: Service, pods: Collection[Pod], nodes: Mapping[str, Node], family: str
-) -> dict[PortsKey, tuple[tuple[EndpointPort, ...], dict[EndpointKey, Endpoint]]]:
+def _desired(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], family: str) -> Groups:
     """The endpoints by their ports; one group, unless named target ports differ from pod to pod."""
-    groups: dict[PortsKey, tuple[tuple[EndpointPort, ...], dict[EndpointKey, Endpoint]]] = {}
+    groups: Groups = {}
     each = differ_by_pod(service)
+    mode = hints_mode(service)
+    distribution = "" if mode == AUTO else mode
     group = None
     for pod in pods:
+        if not pod_endpoints.is_eligible(pod, terminating=True):
+            continue
         node = nodes.get(pod.spec.nodeName)
         if node is None and not service.spec.publishNotReadyAddresses:
             # Its node is gone, and it will be, too; when a node of that name appears, it counts again.
             continue
-        endpoint = pod_endpoints.endpoint(pod, node, service, family)
+        endpoint = pod_endpoints.endpoint(pod, node, service, family, distribution)
         if endpoint is None:
             continue
         if group is None or each:
@@ -199,11 +297,18 @@ def _recycled(
     for old in delete:
         if create and owned_by(old, service):
             new = create.pop()
-            meta = replace(old.metadata, labels=new.metadata.labels)
-            update.append(replace(old, metadata=meta, ports=new.ports, endpoints=new.endpoints))
+            update.append(replace(_with(old, new.metadata.labels, new.endpoints), ports=new.ports))
         else:
             rest.append(old)
     return Plan(tuple(create), tuple(update), tuple(rest))
+
+
+def _with(piece: EndpointSlice, labels: dict[str, str], endpoints: Iterable[Endpoint]) -> EndpointSlice:
+    return replace(piece, metadata=replace(piece.metadata, labels=labels), endpoints=tuple(endpoints))
+
+
+def _same_but_for_hints(held: Endpoint, wanted: Endpoint) -> bool:
+    return held == wanted or replace(held, hints=None) == wanted
 
 
 def _same_content(a: EndpointSlice, b: EndpointSlice) -> bool:

@@ -15,6 +15,7 @@ from fairlead.client import kubeconfig
 from fairlead.client.api import Api
 from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
+from fairlead.endpoints.config import EndpointsConfig
 from fairlead.lab import topology
 from fairlead.lab.credentials import CONTROLLERS, PROXY, Credentials
 from fairlead.lab.network import Network
@@ -110,7 +111,7 @@ async def _controllers(credentials: Credentials) -> None:
             Api(kubeconfig.load(credentials.kubeconfig("scheduler"))) as scheduler_api,
             asyncio.TaskGroup() as tasks,
         ):
-            tasks.create_task(endpoints.run(endpoints_api, endpoints.EndpointsConfig(), health))
+            tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
             tasks.create_task(scheduler.run(scheduler_api, health))
     finally:
         await runner.cleanup()
