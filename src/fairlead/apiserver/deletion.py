@@ -72,11 +72,7 @@ def mark(kind: Kind, obj: Any, options: DeleteOptions) -> Any:
             deletionGracePeriodSeconds=grace,
             generation=metadata.generation + 1 if metadata.generation else 0,
         )
-        policy = options.propagationPolicy or (
-            ("Orphan" if options.orphanDependents else "Background")
-            if options.orphanDependents is not None
-            else ""
-        )
+        policy = options.propagationPolicy or ("Orphan" if orphans(kind, options) else "Background")
         held = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(policy)
         if held is not None and held not in metadata.finalizers:
             others = tuple(f for f in metadata.finalizers if f not in (ORPHAN, FOREGROUND))
@@ -87,6 +83,11 @@ def mark(kind: Kind, obj: Any, options: DeleteOptions) -> Any:
     if kind == NAMESPACES:
         obj = replace(obj, status=replace(obj.status, phase="Terminating"))
     return obj
+
+
+def orphans(kind: Kind, options: DeleteOptions) -> bool:
+    """Whether dependents are left, where the options name no policy."""
+    return kind.orphans if options.orphanDependents is None else options.orphanDependents
 
 
 def grace_period(pod: Any, options: DeleteOptions) -> int:

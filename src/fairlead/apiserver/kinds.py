@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from fairlead.apiserver.models import Converted, Model, Typed
-from fairlead.apiserver.strategies import Strategy
+from fairlead.apiserver.strategies import DeploymentStrategy, JobStrategy, StatusStrategy, Strategy
 from fairlead.objects import core_v1, reports, resources, scales
 from fairlead.objects.autoscaling_v1 import Scale
 from fairlead.objects.resources import Resource
@@ -177,6 +177,7 @@ REPLICA_FIELDS: Mapping[str, Callable[[Any], str]] = {
 }
 
 SCALE = Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1")
+WITH_STATUS = StatusStrategy()
 REPLICAS = Scaling(scales.of, scales.scaled)
 """For kinds with replicas in spec and status, and a selector."""
 
@@ -259,16 +260,29 @@ REPLICATIONCONTROLLERS = Kind(
     generation=True,
     orphans=True,
     scaling=REPLICAS,
+    strategy=WITH_STATUS,
 )
 PERSISTENTVOLUMECLAIMS = Kind(
-    resources.PERSISTENTVOLUMECLAIMS, "persistentvolumeclaim", ("pvc",), status=True, returns_deleted=True
+    resources.PERSISTENTVOLUMECLAIMS,
+    "persistentvolumeclaim",
+    ("pvc",),
+    status=True,
+    returns_deleted=True,
+    strategy=WITH_STATUS,
 )
 LIMITRANGES = Kind(resources.LIMITRANGES, "limitrange", ("limits",), create_on_update=True)
 RESOURCEQUOTAS = Kind(
-    resources.RESOURCEQUOTAS, "resourcequota", ("quota",), status=True, returns_deleted=True
+    resources.RESOURCEQUOTAS,
+    "resourcequota",
+    ("quota",),
+    status=True,
+    returns_deleted=True,
+    strategy=WITH_STATUS,
 )
 CONTROLLERREVISIONS = Kind(resources.CONTROLLERREVISIONS, "controllerrevision")
-DAEMONSETS = Kind(resources.DAEMONSETS, "daemonset", ("ds",), ("all",), status=True, generation=True)
+DAEMONSETS = Kind(
+    resources.DAEMONSETS, "daemonset", ("ds",), ("all",), status=True, generation=True, strategy=WITH_STATUS
+)
 DEPLOYMENTS = Kind(
     resources.DEPLOYMENTS,
     "deployment",
@@ -278,6 +292,7 @@ DEPLOYMENTS = Kind(
     subresources=(SCALE,),
     generation=True,
     scaling=REPLICAS,
+    strategy=DeploymentStrategy(),
 )
 REPLICASETS = Kind(
     resources.REPLICASETS,
@@ -289,6 +304,7 @@ REPLICASETS = Kind(
     selectable_fields=REPLICA_FIELDS,
     generation=True,
     scaling=REPLICAS,
+    strategy=WITH_STATUS,
 )
 STATEFULSETS = Kind(
     resources.STATEFULSETS,
@@ -299,6 +315,7 @@ STATEFULSETS = Kind(
     subresources=(SCALE,),
     generation=True,
     scaling=REPLICAS,
+    strategy=WITH_STATUS,
 )
 JOBS = Kind(
     resources.JOBS,
@@ -308,9 +325,12 @@ JOBS = Kind(
     selectable_fields={"status.successful": lambda job: str(job.status.succeeded)},
     generation=True,
     orphans=True,
+    strategy=JobStrategy(),
 )
-CRONJOBS = Kind(resources.CRONJOBS, "cronjob", ("cj",), ("all",), status=True, generation=True)
-INGRESSES = Kind(resources.INGRESSES, "ingress", ("ing",), status=True, generation=True)
+CRONJOBS = Kind(
+    resources.CRONJOBS, "cronjob", ("cj",), ("all",), status=True, generation=True, strategy=WITH_STATUS
+)
+INGRESSES = Kind(resources.INGRESSES, "ingress", ("ing",), status=True, generation=True, strategy=WITH_STATUS)
 INGRESSCLASSES = Kind(resources.INGRESSCLASSES, "ingressclass", generation=True)
 NETWORKPOLICIES = Kind(resources.NETWORKPOLICIES, "networkpolicy", ("netpol",), generation=True)
 PODDISRUPTIONBUDGETS = Kind(
@@ -320,6 +340,7 @@ PODDISRUPTIONBUDGETS = Kind(
     status=True,
     generation=True,
     unconditional_update=False,
+    strategy=WITH_STATUS,
 )
 
 KINDS: tuple[Kind, ...] = (

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from fairlead.objects import core_v1
+from fairlead.objects import apps_v1, batch_v1, core_v1, jobs
 from fairlead.store import Change, Condition, Store
 
 
@@ -50,16 +50,41 @@ class Strategy:
         return obj.spec
 
 
-class PodStrategy(Strategy):
-    """Pods: status is the node agent's."""
+class StatusStrategy(Strategy):
+    """Kinds with a status subresource: nothing else writes the status."""
 
-    def prepare_create(self, obj: core_v1.Pod) -> core_v1.Pod:
+    def prepare_create(self, obj: Any) -> Any:
         """Without a status."""
-        return replace(obj, status=core_v1.PodStatus())
+        return replace(obj, status=type(obj.status)())
 
-    def prepare_update(self, obj: core_v1.Pod, old: core_v1.Pod) -> core_v1.Pod:
+    def prepare_update(self, obj: Any, old: Any) -> Any:
         """With the old status."""
         return replace(obj, status=old.status)
+
+
+class DeploymentStrategy(StatusStrategy):
+    """Deployments: their annotations are part of what is counted, and their labels no part of the status."""
+
+    def prepare_status(self, obj: apps_v1.Deployment, old: apps_v1.Deployment) -> apps_v1.Deployment:
+        """With the old spec and labels."""
+        return replace(obj, spec=old.spec, metadata=replace(obj.metadata, labels=old.metadata.labels))
+
+    def spec(self, obj: apps_v1.Deployment) -> Any:
+        """Annotations too."""
+        return obj.spec, obj.metadata.annotations
+
+
+class JobStrategy(StatusStrategy):
+    """Jobs: they find their pods by what nobody else has."""
+
+    def prepare_create(self, obj: batch_v1.Job) -> batch_v1.Job:
+        """With a selector of its own."""
+        prepared: batch_v1.Job = super().prepare_create(obj)
+        return jobs.selecting(prepared)
+
+
+class PodStrategy(StatusStrategy):
+    """Pods: status is the node agent's."""
 
     def prepare_status(self, obj: core_v1.Pod, old: core_v1.Pod) -> core_v1.Pod:
         """With the old spec and owners."""

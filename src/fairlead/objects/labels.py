@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from fairlead.objects.meta_v1 import LabelSelector
 from fairlead.objects.names import is_label_value, is_qualified_name
-from fairlead.objects.status import FieldError, invalid
+from fairlead.objects.status import FieldError, forbidden, invalid, required
 
 IN, NOT_IN, EQUALS, DOUBLE_EQUALS, NOT_EQUALS = "in", "notin", "=", "==", "!="
 EXISTS, DOES_NOT_EXIST, GREATER, LESS = "exists", "!", "gt", "lt"
@@ -163,6 +163,30 @@ def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     for key, value in labels.items():
         errors += [invalid(path, key, said) for said in is_qualified_name(key)]
         errors += [invalid(path, value, said) for said in is_label_value(value)]
+    return errors
+
+
+def validate_selector(selector: LabelSelector | None, path: str) -> list[FieldError]:
+    """The errors in the selector of a Deployment and the like. Upstream: ValidateLabelSelector."""
+    if selector is None:
+        return []
+    errors = validate_labels(selector.matchLabels, f"{path}.matchLabels")
+    for i, expression in enumerate(selector.matchExpressions):
+        at = f"{path}.matchExpressions[{i}]"
+        match expression.operator:
+            case "In" | "NotIn":
+                if not expression.values:
+                    said_of = "must be specified when `operator` is 'In' or 'NotIn'"
+                    errors.append(required(f"{at}.values", said_of))
+            case "Exists" | "DoesNotExist":
+                if expression.values:
+                    said_of = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                    errors.append(forbidden(f"{at}.values", said_of))
+            case _:
+                errors.append(invalid(f"{at}.operator", expression.operator, "not a valid selector operator"))
+        errors += [invalid(f"{at}.key", expression.key, said) for said in is_qualified_name(expression.key)]
+        for j, value in enumerate(expression.values):
+            errors += [invalid(f"{at}.values[{j}]", value, said) for said in is_label_value(value)]
     return errors
 
 

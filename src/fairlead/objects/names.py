@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from fairlead.objects.status import FieldError, invalid
+from fairlead.objects.status import FieldError, invalid, required
 
 Check = Callable[[str], tuple[str, ...]]
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _KEY = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = f"({_KEY})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -23,6 +24,7 @@ _HEADER = "[-A-Za-z0-9]+"
 
 _label = re.compile(_LABEL)
 _subdomain = re.compile(_SUBDOMAIN)
+_wildcard = re.compile(_WILDCARD)
 _key = re.compile(_KEY)
 _value = re.compile(_VALUE)
 _config_key = re.compile(_CONFIG_KEY)
@@ -80,6 +82,16 @@ def is_dns1123_subdomain(value: str) -> tuple[str, ...]:
         )
         wrong.append(_form(said, _SUBDOMAIN, "example.com"))
     return tuple(wrong)
+
+
+def is_wildcard_subdomain(value: str) -> tuple[str, ...]:
+    """A DNS name whose first part is an asterisk: the host of an Ingress."""
+    said = (
+        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+        "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+    )
+    long = (at_most(253),) if _size(value) > 253 else ()
+    return long if _wildcard.fullmatch(value) else (*long, _form(said, _WILDCARD, "*.example.com"))
 
 
 @lru_cache(maxsize=4096)
@@ -190,6 +202,23 @@ def is_path_segment(value: str) -> tuple[str, ...]:
     if value in (".", ".."):
         return (f"may not be '{value}'",)
     return tuple(f"may not contain '{letter}'" for letter in "/%" if letter in value)
+
+
+_DOMAIN_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
+
+
+def validate_domain_path(value: str, path: str) -> list[FieldError]:
+    """The errors in a domain with a path behind it, `example.com/ingress`. Upstream: IsDomainPrefixedPath."""
+    if not value:
+        return [required(path)]
+    domain, slash, rest = value.partition("/")
+    if not slash or not domain or not rest:
+        return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    errors = [invalid(path, domain, said) for said in is_dns1123_subdomain(domain)]
+    if not _DOMAIN_PATH.fullmatch(rest):
+        form = _form("Invalid path", _DOMAIN_PATH.pattern)
+        errors.append(invalid(path, rest, form))
+    return errors
 
 
 def without_trailing_dash(check: Check) -> Check:

@@ -39,20 +39,21 @@ _EVICTED_AFTER = tuple(
 
 def default(pod: Pod) -> Pod:
     """The pod with everything filled in but what its scheduler and its node decide."""
-    spec = _default_spec(pod.spec)
+    spec = _admit(default_spec(pod.spec))
     status = pod.status
     if not status.phase or not status.qosClass:
         status = replace(status, phase=status.phase or "Pending", qosClass=status.qosClass or qos_class(spec))
     return replace(pod, spec=spec, status=status)
 
 
-def _default_spec(spec: PodSpec) -> PodSpec:
-    account = spec.serviceAccountName or spec.serviceAccount or "default"
+def default_spec(spec: PodSpec) -> PodSpec:
+    """The spec of a pod, or of a template of pods, with what every spec has. Upstream: SetDefaults_PodSpec."""
+    account = spec.serviceAccountName or spec.serviceAccount
     return replace(
         spec,
         volumes=tuple(default_volume(volume) for volume in spec.volumes),
-        containers=tuple(_default_container(c, spec) for c in spec.containers),
-        initContainers=tuple(_default_container(c, spec) for c in spec.initContainers),
+        containers=tuple(default_container(c) for c in spec.containers),
+        initContainers=tuple(default_container(c) for c in spec.initContainers),
         ephemeralContainers=tuple(default_container(c) for c in spec.ephemeralContainers),
         restartPolicy=spec.restartPolicy or "Always",
         dnsPolicy=spec.dnsPolicy or "ClusterFirst",
@@ -61,6 +62,18 @@ def _default_spec(spec: PodSpec) -> PodSpec:
         ),
         schedulerName=spec.schedulerName or "default-scheduler",
         securityContext=spec.securityContext or PodSecurityContext(),
+        serviceAccountName=account,
+        serviceAccount=account,
+    )
+
+
+def _admit(spec: PodSpec) -> PodSpec:
+    """The spec with what only pods get: from SetDefaults_Pod, and from the admission plugins."""
+    account = spec.serviceAccountName or "default"
+    return replace(
+        spec,
+        containers=tuple(_with_requests(c, spec) for c in spec.containers),
+        initContainers=tuple(_with_requests(c, spec) for c in spec.initContainers),
         enableServiceLinks=True if spec.enableServiceLinks is None else spec.enableServiceLinks,
         serviceAccountName=account,
         serviceAccount=account,
@@ -70,8 +83,7 @@ def _default_spec(spec: PodSpec) -> PodSpec:
     )
 
 
-def _default_container(container: Container, spec: PodSpec) -> Container:
-    container = default_container(container)
+def _with_requests(container: Container, spec: PodSpec) -> Container:
     if container.resources.limits:
         container = replace(container, resources=default_requests(container.resources))
     if spec.hostNetwork:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from fairlead.objects.scalars import Quantity
+from fairlead.objects.status import FieldError, invalid
 
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -28,3 +29,12 @@ def parse(quantity: Quantity) -> Decimal:
     if exponent:
         return number.scaleb(int(exponent[1:]))
     return number * 1024 ** _BINARY[suffix] if suffix in _BINARY else number.scaleb(_DECIMAL[suffix])
+
+
+def wrong(path: str, quantity: Quantity) -> list[FieldError]:
+    """The error of an amount that is none, or below nothing."""
+    try:
+        amount = parse(quantity)
+    except ValueError as error:
+        return [invalid(path, str(quantity), str(error))]
+    return [invalid(path, str(quantity), "must be greater than or equal to 0")] if amount < 0 else []

@@ -7,24 +7,42 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from fairlead.objects import (
+    apps_v1,
+    batch_v1,
     configuration,
+    controllerrevisions,
     coordination_v1,
     core_v1,
+    cronjobs,
+    daemonsets,
+    deployments,
     discovery_v1,
     endpoints,
     endpointslices,
     events,
     events_v1,
+    ingressclasses,
+    ingresses,
     ipaddresses,
+    jobs,
     leases,
+    limitranges,
     names,
     namespaces,
     networking_v1,
+    networkpolicies,
     nodes,
+    persistentvolumeclaims,
+    poddisruptionbudgets,
     pods,
+    policy_v1,
+    replicasets,
+    replicationcontrollers,
     reports,
+    resourcequotas,
     servicecidrs,
     services,
+    statefulsets,
 )
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.resources import Stored
@@ -76,6 +94,27 @@ _RULES: dict[type[Any], Rules[Any]] = {
     coordination_v1.Lease: Rules(validate=leases.validate),
     networking_v1.IPAddress: Rules(validate=ipaddresses.validate),
     networking_v1.ServiceCIDR: Rules(validate=servicecidrs.validate),
+    core_v1.LimitRange: Rules(limitranges.default, limitranges.validate),
+    core_v1.PersistentVolumeClaim: Rules(persistentvolumeclaims.default, persistentvolumeclaims.validate),
+    core_v1.ReplicationController: Rules(
+        replicationcontrollers.default,
+        replicationcontrollers.validate,
+        replicationcontrollers.validate_status,
+    ),
+    core_v1.ResourceQuota: Rules(validate=resourcequotas.validate),
+    apps_v1.ControllerRevision: Rules(validate=controllerrevisions.validate),
+    apps_v1.DaemonSet: Rules(daemonsets.default, daemonsets.validate, daemonsets.validate_status),
+    apps_v1.Deployment: Rules(deployments.default, deployments.validate, deployments.validate_status),
+    apps_v1.ReplicaSet: Rules(replicasets.default, replicasets.validate, replicasets.validate_status),
+    apps_v1.StatefulSet: Rules(statefulsets.default, statefulsets.validate, statefulsets.validate_status),
+    batch_v1.CronJob: Rules(cronjobs.default, cronjobs.validate),
+    batch_v1.Job: Rules(jobs.default, jobs.validate, jobs.validate_status),
+    networking_v1.Ingress: Rules(validate=ingresses.validate, validate_status=ingresses.validate_status),
+    networking_v1.IngressClass: Rules(ingressclasses.default, ingressclasses.validate),
+    networking_v1.NetworkPolicy: Rules(networkpolicies.default, networkpolicies.validate),
+    policy_v1.PodDisruptionBudget: Rules(
+        validate=poddisruptionbudgets.validate, validate_status=poddisruptionbudgets.validate_status
+    ),
 }
 
 
