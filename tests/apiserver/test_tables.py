@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fairlead.apiserver import kinds
 from fairlead.apiserver.ages import human
 from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, KINDS, PODS, SERVICES, Kind
 from fairlead.apiserver.tables import ANY, TABLES, table
@@ -79,6 +80,100 @@ def test_services(spec: dict[str, Any], shown: list[str]) -> None:
     ports = [{"port": 80, "protocol": "TCP", "nodePort": 30080}, {"port": 53, "protocol": "UDP"}]
     found = cells(SERVICES, {"spec": {"ports": ports, "selector": {"b": "2", "a": "1"}, **spec}})
     assert found == ["web", *shown, "80:30080/TCP,53/UDP", "2m", "a=1,b=2"]
+
+
+PODS_OF = {
+    "selector": {"matchLabels": {"app": "web"}},
+    "template": {"spec": {"containers": [{"name": "a", "image": "i:1"}, {"name": "b", "image": "j:2"}]}},
+}
+WIDE = ["a,b", "i:1,j:2", "app=web"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "shown"),
+    [
+        (
+            kinds.DEPLOYMENTS,
+            {"spec": {"replicas": 3, **PODS_OF}, "status": {"readyReplicas": 2, "updatedReplicas": 1}},
+            ["2/3", 1, 0, "2m", *WIDE],
+        ),
+        (kinds.REPLICASETS, {"spec": {"replicas": 3, **PODS_OF}}, [3, 0, 0, "2m", *WIDE]),
+        (kinds.STATEFULSETS, {"spec": {"replicas": 3, **PODS_OF}}, ["0/3", "2m", *WIDE[:2]]),
+        (
+            kinds.DAEMONSETS,
+            {"spec": PODS_OF, "status": {"desiredNumberScheduled": 2, "numberReady": 1}},
+            [2, 0, 1, 0, 0, "<none>", "2m", *WIDE],
+        ),
+        (
+            kinds.JOBS,
+            {"spec": {"completions": 5, **PODS_OF}, "status": {"succeeded": 2, "startTime": MADE}},
+            ["Running", "2/5", "2m", "2m", *WIDE],
+        ),
+        (
+            kinds.JOBS,
+            {"spec": {"suspend": True}, "status": {"conditions": [{"type": "Suspended", "status": "True"}]}},
+            ["Suspended", "0/1", "", "2m", "", "", "<none>"],
+        ),
+        (
+            kinds.CRONJOBS,
+            {"spec": {"schedule": "@hourly", "suspend": False, "jobTemplate": {"spec": PODS_OF}}},
+            ["@hourly", "<none>", "False", 0, "<none>", "2m", *WIDE],
+        ),
+        (kinds.PODDISRUPTIONBUDGETS, {"spec": {"minAvailable": "50%"}}, ["50%", "N/A", 0, "2m"]),
+        (
+            kinds.INGRESSES,
+            {
+                "spec": {"rules": [{"host": f"{i}.a"} for i in range(5)], "tls": [{}]},
+                "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+            },
+            ["<none>", "0.a,1.a,2.a + 2 more...", "192.0.2.1", "80, 443", "2m"],
+        ),
+        (kinds.INGRESSES, {"spec": {"ingressClassName": "x"}}, ["x", "*", "", "80", "2m"]),
+        (
+            kinds.INGRESSCLASSES,
+            {"spec": {"controller": "a.b/c", "parameters": {"apiGroup": "a.b", "kind": "P", "name": "p"}}},
+            ["a.b/c", "P.a.b/p", "2m"],
+        ),
+        (kinds.NETWORKPOLICIES, {"spec": {"podSelector": {}}}, ["<none>", "2m"]),
+        (
+            kinds.PERSISTENTVOLUMECLAIMS,
+            {
+                "spec": {"volumeName": "v", "storageClassName": "fast", "volumeMode": "Filesystem"},
+                "status": {
+                    "phase": "Bound",
+                    "capacity": {"storage": "1Gi"},
+                    "accessModes": ["ReadWriteOnce"],
+                },
+            },
+            ["Bound", "v", "1Gi", "RWO", "fast", "<unset>", "2m", "Filesystem"],
+        ),
+        (
+            kinds.RESOURCEQUOTAS,
+            {"status": {"hard": {"pods": "9", "limits.cpu": "2"}, "used": {"pods": "1"}}},
+            ["pods: 1/9", "limits.cpu: 0/2", "2m"],
+        ),
+        (
+            kinds.CONTROLLERREVISIONS,
+            {
+                "metadata": {
+                    "ownerReferences": [
+                        {
+                            "apiVersion": "apps/v1",
+                            "kind": "StatefulSet",
+                            "name": "s",
+                            "uid": "u",
+                            "controller": True,
+                        }
+                    ]
+                },
+                "revision": 4,
+            },
+            ["statefulset.apps/s", 4, "2m"],
+        ),
+    ],
+)
+def test_workloads(kind: Kind, content: dict[str, Any], shown: list[Any]) -> None:
+    assert cells(kind, dict(content)) == ["web", *shown]
 
 
 def test_endpoints_are_counted_beyond_the_third() -> None:

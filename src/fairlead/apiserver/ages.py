@@ -43,3 +43,8 @@ def since(moment: str | None, now: float) -> str:
     if not moment:
         return UNKNOWN
     return human(now - datetime.fromisoformat(moment).timestamp())
+
+
+def between(start: str, end: str) -> str:
+    """How long it was from one moment to another."""
+    return since(start, datetime.fromisoformat(end).timestamp())

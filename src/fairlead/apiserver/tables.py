@@ -11,10 +11,21 @@ from typing import Any
 
 import msgspec
 
-from fairlead.apiserver import rows
+from fairlead.apiserver import rows, workloadrows
 from fairlead.apiserver.answers import META, Partial
 from fairlead.apiserver.kinds import Kind
-from fairlead.objects import coordination_v1, core_v1, discovery_v1, networking_v1
+from fairlead.objects import (
+    apps_v1,
+    autoscaling_v1,
+    batch_v1,
+    coordination_v1,
+    core_v1,
+    discovery_v1,
+    events_v1,
+    networking_v1,
+    policy_v1,
+    reports,
+)
 from fairlead.objects.meta_v1 import ListMeta
 from fairlead.objects.scalars import Object, text, zero
 
@@ -159,6 +170,156 @@ TABLES: dict[type[Any], tuple[tuple[Column, ...], Cells]] = {
             column("ParentRef", about="The reference to the object that is associated with the IPAddress"),
         ),
         rows.ipaddress,
+    ),
+}
+
+CONTAINERS = column("Containers", wide=True, about="Names of each container in the template.")
+IMAGES = column("Images", wide=True, about="Images referenced by each container in the template.")
+SELECTOR = column("Selector", wide=True, about="The labels of the pods that belong to it.")
+PODS_OF = (CONTAINERS, IMAGES, SELECTOR)
+REPLICAS = (
+    NAME,
+    column("Desired", "integer", about="How many replicas there should be."),
+    column("Current", "integer", about="How many replicas there are."),
+    column("Ready", "integer", about="How many of them are ready."),
+    AGE,
+    *PODS_OF,
+)
+
+TABLES |= {
+    events_v1.Event: (
+        TABLES[core_v1.Event][0],
+        lambda event, now: rows.event(reports.write(event), now),
+    ),
+    core_v1.ReplicationController: (REPLICAS, workloadrows.replicationcontroller),
+    apps_v1.ReplicaSet: (REPLICAS, workloadrows.replicaset),
+    apps_v1.Deployment: (
+        (
+            NAME,
+            column("Ready", about="Number of the pod with ready state"),
+            column("Up-to-date", about="How many replicas are of the newest template."),
+            column("Available", about="How many replicas are available."),
+            AGE,
+            *PODS_OF,
+        ),
+        workloadrows.deployment,
+    ),
+    apps_v1.StatefulSet: (
+        (NAME, column("Ready", about="Number of the pod with ready state"), AGE, CONTAINERS, IMAGES),
+        workloadrows.statefulset,
+    ),
+    apps_v1.DaemonSet: (
+        (
+            NAME,
+            column("Desired", "integer", about="How many nodes should run it."),
+            column("Current", "integer", about="How many nodes run it."),
+            column("Ready", "integer", about="On how many nodes it is ready."),
+            column("Up-to-date", "integer", about="On how many nodes it is of the newest template."),
+            column("Available", "integer", about="On how many nodes it is available."),
+            column("Node Selector", about="The labels of the nodes that run it."),
+            AGE,
+            *PODS_OF,
+        ),
+        workloadrows.daemonset,
+    ),
+    apps_v1.ControllerRevision: (
+        (
+            NAME,
+            column("Controller", about="Controller of the object"),
+            column("Revision", about="Its number."),
+            AGE,
+        ),
+        workloadrows.controllerrevision,
+    ),
+    autoscaling_v1.Scale: (
+        (
+            NAME,
+            column("Desired", "integer", about="How many replicas there should be."),
+            column("Available", "integer", about="How many replicas there are."),
+            AGE,
+        ),
+        workloadrows.scale,
+    ),
+    batch_v1.Job: (
+        (
+            NAME,
+            column("Status", about="Status of the job."),
+            column("Completions", about="How many pods have succeeded, of how many."),
+            column("Duration", about="Time required to complete the job."),
+            AGE,
+            *PODS_OF,
+        ),
+        workloadrows.job,
+    ),
+    batch_v1.CronJob: (
+        (
+            NAME,
+            column("Schedule", about="When it runs, in the form of cron."),
+            column("Timezone", about="The time zone of the schedule."),
+            column("Suspend", "boolean", about="Whether further runs are held back."),
+            column("Active", "integer", about="How many Jobs are running."),
+            column("Last Schedule", about="When it ran last."),
+            AGE,
+            *PODS_OF,
+        ),
+        workloadrows.cronjob,
+    ),
+    policy_v1.PodDisruptionBudget: (
+        (
+            NAME,
+            column("Min Available", about="The minimum number of pods that must be available."),
+            column("Max Unavailable", about="The maximum number of pods that may be unavailable."),
+            column("Allowed Disruptions", "integer", about="How many pods may be disrupted at this time."),
+            AGE,
+        ),
+        workloadrows.poddisruptionbudget,
+    ),
+    networking_v1.Ingress: (
+        (
+            NAME,
+            column("Class", about="The name of its IngressClass."),
+            column("Hosts", about="Hosts that incoming requests are matched against before the ingress rule"),
+            column("Address", about="Where it can be reached."),
+            column("Ports", about="Ports of TLS configurations that open"),
+            AGE,
+        ),
+        workloadrows.ingress,
+    ),
+    networking_v1.IngressClass: (
+        (
+            NAME,
+            column("Controller", about="Controller that is responsible for handling this class"),
+            column("Parameters", about="A reference to a resource with additional parameters"),
+            AGE,
+        ),
+        workloadrows.ingressclass,
+    ),
+    networking_v1.NetworkPolicy: (
+        (NAME, column("Pod-Selector", about="The labels of the pods that it is for."), AGE),
+        workloadrows.networkpolicy,
+    ),
+    core_v1.PersistentVolumeClaim: (
+        (
+            NAME,
+            column("Status", about="Whether it has a volume."),
+            column("Volume", about="The volume that it has."),
+            column("Capacity", about="The size of the volume."),
+            column("Access Modes", about="How the volume can be mounted."),
+            column("StorageClass", about="StorageClass of the pvc"),
+            column("VolumeAttributesClass", about="VolumeAttributesClass of the pvc"),
+            AGE,
+            column("VolumeMode", wide=True, about="Whether it is a file system or a device."),
+        ),
+        workloadrows.persistentvolumeclaim,
+    ),
+    core_v1.ResourceQuota: (
+        (
+            NAME,
+            column("Request", about="What is used of what may be requested."),
+            column("Limit", about="What is used of the limits."),
+            AGE,
+        ),
+        workloadrows.resourcequota,
     ),
 }
 ANY = (NAME, column("Created At", "date", about=AGE.description))

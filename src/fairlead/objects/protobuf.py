@@ -368,9 +368,9 @@ def type_of(api_version: str, kind: str) -> str:
 
 
 def serves(api_version: str, kind: str) -> bool:
-    """Whether objects of a kind, with their lists, can be written as protobuf."""
+    """Whether objects of a kind can be written as protobuf; then so can lists of those that have lists."""
     try:
-        return bool(message(type_of(api_version, kind)) and message(type_of(api_version, f"{kind}List")))
+        return bool(message(type_of(api_version, kind)))
     except KeyError:
         return False
 
