@@ -60,7 +60,11 @@ def test_the_examples_are_applied_twice(tmp_path: Path) -> None:
         kubectl = Kubectl(tmp_path, client)
         assert "created" in await kubectl("apply", "-f", str(EXAMPLES))
         again = (await kubectl("apply", "-f", str(EXAMPLES))).splitlines()
-        assert not [line for line in again if not line.endswith(("unchanged", "configured"))]
+        warnings = {line for line in again if line.startswith("Warning: ")}
+        assert warnings == {
+            "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+        }
+        assert not [line for line in again if not line.endswith(("unchanged", "configured", *warnings))]
         shown = await kubectl("get", "svc,pods,endpoints,endpointslices", "-o", "wide")
         assert "service/nodeport-service" in shown
         assert "80:30080/TCP" in shown

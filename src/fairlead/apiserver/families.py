@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from fairlead.apiserver.transitions import needs_addresses
 from fairlead.objects import addresses
 from fairlead.objects.core_v1 import Service, ServiceSpec
-from fairlead.objects.services import is_headless, validate_cluster_ips
+from fairlead.objects.dualstack import is_headless, validate_cluster_ips
 from fairlead.objects.status import FieldError, invalid, unprocessable
 
 OTHER = {"IPv4": "IPv6", "IPv6": "IPv4"}

@@ -40,6 +40,11 @@ BODY_SECONDS = 60.0
 LONG = 200
 """Objects of a list whose encoding as protobuf would keep the others waiting (about 50 us each): a thread does it."""
 
+DEPRECATED = {
+    ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+}
+"""What every answer about a collection warns of."""
+
 PlainPath = Callable[[RequestInfo, Query, Mapping[str, str]], tuple[int, str, bytes] | None]
 """Answers a path that is no resource with status, content type and body, None where it has no answer."""
 
@@ -68,6 +73,8 @@ class Handler:
         try:
             authorize(self._tokens.user(request.headers.get("Authorization")), info)
             response = await self._answer(request, info, query)
+            if (info.group, info.resource) in DEPRECATED and info.verb != "watch":
+                warn(response, DEPRECATED[info.group, info.resource])
         except StatusError as error:
             response = refusal(error, request.headers.get("Accept", ""))
         except web.HTTPRequestEntityTooLarge:
@@ -175,6 +182,8 @@ class Handler:
             headers={"Content-Type": watches.content_type(how), "Cache-Control": "no-cache, private"}
         )
         response.enable_chunked_encoding()
+        if (info.group, info.resource) in DEPRECATED:
+            warn(response, DEPRECATED[info.group, info.resource])
         with WATCHES.open(kind.plural):
             async with contextlib.aclosing(chunks):
                 # The stream says by its first chunk, an empty one, that it was accepted.
@@ -201,7 +210,8 @@ class Handler:
     def _written(kind: Kind, result: Result, how: Form) -> web.Response:
         written = result.written
         body = answers.one(kind, written.value, written.revision, how)
-        return reply(body, 201 if written.made else 200, how.content_type, result.warnings)
+        warnings = (*result.warnings, *written.warnings)
+        return reply(body, 201 if written.made else 200, how.content_type, warnings)
 
     async def _part(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
@@ -305,10 +315,16 @@ def reply(
 ) -> web.Response:
     """An answer with its headers."""
     headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    response = web.Response(body=body, status=status, headers=headers)
     for warning in warnings:
-        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-        headers.add("Warning", f'299 - "{escaped}"')
-    return web.Response(body=body, status=status, headers=headers)
+        warn(response, warning)
+    return response
+
+
+def warn(response: web.StreamResponse, warning: str) -> None:
+    """Adds a warning for whoever asked (RFC 7234, 5.5; KEP-1693)."""
+    escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+    response.headers.add("Warning", f'299 - "{escaped}"')
 
 
 def refusal(error: StatusError, accept: str = "") -> web.Response:

@@ -5,7 +5,7 @@ Upstream: apiserver/pkg/registry/generic/registry/store.go.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -44,6 +44,8 @@ class Written(msgspec.Struct, gc=False):
     value: bytes
     revision: int
     made: bool = False
+    warnings: Sequence[str] = ()
+    """What its writer should know."""
 
 
 class Registry:
@@ -101,16 +103,16 @@ class Registry:
             claim = await strategy.claim(self.store, obj, None, dry_run=dry_run)
             if errors := rules.validate(claim.obj):
                 raise unprocessable(resource.kind, name, errors, resource.group)
-            value = kind.model.stored(claim.obj)
+            value, warnings = kind.model.stored(claim.obj), rules.warnings(claim.obj)
             if dry_run:
-                return Written(value, 0, True)
+                return Written(value, 0, True, warnings)
             try:
                 revision = await self.store.commit(
                     [*conditions, *claim.conditions], [Change(key, value), *claim.changes]
                 )
             except Conflict:
                 continue
-            return Written(value, revision, True)
+            return Written(value, revision, True, warnings)
 
     async def _namespace(self, kind: Kind, namespace: str, name: str) -> Condition:
         """The condition that the namespace is still as it is now. Raises 404 without one, 403 if it is going away."""
@@ -177,9 +179,9 @@ class Registry:
                 errors = rules.validate(new, old)
             if errors:
                 raise unprocessable(resource.kind, name, errors, resource.group)
-            value = kind.model.stored(new)
+            value, warnings = kind.model.stored(new), () if subresource else rules.warnings(new)
             if value == entry.value:
-                return Written(value, entry.revision)
+                return Written(value, entry.revision, warnings=warnings)
             changes = [Change(key, value)]
             conditions = [Condition(key, entry.revision)]
             if claim is not None:
@@ -190,12 +192,12 @@ class Registry:
                 changes = [Change(key, None), *released.changes]
                 conditions = [conditions[0], *released.conditions]
             if dry_run:
-                return Written(value, entry.revision)
+                return Written(value, entry.revision, warnings=warnings)
             try:
                 revision = await self.store.commit(conditions, changes)
             except Conflict:
                 continue
-            return Written(value, revision)
+            return Written(value, revision, warnings=warnings)
 
 
 def finished(obj: Any) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from fairlead.objects.core_v1 import ServicePort, ServiceSpec
-from fairlead.objects.services import is_external, is_headless, needs_health_check
+from fairlead.objects.dualstack import is_headless
+from fairlead.objects.services import is_external, needs_health_check
 
 
 def needs_addresses(spec: ServiceSpec) -> bool:

@@ -16,6 +16,7 @@ Check = Callable[[str], tuple[str, ...]]
 
 _MAPPED = bytes(10) + b"\xff\xff"
 _NO_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_CANONICAL = "should be in RFC 5952 canonical format"
 _NO_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
@@ -175,3 +176,42 @@ def wrong(check: Check, path: str, value: str, *, old: Collection[str] = ()) -> 
     if value in old:
         return []
     return [invalid(path, value, said) for said in check(value)]
+
+
+def ip_warnings(path: str, value: str) -> list[str]:
+    """What is to be said of an address in an unusual form. Upstream: validation.GetWarningsForIP."""
+    strict = _strict(value)
+    if strict is not None and len(strict) == 4:
+        return []  # an IPv4 address has but one strict form
+    if packed(value) is None:
+        return []
+    usual = canonical(value)
+    if strict is None or strict.startswith(_MAPPED):
+        return [
+            f'{path}: non-standard IP address "{value}" will be considered invalid in a future Kubernetes release: '
+            f'use "{usual}"'
+        ]
+    return [] if usual == value else [f'{path}: IPv6 address "{value}" {_CANONICAL} ("{usual}")']
+
+
+def cidr_warnings(path: str, value: str) -> list[str]:
+    """What is to be said of a network in an unusual form. Upstream: validation.GetWarningsForCIDR."""
+    read = _prefix(value)
+    if read is None:
+        return []
+    text, _, digits = value.partition("/")
+    network, whole, said = canonical_cidr(value), canonical(text), []
+    if canonical(network.partition("/")[0]) != whole:
+        single = f"{whole}/{32 if family(text) == 'IPv4' else 128}"
+        said.append(
+            f'{path}: CIDR value "{value}" is ambiguous in this context (should be "{network}" or "{single}"?)'
+        )
+    leading_zero = _strict(text) is None or (digits != "0" and digits.startswith("0"))
+    if leading_zero or (len(read[0]) == 16 and read[0].startswith(_MAPPED)):
+        said.append(
+            f'{path}: non-standard CIDR value "{value}" will be considered invalid in a future Kubernetes release: '
+            f'use "{network}"'
+        )
+    if not said and network != value:
+        said.append(f'{path}: IPv6 CIDR value "{value}" {_CANONICAL} ("{network}")')
+    return said

@@ -16,6 +16,9 @@ from fairlead.objects.metadata import validate_metadata, validate_metadata_updat
 from fairlead.objects.services import validate_protocol
 from fairlead.objects.status import FieldError, invalid, required
 
+MANAGED_BY = "endpoints.kubernetes.io/managed-by"
+CONTROLLER = "endpoint-controller"
+
 
 def default(endpoints: Endpoints) -> Endpoints:
     """The Endpoints with TCP for every port that names no protocol."""
@@ -71,3 +74,15 @@ def _validate_port(port: EndpointPort, path: str, *, named: bool) -> list[FieldE
     if port.appProtocol is not None:
         errors += names.wrong(names.is_qualified_name, f"{path}.appProtocol", port.appProtocol)
     return errors
+
+
+def warnings(endpoints: Endpoints) -> list[str]:
+    """Addresses in an unusual form; the controller's own are not looked at. Upstream: endpointsWarnings."""
+    if endpoints.metadata.labels.get(MANAGED_BY) == CONTROLLER:
+        return []
+    said: list[str] = []
+    for i, subset in enumerate(endpoints.subsets):
+        for field in ("addresses", "notReadyAddresses"):
+            for j, address in enumerate(getattr(subset, field)):
+                said += addresses.ip_warnings(f"subsets[{i}].{field}[{j}].ip", address.ip)
+    return said

@@ -22,6 +22,8 @@ MAX_ADDRESSES = 100
 MAX_PORTS = 20000
 MAX_HINTS = 8
 MAX_TOPOLOGY = 16
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+CONTROLLER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
 
 
@@ -136,3 +138,19 @@ def _validate_ports(ports: tuple[EndpointPort, ...]) -> list[FieldError]:
         if port.appProtocol is not None:
             errors += names.wrong(names.is_qualified_name, f"{path}.appProtocol", port.appProtocol)
     return errors
+
+
+def warnings(endpoint_slice: EndpointSlice) -> list[str]:
+    """A deprecated type, addresses in an unusual form; the controller's own are not looked at.
+
+    Upstream: pkg/registry/discovery/endpointslice/strategy.go.
+    """
+    if endpoint_slice.addressType == "FQDN":
+        return ["spec.addressType: FQDN endpoints are deprecated"]
+    if endpoint_slice.metadata.labels.get(MANAGED_BY) == CONTROLLER:
+        return []
+    said: list[str] = []
+    for i, endpoint in enumerate(endpoint_slice.endpoints):
+        for j, address in enumerate(endpoint.addresses):
+            said += addresses.ip_warnings(f"endpoints[{i}].addresses[{j}]", address)
+    return said

@@ -10,8 +10,8 @@ from fairlead.objects.status import FieldError, required
 
 def is_name(value: str) -> tuple[str, ...]:
     """An address in the one form that names its object: canonical, so that no address has two objects."""
-    if not addresses.family(value):
-        return addresses.is_ip(value)
+    if said := addresses.is_ip(value):
+        return said
     if addresses.canonical(value) != value:
         return (f'must be in canonical form ("{addresses.canonical(value)}")',)
     return ()

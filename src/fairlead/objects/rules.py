@@ -55,6 +55,10 @@ def _metadata_update(obj: Stored, old: Stored) -> list[FieldError]:
     return validate_metadata_update(obj.metadata, old.metadata)
 
 
+def _no_warnings(_: Any) -> list[str]:
+    return []
+
+
 def _unchanged(obj: Any) -> Any:
     return obj
 
@@ -71,26 +75,30 @@ class Rules(Generic[T]):
     """The pure decisions about one kind.
 
     `default` runs on everything that comes in, before allocation; `validate(obj, old)` after it, with the object that
-    stands in the store if there is one. `validate_status` is for the status subresource.
+    stands in the store if there is one. `validate_status` is for the status subresource. `warnings` are for the writer
+    of an object that is accepted.
     """
 
     default: Callable[[T], T] = _unchanged
     validate: Callable[..., list[FieldError]] = _validate_any
     validate_status: Callable[[Any, Any], list[FieldError]] = _metadata_update
+    warnings: Callable[[T], list[str]] = _no_warnings
 
 
 _RULES: dict[type[Any], Rules[Any]] = {
     core_v1.ConfigMap: Rules(validate=configuration.validate_configmap),
-    core_v1.Endpoints: Rules(endpoints.default, endpoints.validate),
+    core_v1.Endpoints: Rules(endpoints.default, endpoints.validate, warnings=endpoints.warnings),
     core_v1.Event: Rules(validate=events.validate),
     events_v1.Event: Rules(validate=reports.validate),
     core_v1.Namespace: Rules(namespaces.default, namespaces.validate, namespaces.validate_status),
     core_v1.Node: Rules(nodes.default, nodes.validate, nodes.validate_status),
     core_v1.Pod: Rules(pods.default, pods.validate, pods.validate_status),
     core_v1.Secret: Rules(configuration.default_secret, configuration.validate_secret),
-    core_v1.Service: Rules(services.default, services.validate, services.validate_status),
+    core_v1.Service: Rules(services.default, services.validate, services.validate_status, services.warnings),
     core_v1.ServiceAccount: Rules(validate=configuration.validate_serviceaccount),
-    discovery_v1.EndpointSlice: Rules(endpointslices.default, endpointslices.validate),
+    discovery_v1.EndpointSlice: Rules(
+        endpointslices.default, endpointslices.validate, warnings=endpointslices.warnings
+    ),
     coordination_v1.Lease: Rules(validate=leases.validate),
     networking_v1.IPAddress: Rules(validate=ipaddresses.validate),
     networking_v1.ServiceCIDR: Rules(validate=servicecidrs.validate),

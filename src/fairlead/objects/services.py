@@ -18,6 +18,7 @@ from fairlead.objects.core_v1 import (
     ServiceSpec,
     SessionAffinityConfig,
 )
+from fairlead.objects.dualstack import is_headless, validate_addresses_kept, validate_cluster_ips
 from fairlead.objects.labels import validate_labels
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.scalars import IntOrString
@@ -29,17 +30,10 @@ MAX_CLIENT_IP_TIMEOUT = 86400
 
 TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 PROTOCOLS = ("TCP", "UDP", "SCTP")
-FAMILIES = ("IPv4", "IPv6")
-FAMILY_POLICIES = ("SingleStack", "PreferDualStack", "RequireDualStack")
 TRAFFIC_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
 TOPOLOGY_HINTS = "service.kubernetes.io/topology-aware-hints"
-
-
-def is_headless(spec: ServiceSpec) -> bool:
-    """Whether it asks for no virtual address: clients find its endpoints through DNS."""
-    return spec.clusterIP == "None" or spec.clusterIPs == ("None",)
 
 
 def is_external(spec: ServiceSpec) -> bool:
@@ -120,7 +114,7 @@ def validate(service: Service, old: Service | None = None) -> list[FieldError]:
         path = f"spec.externalIPs[{i}]"
         found = addresses.wrong(addresses.is_ip, path, address, old=before.externalIPs)
         errors += found or addresses.wrong(addresses.is_reachable, path, address)
-    errors += _validate_source_ranges(service, before)
+    errors += _validate_source_ranges(service, old)
     errors += _validate_load_balancer(spec)
     errors += _validate_traffic(spec)
     return errors
@@ -189,9 +183,21 @@ def _validate_ports(spec: ServiceSpec) -> list[FieldError]:
     taken = set()
     for i, port in enumerate(spec.ports):
         if (port.protocol, port.port) in taken:
-            errors.append(duplicate(f"spec.ports[{i}]", {"port": port.port, "protocol": port.protocol}))
+            errors.append(duplicate(f"spec.ports[{i}]", _as_upstream_shows(port)))
         taken.add((port.protocol, port.port))
     return errors
+
+
+def _as_upstream_shows(port: ServicePort) -> dict[str, object]:
+    """The key by which ports are told apart, in the form of Go's internal type: messages show it."""
+    return {
+        "Name": "",
+        "Protocol": port.protocol,
+        "AppProtocol": None,
+        "Port": port.port,
+        "TargetPort": 0,
+        "NodePort": 0,
+    }
 
 
 def validate_protocol(protocol: str | None, path: str) -> list[FieldError]:
@@ -233,70 +239,26 @@ def _validate_affinity(spec: ServiceSpec) -> list[FieldError]:
     return []
 
 
-def validate_cluster_ips(spec: ServiceSpec, before: ServiceSpec | None = None) -> list[FieldError]:
-    """The errors in clusterIPs, ipFamilies and ipFamilyPolicy. The allocator asks too, before it allocates."""
-    if spec.type == "ExternalName":
-        return []
-    path = "spec.clusterIPs"
-    listed = list(spec.clusterIPs)
-    errors: list[FieldError] = []
-    if spec.clusterIP and not spec.clusterIPs:
-        errors.append(required(path))
-    elif spec.clusterIP and spec.clusterIPs[0] != spec.clusterIP:
-        errors.append(invalid(path, listed, "first value must match `clusterIP`"))
-    elif not spec.clusterIP and spec.clusterIPs:
-        errors.append(invalid(path, listed, "must be empty when `clusterIP` is not specified"))
-    for i, family in enumerate(spec.ipFamilies):
-        if family not in FAMILIES:
-            errors.append(not_supported(f"spec.ipFamilies[{i}]", family, FAMILIES))
-        if family in spec.ipFamilies[:i]:
-            errors.append(duplicate(f"spec.ipFamilies[{i}]", family))
-    if spec.ipFamilyPolicy is not None and spec.ipFamilyPolicy not in FAMILY_POLICIES:
-        errors.append(not_supported("spec.ipFamilyPolicy", spec.ipFamilyPolicy, FAMILY_POLICIES))
-    malformed = False
-    for i, address in enumerate(spec.clusterIPs):
-        if i == 0 and address == "None":
-            if len(spec.clusterIPs) > 1:
-                malformed = True
-                errors.append(invalid(path, listed, "'None' must be the first and only value"))
-            continue
-        found = addresses.wrong(
-            addresses.is_ip, f"{path}[{i}]", address, old=before.clusterIPs if before else ()
-        )
-        malformed = malformed or bool(found)
-        errors += found
-    if len(spec.clusterIPs) > 2:
-        errors.append(invalid(path, listed, "may only hold up to 2 values"))
-    if malformed:
-        return errors
-    families = [addresses.family(address) for address in spec.clusterIPs]
-    if len(families) > 1 and set(families) != set(FAMILIES):
-        errors.append(invalid(path, listed, "may specify no more than one IP for each IP family"))
-    if not is_headless(spec):
-        for i, (address, family) in enumerate(zip(spec.clusterIPs, spec.ipFamilies, strict=False)):
-            if family in FAMILIES and families[i] != family:
-                said = f"expected an {family} value as indicated by `ipFamilies[{i}]`"
-                errors.append(invalid(f"{path}[{i}]", address, said))
-    return errors
-
-
-def _validate_source_ranges(service: Service, before: ServiceSpec) -> list[FieldError]:
-    spec = service.spec
-    # The capital letter is upstream's.
-    path, paths, ranges = "spec.LoadBalancerSourceRanges", "", list(spec.loadBalancerSourceRanges)
+def _validate_source_ranges(service: Service, old: Service | None) -> list[FieldError]:
+    """The field wins over the annotation that it came from. Values of the old object are let be."""
+    spec, said = service.spec, "may only be used when `type` is 'LoadBalancer'"
     annotation = service.metadata.annotations.get(SOURCE_RANGES)
-    if not ranges and annotation is not None:
-        path = paths = f"metadata.annotations[{SOURCE_RANGES}]"
-        ranges = annotation.split(",") if annotation.strip() else []
-    elif not ranges:
-        return []
     errors: list[FieldError] = []
-    if spec.type != "LoadBalancer":
-        errors.append(forbidden(path, "may only be used when `type` is 'LoadBalancer'"))
-    old = {value.strip() for value in before.loadBalancerSourceRanges}
-    for i, value in enumerate(ranges):
-        # They may be padded with spaces, since they once stood in the annotation.
-        errors += addresses.wrong(addresses.is_cidr, paths or f"{path}[{i}]", value.strip(), old=old)
+    if spec.loadBalancerSourceRanges:
+        path = "spec.LoadBalancerSourceRanges"  # the capital letter is upstream's
+        if spec.type != "LoadBalancer":
+            errors.append(forbidden(path, said))
+        known = {value.strip() for value in old.spec.loadBalancerSourceRanges} if old is not None else ()
+        for i, value in enumerate(spec.loadBalancerSourceRanges):
+            # They may be padded with spaces, since they once stood in the annotation.
+            errors += addresses.wrong(addresses.is_cidr, f"{path}[{i}]", value.strip(), old=known)
+    elif annotation is not None:
+        path = f"metadata.annotations[{SOURCE_RANGES}]"
+        if spec.type != "LoadBalancer":
+            errors.append(forbidden(path, said))
+        changed = old is None or old.metadata.annotations.get(SOURCE_RANGES) != annotation
+        for value in annotation.split(",") if annotation.strip() and changed else ():
+            errors += addresses.wrong(addresses.is_cidr, path, value.strip())
     return errors
 
 
@@ -349,40 +311,13 @@ def _validate_traffic(spec: ServiceSpec) -> list[FieldError]:
 
 
 def _validate_change(spec: ServiceSpec, before: ServiceSpec) -> list[FieldError]:
-    """A second address may come and go; the first, and the class of a load balancer, are for life."""
-    errors: list[FieldError] = []
-    if "ExternalName" not in (spec.type, before.type):
-        headless, was_headless = is_headless(spec), is_headless(before)
-        if not (headless and was_headless):
-            errors += _validate_kept(spec, before, "clusterIPs", "clusterIP")
-        if not headless and not was_headless:
-            errors += _validate_kept(spec, before, "ipFamilies", "ipFamily")
+    """The class of a load balancer and the port of its health check are for life, as the first address is."""
+    errors = validate_addresses_kept(spec, before)
     if spec.type == before.type == "LoadBalancer" and spec.loadBalancerClass != before.loadBalancerClass:
         errors.append(invalid("spec.loadBalancerClass", spec.loadBalancerClass, "may not change once set"))
     checked = needs_health_check(spec) and needs_health_check(before)
     if checked and spec.healthCheckNodePort != before.healthCheckNodePort:
         errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
-    return errors
-
-
-def _validate_kept(spec: ServiceSpec, before: ServiceSpec, field: str, one: str) -> list[FieldError]:
-    new: tuple[str, ...] = getattr(spec, field)
-    old: tuple[str, ...] = getattr(before, field)
-    first = f"spec.{field}[0]"
-    errors: list[FieldError] = []
-    if len(new) == len(old):
-        for i, (value, was) in enumerate(zip(new, old, strict=True)):
-            if value != was:
-                path = f"spec.{field}[{i}]" if field == "clusterIPs" else first
-                errors.append(invalid(path, list(new), "may not change once set"))
-        return errors
-    if old and not new:
-        return [invalid(first, [], f"primary {one} can not be unset")]
-    if old and new[0] != old[0]:
-        errors.append(invalid(first, list(new), "may not change once set"))
-    if len(new) == 1 < len(old) and spec.ipFamilyPolicy != "SingleStack":
-        said = f"must be set to 'SingleStack' when releasing the secondary {one}"
-        errors.append(invalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy, said))
     return errors
 
 
@@ -412,3 +347,38 @@ def validate_status(service: Service, old: Service) -> list[FieldError]:
                 said = "must be a DNS name, not an IP address"
                 errors.append(invalid(f"{at}.hostname", one.hostname, said))
     return errors
+
+
+def warnings(service: Service) -> list[str]:
+    """What the writer of a Service that is accepted should know. Upstream: pkg/api/service/warnings.go."""
+    spec = service.spec
+    headless = spec.type == "ClusterIP" and spec.clusterIP == "None"
+    external = spec.type == "ExternalName"
+    said: list[str] = []
+    if TOPOLOGY_HINTS in service.metadata.annotations:
+        said.append(f"annotation {TOPOLOGY_HINTS} is deprecated, please use {TOPOLOGY_MODE} instead")
+    if spec.clusterIP not in ("", "None") and not external:
+        for i, address in enumerate(spec.clusterIPs):
+            said += addresses.ip_warnings(f"spec.clusterIPs[{i}]", address)
+    if headless:
+        for field, used in (
+            ("loadBalancerIP", spec.loadBalancerIP),
+            ("externalIPs", spec.externalIPs),
+            ("SessionAffinity", spec.sessionAffinity != "None"),
+        ):
+            if used:
+                said.append(f"spec.{field} is ignored for headless services")
+    for i, address in enumerate(spec.externalIPs):
+        said += addresses.ip_warnings(f"spec.externalIPs[{i}]", address)
+    if spec.externalIPs and not headless and not external:
+        said.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
+    said += addresses.ip_warnings("spec.loadBalancerIP", spec.loadBalancerIP)
+    for i, value in enumerate(spec.loadBalancerSourceRanges):
+        said += addresses.cidr_warnings(f"spec.loadBalancerSourceRanges[{i}]", value)
+    if external and spec.externalIPs:
+        said.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    if not external and spec.externalName:
+        said.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+    if spec.trafficDistribution == "PreferClose":
+        said.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
+    return said
