@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fairlead.client.api import Api, Unreachable
+from fairlead.client.api import Api
 from fairlead.client.events import Recorder
 from fairlead.client.informer import Informer
 from fairlead.client.kubeconfig import Config
+from fairlead.client.outage import Unreachable
 from fairlead.objects.core_v1 import ConfigMap
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, NAMESPACES

@@ -113,7 +113,7 @@ def test_errors_name_the_file_and_the_entry(
 @pytest.mark.parametrize(
     ("user", "cluster", "said"),
     [
-        ({"exec": {"command": "login"}}, None, 'logs in by "exec"'),
+        ({"auth-provider": {"name": "gcp"}}, None, 'logs in by "auth-provider"'),
         (None, {"server": ""}, "has no server"),
         (None, {"server": "https://a", "certificate-authority-data": "%%"}, "is not base64"),
         (None, {"server": "https://a", "certificate-authority": "none"}, "No such file"),

@@ -29,7 +29,8 @@ Kubeconfig = Annotated[
 Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
-def _health_option(where: str) -> Any:
+def health_option(where: str) -> Any:
+    """Where a component serves its health."""
     return typer.Option(
         "--health", metavar="ADDRESS:PORT", help=f"Where to serve {where}; 'none' for nowhere."
     )
@@ -63,7 +64,7 @@ def _check_level(level: str) -> None:
         raise UserError(f"--log-level {level}: use debug, info, warning or error")
 
 
-def _run(
+def run_component(
     name: str,
     level: str,
     kubeconfig: Path | None,
@@ -96,33 +97,15 @@ def _run(
     raise typer.Exit(run(main))
 
 
-def endpoints(
-    kubeconfig: Kubeconfig = None,
-    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10257",
-    log_level: Level = "info",
-) -> None:
-    """Run the endpoint controllers: EndpointSlices and Endpoints follow Services and pods."""
-    from fairlead.endpoints import controller
-    from fairlead.endpoints.config import EndpointsConfig
-
-    _run(
-        "endpoints",
-        log_level,
-        kubeconfig,
-        health,
-        lambda api, state: controller.run(api, EndpointsConfig(), state),
-    )
-
-
 def scheduler(
     kubeconfig: Kubeconfig = None,
-    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10259",
+    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10259",
     log_level: Level = "info",
 ) -> None:
     """Run the scheduler: pods without a node get one."""
     from fairlead.workloads import scheduler as room
 
-    _run("scheduler", log_level, kubeconfig, health, room.run)
+    run_component("scheduler", log_level, kubeconfig, health, room.run)
 
 
 def proxy(
@@ -138,7 +121,7 @@ def proxy(
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove all that the proxy put into the kernel, then end.")
     ] = False,
-    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "0.0.0.0:10256",
+    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "0.0.0.0:10256",
     log_level: Level = "info",
 ) -> None:
     """Run the node's proxy: Services into the kernel."""
@@ -162,7 +145,9 @@ def proxy(
             cluster_cidrs=_cidrs("--cluster-cidr", cluster_cidr),
             service_cidrs=_cidrs("--service-cidr", service_cidr),
         )
-        _run("proxy", log_level, kubeconfig, health, lambda api, state: server.run(api, config, state))
+        run_component(
+            "proxy", log_level, kubeconfig, health, lambda api, state: server.run(api, config, state)
+        )
     except (libnftables.NftablesMissing, libnftables.RulesetRefused) as error:
         raise UserError(str(error)) from error
 
@@ -208,7 +193,7 @@ def node(
     ] = None,
     cluster_dns: Annotated[str, typer.Option(help="The DNS server that pods ask.")] = "10.96.0.10",
     domain: Annotated[str, typer.Option(help="The cluster's domain.")] = "cluster.local",
-    health: Annotated[str, _health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10248",
+    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10248",
     log_level: Level = "info",
 ) -> None:
     """Run the node's agent: pods as processes of this host."""
@@ -230,7 +215,7 @@ def node(
         cluster_dns=(cluster_dns,),
         cluster_domain=domain,
     )
-    _run("node", log_level, kubeconfig, health, lambda api, state: agent.run(api, config, state))
+    run_component("node", log_level, kubeconfig, health, lambda api, state: agent.run(api, config, state))
 
 
 def apiserver(
@@ -320,5 +305,5 @@ def _cidrs(option: str, value: str) -> tuple[str, ...]:
     return found
 
 
-COMMANDS: tuple[Callable[..., None], ...] = (apiserver, endpoints, scheduler, proxy, dns, node)
+COMMANDS: tuple[Callable[..., None], ...] = (apiserver, scheduler, proxy, dns, node)
 """In the order of the help."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fairlead import __version__
-from fairlead.cli import components, lab
+from fairlead.cli import components, controllers, lab
 from fairlead.cli.refusal import UserError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(lab.app, name="lab")
-for command in components.COMMANDS:
+for command in (*components.COMMANDS, controllers.endpoints):
     app.command()(command)
 
 

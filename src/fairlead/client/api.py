@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+from multidict import CIMultiDict
 from yarl import URL
 
 from fairlead import __version__
-from fairlead.client.kubeconfig import Config, KubeconfigError
+from fairlead.client import metrics
+from fairlead.client.credentials import Credentials
+from fairlead.client.kubeconfig import Config
+from fairlead.client.outage import Unreachable
 from fairlead.objects import codec
 from fairlead.objects.meta_v1 import DeleteOptions, ListMeta, Preconditions, Status
 from fairlead.objects.resources import Resource, Stored
@@ -38,10 +41,6 @@ _PATCHES = {
     "strategic": "application/strategic-merge-patch+json",
     "json": "application/json-patch+json",
 }
-
-
-class Unreachable(OSError):
-    """No answer from the API server, or one that is not an API's; says which server and which request."""
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):
@@ -86,11 +85,14 @@ class Api:
     def __init__(self, config: Config, user_agent: str = "fairlead") -> None:
         self.config = config
         self.server = config.server
-        self._headers = {"User-Agent": f"{user_agent}/{__version__}", "Accept": "application/json"}
+        self._headers: CIMultiDict[str] = CIMultiDict(
+            {"User-Agent": f"{user_agent}/{__version__}", "Accept": "application/json"}
+        )
         if config.disable_compression:
             self._headers["Accept-Encoding"] = "identity"
-        self._tls = _tls(config)
-        self._token = _Token(config.token, config.token_file)
+        self._headers.extend(config.impersonate)
+        self._credentials = Credentials(config)
+        self._host = URL(config.server).authority
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -272,7 +274,8 @@ class Api:
             raise self._refusal(method, path, status, answer)
         return answer
 
-    def _open(
+    @asynccontextmanager
+    async def _open(
         self,
         method: str,
         path: str,
@@ -280,28 +283,44 @@ class Api:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout = REQUEST,
-    ) -> Any:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, its body not read yet. A refusal of who we are is tried again if we are another one by now."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0, ssl=self._tls, socket_factory=_socket, keepalive_timeout=60
-                ),
+                connector=aiohttp.TCPConnector(limit=0, socket_factory=_socket, keepalive_timeout=60),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        sent = dict(headers or ())
-        if token := self._token.value():
-            sent["Authorization"] = f"Bearer {token}"
         query = f"?{urlencode(params)}" if params else ""
-        return self._session.request(
-            method,
-            URL(f"{self.server}{path}{query}", encoded=True),
-            data=body,
-            headers=sent,
-            timeout=timeout,
-            server_hostname=self.config.server_name or None,
-            allow_redirects=False,
-        )
+        url = URL(f"{self.server}{path}{query}", encoded=True)
+        code = "<error>"
+        try:
+            for last in (False, True):
+                identity = await self._credentials.current()
+                sent = dict(headers or ())
+                if identity.token:
+                    sent["Authorization"] = f"Bearer {identity.token}"
+                async with self._session.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=sent,
+                    timeout=timeout,
+                    ssl=identity.tls,
+                    server_hostname=self.config.server_name or None,
+                    allow_redirects=False,
+                ) as response:
+                    if (
+                        response.status == HTTPStatus.UNAUTHORIZED
+                        and not last
+                        and await self._credentials.renew(identity)
+                    ):
+                        continue
+                    code = str(response.status)
+                    yield response
+                    return
+        finally:
+            metrics.requested(code, method, self._host)
 
     def _event(
         self, path: str, decoder: msgspec.json.Decoder[WatchEvent[T]], kind: type[WatchEvent[T]], line: bytes
@@ -345,54 +364,6 @@ class Api:
 
 class _ErrorName(msgspec.Struct, frozen=True):
     type: str
-
-
-class _Token:
-    """The bearer token; one from a file is read again when the file is another one."""
-
-    def __init__(self, token: str, path: Path | None) -> None:
-        self._token = token
-        self._path = path
-        self._seen: tuple[int, int, int] | None = None
-
-    def value(self) -> str:
-        if self._path is not None:
-            try:
-                found = os.stat(self._path)
-                seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-                if seen != self._seen:
-                    self._token = self._path.read_text().strip()
-                    self._seen = seen
-            except OSError as error:
-                if self._seen is None:
-                    raise Unreachable(f"cannot read the token file {self._path}: {error.strerror}") from error
-        return self._token
-
-
-def _tls(config: Config) -> ssl.SSLContext | bool:
-    if not config.server.startswith("https://"):
-        return True
-    try:
-        context = ssl.create_default_context(cadata=config.authority.decode() or None)
-    except (ssl.SSLError, ValueError) as error:
-        raise KubeconfigError(f"the certificate authority of {config.server} is not PEM: {error}") from error
-    if config.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if config.client_certificate:
-        # OpenSSL reads the pair from a file only: one in memory, so that the key never reaches a disk
-        descriptor = os.memfd_create("fairlead-client")
-        try:
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(config.client_certificate + b"\n" + config.client_key)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-        except ssl.SSLError as error:
-            raise KubeconfigError(
-                f"the client certificate or key for {config.server} cannot be used: {error.reason or error}"
-            ) from error
-        finally:
-            os.close(descriptor)
-    return context
 
 
 def _socket(address: Any) -> socket.socket:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -20,8 +21,26 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its ServiceAccount's token, authority and namespace."""
 
 
+EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+"""The extension of a cluster that its login plugin is told about."""
+
+
 class KubeconfigError(ValueError):
     """A kubeconfig that is missing or cannot be used; says which file and which entry."""
+
+
+@dataclass(frozen=True)
+class ExecPlugin:
+    """A program that logs us in: what it prints is a token, or a certificate with its key."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    api_version: str = "client.authentication.k8s.io/v1"
+    provide_cluster_info: bool = False
+    install_hint: str = ""
+    cluster_config: Any = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,9 @@ class Config:
     server_name: str = ""
     insecure: bool = False
     disable_compression: bool = False
+    exec: ExecPlugin | None = None
+    impersonate: tuple[tuple[str, str], ...] = ()
+    """Headers that ask the server to take us for somebody else."""
 
 
 def load(path: Path | None = None, context: str = "") -> Config:
@@ -135,11 +157,11 @@ def _choose(files: list[tuple[Path, Mapping[str, Any]]], context: str) -> Config
     user_at, user = (
         _entry(files, where, "users", "user", str(chosen["user"])) if chosen.get("user") else (cluster_at, {})
     )
-    for unknown in ("exec", "auth-provider"):
+    for unknown in ("auth-provider", "username"):
         if user.get(unknown):
             raise KubeconfigError(
                 f'user "{chosen["user"]}" of the kubeconfig {user_at} logs in by "{unknown}",'
-                " which is not supported: use a token, a tokenFile or a client certificate"
+                " which is not supported: use a token, a tokenFile, a client certificate or an exec plugin"
             )
     if cluster.get("proxy-url"):
         raise KubeconfigError(
@@ -159,7 +181,51 @@ def _choose(files: list[tuple[Path, Mapping[str, Any]]], context: str) -> Config
         server_name=str(cluster.get("tls-server-name") or ""),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         disable_compression=bool(cluster.get("disable-compression")),
+        exec=_plugin(user_at, user, cluster) if user.get("exec") else None,
+        impersonate=_impersonation(user),
     )
+
+
+def _plugin(path: Path, user: Mapping[str, Any], cluster: Mapping[str, Any]) -> ExecPlugin:
+    """The login plugin; one named by a relative path is looked for beside the kubeconfig."""
+    said = user["exec"]
+    command = str(said.get("command") or "")
+    version = str(said.get("apiVersion") or "")
+    if not command:
+        raise KubeconfigError(f"an exec plugin of the kubeconfig {path} has no command")
+    if version not in EXEC_VERSIONS:
+        raise KubeconfigError(
+            f'the exec plugin {command} of the kubeconfig {path} has the apiVersion "{version}":'
+            f" use {' or '.join(EXEC_VERSIONS)}"
+        )
+    mode = said.get("interactiveMode") or ("" if version == EXEC_VERSIONS[0] else "IfAvailable")
+    if mode not in ("Never", "IfAvailable"):
+        why = "nobody is here to answer it" if mode == "Always" else "use Never or IfAvailable"
+        raise KubeconfigError(
+            f'the exec plugin {command} of the kubeconfig {path} has the interactiveMode "{mode}": {why}'
+        )
+    config = None
+    for extension in cluster.get("extensions") or ():
+        if extension.get("name") == EXEC_EXTENSION:
+            config = extension.get("extension")
+    return ExecPlugin(
+        command=str(path.parent.absolute() / command) if os.sep in command else command,
+        args=tuple(map(str, said.get("args") or ())),
+        env=tuple((str(pair["name"]), str(pair.get("value", ""))) for pair in said.get("env") or ()),
+        api_version=version,
+        provide_cluster_info=bool(said.get("provideClusterInfo")),
+        install_hint=str(said.get("installHint") or ""),
+        cluster_config=config,
+    )
+
+
+def _impersonation(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    named = (("Impersonate-User", "as"), ("Impersonate-Uid", "as-uid"))
+    headers = [(header, str(user[field])) for header, field in named if user.get(field)]
+    headers += [("Impersonate-Group", str(group)) for group in user.get("as-groups") or ()]
+    for key, values in (user.get("as-user-extra") or {}).items():
+        headers += [(f"Impersonate-Extra-{quote(str(key), safe='')}", str(value)) for value in values]
+    return tuple(headers)
 
 
 def _entry(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fairlead.client.api import Api
+from fairlead.client.election import Election, ElectionConfig
 from fairlead.client.events import Recorder
 from fairlead.endpoints import config as settings
 from fairlead.endpoints import metrics
@@ -59,6 +60,17 @@ async def run(
         for informer in cluster.informers:
             health.has(f"endpoints/{informer.resource.plural}")
         await asyncio.gather(*(recorder.close() for recorder in recorders))
+
+
+async def run_elected(
+    api: Api, config: EndpointsConfig, election: ElectionConfig | None, health: Health
+) -> None:
+    """The same, whenever this replica leads; without an election it always does."""
+    if election is None:
+        await run(api, config, health)
+        return
+    candidate = Election(api, election)
+    await candidate.run(lambda: run(api, config, health, candidate.check))
 
 
 _KINDS: dict[str, tuple[Callable[..., Controller], str]] = {

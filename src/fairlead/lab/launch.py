@@ -15,8 +15,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from fairlead.client import kubeconfig
-from fairlead.client.api import Api, Unreachable
+from fairlead.client.api import Api
 from fairlead.client.informer import Informer
+from fairlead.client.outage import Unreachable
 from fairlead.lab import addons, components, credentials, removal, topology
 from fairlead.lab.interruption import Interruption
 from fairlead.lab.keeper import Keeper, Report, become_root, fork_keeper

@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 import time
-from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from fairlead.objects.core_v1 import (
 )
 from fairlead.objects.meta_v1 import ObjectMeta, OwnerReference
 from fairlead.objects.resources import LEASES, NODES
-from fairlead.objects.scalars import timestamp
+from fairlead.objects.scalars import microtime, timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 
@@ -136,7 +135,7 @@ async def _report(api: Api, config: NodeConfig) -> Node:
 
 
 async def _renew(api: Api, config: NodeConfig, registered: Node) -> None:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = microtime(time.time())
     patch = {"spec": {"holderIdentity": config.name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}}
     try:
         await api.patch(LEASES, config.name, LEASE_NAMESPACE, patch)

@@ -36,6 +36,12 @@ def timestamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def microtime(seconds: float) -> str:
+    """The same to the microsecond, as Leases have it."""
+    whole, fraction = divmod(int(seconds * 1_000_000), 1_000_000)
+    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{fraction:06}Z", time.gmtime(whole))
+
+
 def text() -> str:
     """The string that is written though it is empty."""
     return ""

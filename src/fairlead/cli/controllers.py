@@ -1,0 +1,111 @@
+"""The command that runs the endpoint controllers, with kube-controller-manager's flags for them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from fairlead.cli.components import Kubeconfig, Level, health_option, run_component
+from fairlead.cli.refusal import UserError
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smh]))+|0")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(value: str) -> float:
+    """A length of time as Go writes it: 500ms, 1.5s, 1m30s. Raises typer.BadParameter."""
+    if not _DURATION.fullmatch(value):
+        raise typer.BadParameter(f"{value!r} is no length of time, such as 500ms, 1.5s or 1m30s")
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smh])", value)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _duration(help: str) -> Any:
+    return typer.Option(help=help, metavar="DURATION", parser=seconds)
+
+
+def _count(help: str, most: int) -> Any:
+    return typer.Option(help=help, min=1, max=most)
+
+
+_BATCH = "{}: how long to wait for more changes of pods before writing."
+
+
+def endpoints(
+    kubeconfig: Kubeconfig = None,
+    controllers: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="Which to run: '*' all, 'NAME' this one, '-NAME' not this one, of endpointslice-controller,"
+            " endpoints-controller, endpointslice-mirroring-controller.",
+        ),
+    ] = "*",
+    max_endpoints_per_slice: Annotated[int, _count("Endpoints in an EndpointSlice.", 1000)] = 100,
+    concurrent_service_endpoint_syncs: Annotated[
+        int, _count("Services whose slices are worked on at a time.", 50)
+    ] = 5,
+    endpointslice_updates_batch_period: Annotated[float, _duration(_BATCH.format("EndpointSlices"))] = "0s",  # type: ignore[assignment]
+    concurrent_endpoint_syncs: Annotated[
+        int, _count("Services whose Endpoints are worked on at a time.", 50)
+    ] = 5,
+    endpoint_updates_batch_period: Annotated[float, _duration(_BATCH.format("Endpoints"))] = "0s",  # type: ignore[assignment]
+    mirroring_max_endpoints_per_subset: Annotated[
+        int, _count("Addresses mirrored of a subset of hand-made Endpoints.", 1000)
+    ] = 1000,
+    mirroring_concurrent_service_endpoint_syncs: Annotated[
+        int, _count("Hand-made Endpoints that are mirrored at a time.", 50)
+    ] = 5,
+    mirroring_endpointslice_updates_batch_period: Annotated[
+        float, _duration("How long to wait before mending mirrors that others changed.")
+    ] = "0s",  # type: ignore[assignment]
+    leader_elect: Annotated[
+        bool, typer.Option(help="Of several replicas, let only the one that holds a Lease do the work.")
+    ] = True,
+    leader_elect_lease_duration: Annotated[
+        float, _duration("How long a lease that is not renewed holds the others off.")
+    ] = "15s",  # type: ignore[assignment]
+    leader_elect_renew_deadline: Annotated[
+        float, _duration("How long the leader tries to renew before it stops the work.")
+    ] = "10s",  # type: ignore[assignment]
+    leader_elect_retry_period: Annotated[float, _duration("The time between two tries.")] = "2s",  # type: ignore[assignment]
+    leader_elect_resource_name: Annotated[str, typer.Option(help="The Lease.")] = "fairlead-endpoints",
+    leader_elect_resource_namespace: Annotated[str, typer.Option(help="Where the Lease is.")] = "kube-system",
+    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10257",
+    log_level: Level = "info",
+) -> None:
+    """Run the endpoint controllers: EndpointSlices and Endpoints follow Services and pods."""
+    from fairlead.client.election import ElectionConfig
+    from fairlead.endpoints import controller
+    from fairlead.endpoints.config import EndpointsConfig, chosen
+
+    try:
+        config = EndpointsConfig(
+            controllers=chosen(controllers.split(",")),
+            max_endpoints_per_slice=max_endpoints_per_slice,
+            concurrent_service_endpoint_syncs=concurrent_service_endpoint_syncs,
+            endpointslice_updates_batch_period=endpointslice_updates_batch_period,
+            concurrent_endpoint_syncs=concurrent_endpoint_syncs,
+            endpoint_updates_batch_period=endpoint_updates_batch_period,
+            mirroring_max_endpoints_per_subset=mirroring_max_endpoints_per_subset,
+            mirroring_concurrent_service_endpoint_syncs=mirroring_concurrent_service_endpoint_syncs,
+            mirroring_endpointslice_updates_batch_period=mirroring_endpointslice_updates_batch_period,
+        )
+        election = ElectionConfig(
+            resource_name=leader_elect_resource_name,
+            resource_namespace=leader_elect_resource_namespace,
+            lease_duration=leader_elect_lease_duration,
+            renew_deadline=leader_elect_renew_deadline,
+            retry_period=leader_elect_retry_period,
+        )
+    except ValueError as error:
+        raise UserError(f"fairlead endpoints: {error}") from error
+    run_component(
+        "endpoints",
+        log_level,
+        kubeconfig,
+        health,
+        lambda api, state: controller.run_elected(api, config, election if leader_elect else None, state),
+    )

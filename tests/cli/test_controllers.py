@@ -1,0 +1,67 @@
+"""The flags of `fairlead endpoints`."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from fairlead.cli.controllers import seconds
+from fairlead.endpoints.config import ENDPOINTS, MIRRORING, SLICES, EndpointsConfig, chosen
+
+from .test_main import fairlead
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0", 0.0), ("0s", 0.0), ("500ms", 0.5), ("1.5s", 1.5), ("1m30s", 90.0), ("2h", 7200.0)],
+)
+def test_lengths_of_time(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "5", "-1s", "1d", "s", "1s ", "1,5s"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no length of time"):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("*", (SLICES, ENDPOINTS, MIRRORING)),
+        ("*,-endpoints-controller", (SLICES, MIRRORING)),
+        ("*,-endpoint", (SLICES, MIRRORING)),
+        ("endpointslice-controller", (SLICES,)),
+        ("endpointslicemirroring,endpoint", (ENDPOINTS, MIRRORING)),
+    ],
+)
+def test_controllers_are_chosen_as_upstream(words: str, expected: tuple[str, ...]) -> None:
+    assert chosen(words.split(",")) == expected
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"max_endpoints_per_slice": 1001}, {"concurrent_endpoint_syncs": 0}, {"max_endpoints_per_slice": 0}],
+)
+def test_values_out_of_bounds(fields: dict[str, int]) -> None:
+    (name,) = fields
+    with pytest.raises(ValueError, match=f"{name.replace('_', '-')} must be from 1 to"):
+        EndpointsConfig(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (
+            ("--controllers", "nonsense"),
+            "there is no controller nonsense; there are: endpointslice-controller",
+        ),
+        (("--leader-elect-lease-duration", "5s"), "lease-duration must be greater than"),
+        (("--max-endpoints-per-slice", "1001"), "1001 is not in the range"),
+        (("--endpointslice-updates-batch-period", "soon"), "is no length of time"),
+    ],
+)
+def test_wrong_flags_are_told(argv: tuple[str, ...], said: str) -> None:
+    done = fairlead("endpoints", *argv)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())

@@ -1,0 +1,241 @@
+"""Leader election: the rule as a table, then replicas against the real API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from fairlead.client.api import Api
+from fairlead.client.election import Election, ElectionConfig, NotLeading, Observed, bid
+from fairlead.objects.coordination_v1 import Lease, LeaseSpec
+from fairlead.objects.resources import EVENTS, LEASES
+from fairlead.objects.status import StatusError
+
+from .cluster import eventually, with_server
+from .server import until
+
+NAME = "test-controllers"
+WALL = 1_795_424_400.0
+
+
+def config(identity: str, **fields: Any) -> ElectionConfig:
+    return ElectionConfig(NAME, identity=identity, **fields)
+
+
+def quick(identity: str) -> ElectionConfig:
+    """Short periods, but long enough for a machine under load."""
+    return config(identity, lease_duration=2, renew_deadline=1.5, retry_period=0.05)
+
+
+def seen(holder: str | None, *, at: float = 100.0, duration: int = 15, transitions: int = 3) -> Observed:
+    spec = LeaseSpec(
+        holderIdentity=holder,
+        leaseDurationSeconds=duration,
+        acquireTime="2026-01-01T00:00:00.000000Z",
+        renewTime="2026-01-01T00:00:00.000000Z",
+        leaseTransitions=transitions,
+    )
+    return Observed(Lease(spec=spec), at)
+
+
+@pytest.mark.parametrize(
+    ("case", "observed", "now", "transitions"),
+    [
+        ("no lease: it is made", None, 0.0, 0),
+        ("ours: renewed", seen("me"), 101.0, 3),
+        ("ours, long over: renewed", seen("me"), 1000.0, 3),
+        ("another's, just renewed", seen("you"), 101.0, None),
+        ("another's, not changed for as long as it lasts", seen("you"), 115.0, 4),
+        ("another's, a moment earlier", seen("you"), 114.9, None),
+        ("another's, with a duration of its own", seen("you", duration=60), 115.0, None),
+        ("given back", seen(None), 100.0, 4),
+        ("given back with an empty name", seen(""), 100.0, 4),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_who_may_take_the_lease(
+    case: str, observed: Observed | None, now: float, transitions: int | None
+) -> None:
+    wanted = bid(observed, config("me"), now, WALL)
+    assert (None if wanted is None else wanted.spec.leaseTransitions) == transitions, case
+    if wanted is not None:
+        assert (wanted.spec.holderIdentity, wanted.spec.leaseDurationSeconds) == ("me", 15)
+        assert wanted.spec.renewTime == "2026-11-23T09:00:00.000000Z"
+        ours = observed is not None and observed.lease.spec.holderIdentity == "me"
+        assert (wanted.spec.acquireTime == wanted.spec.renewTime) is not ours
+
+
+@pytest.mark.parametrize("wall", [0.0, WALL - 10**6, WALL + 10**6])
+def test_the_time_of_day_decides_nothing(wall: float) -> None:
+    """Clocks may jump, and others' clocks may be wrong: what is written in a lease is for people."""
+    assert bid(seen("you"), config("me"), 101.0, wall) is None
+    assert bid(seen("you"), config("me"), 115.0, wall) is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"lease_duration": 0.5, "renew_deadline": 0.4, "retry_period": 0.1}, "at least a second"),
+        ({"lease_duration": 10, "renew_deadline": 10}, "lease-duration must be greater"),
+        ({"renew_deadline": 2, "retry_period": 2}, "renew-deadline must be greater"),
+    ],
+)
+def test_periods_that_do_not_fit_together(fields: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        config("me", **fields)
+
+
+class Replica:
+    """A candidate; `led` counts how often it began to lead, `leads` says whether it does."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self.election = Election(api, quick(name))
+        self.led = 0
+        self.leads = False
+
+    async def work(self) -> None:
+        self.led += 1
+        self.leads = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.leads = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.election.run(self.work))
+        try:
+            yield
+        finally:
+            assert not task.done(), "the election ended by itself"
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def lease(api: Api) -> Lease:
+    return await api.get(LEASES, NAME, "kube-system")
+
+
+def test_one_of_two_replicas_leads_and_the_other_takes_over_at_once_when_it_stops() -> None:
+    async def told(api: Api) -> None:
+        a, b = Replica(api, "a"), Replica(api, "b")
+        async with b.running():
+            async with a.running():
+                await until(lambda: a.leads or b.leads, "one leads")
+                if b.leads:  # it was the first to ask
+                    first, second = b, a
+                else:
+                    first, second = a, b
+                assert not second.leads
+                with pytest.raises(NotLeading):
+                    second.election.check()
+                first.election.check()
+                if first is b:
+                    return
+            await until(lambda: b.leads, "the other leads")
+        held = (await lease(api)).spec
+        assert (held.holderIdentity, held.leaseTransitions) == (None, 1), "given back"
+
+    with_server(told)
+
+
+def test_a_leader_that_cannot_renew_stops_before_the_next_one_starts() -> None:
+    """The first one's requests do not get through any more; it must not lead when the second one does."""
+
+    async def told(api: Api) -> None:
+        cut = Unwilling(api.config)
+        first, second = Replica(cut, "first"), Replica(api, "second")
+        async with cut, first.running():
+            await until(lambda: first.leads, "the first leads")
+            async with second.running():
+                cut.willing = False
+                await until(lambda: not first.leads or second.leads, "something changes")
+                assert not second.leads, "the first one stopped first"
+                with pytest.raises(NotLeading, match="was not renewed in time"):
+                    first.election.check()
+                await until(lambda: second.leads, "the second leads")
+                cut.willing = True
+                await asyncio.sleep(0.3)
+                assert not first.leads
+            await until(lambda: first.leads, "the first leads again, as the second has stopped")
+            assert (first.led, second.led) == (2, 1)
+
+    with_server(told)
+
+
+class Unwilling(Api):
+    """A client that can be cut off."""
+
+    willing = True
+
+    async def raw(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
+        if not self.willing:
+            raise OSError("cut off")
+        return await super().raw(*args, **kwargs)
+
+
+def test_a_lease_taken_by_force_stops_the_work() -> None:
+    async def told(api: Api) -> None:
+        replica = Replica(api, "a")
+        async with replica.running():
+            await until(lambda: replica.leads, "it leads")
+            while True:
+                held = await lease(api)
+                stolen = replace(held.spec, holderIdentity="thief", leaseDurationSeconds=3600)
+                try:
+                    await api.replace(LEASES, replace(held, spec=stolen))
+                except StatusError:
+                    continue  # it was renewed in between
+                break
+            await until(lambda: not replica.leads, "it does not lead any more")
+        assert (await lease(api)).spec.holderIdentity == "thief"
+
+    with_server(told)
+
+
+def test_a_deleted_lease_is_made_again() -> None:
+    async def told(api: Api) -> None:
+        replica = Replica(api, "a")
+        async with replica.running():
+            await until(lambda: replica.leads, "it leads")
+            await api.delete(LEASES, NAME, "kube-system")
+
+            async def there() -> bool:
+                found = await api.list(LEASES, "kube-system")
+                return [x.spec.holderIdentity for x in found.items if x.metadata.name == NAME] == ["a"]
+
+            await eventually(there, "the lease is there again")
+            assert (replica.led, replica.leads) == (1, True)
+
+    with_server(told)
+
+
+def test_a_change_of_leaders_is_told_as_an_event() -> None:
+    async def told(api: Api) -> None:
+        replica = Replica(api, "a")
+        async with replica.running():
+            await until(lambda: replica.leads, "it leads")
+        events = (await api.list(EVENTS, "kube-system")).items
+        assert [(e.involvedObject.kind, e.reason, e.message) for e in events] == [
+            ("Lease", "LeaderElection", "a became leader"),
+            ("Lease", "LeaderElection", "a stopped leading"),
+        ]
+
+    with_server(told)
+
+
+def test_work_that_fails_ends_the_election() -> None:
+    async def told(api: Api) -> None:
+        async def work() -> None:
+            raise RuntimeError("broken")
+
+        with pytest.raises(RuntimeError, match="broken"):
+            await Election(api, quick("a")).run(work)
+        assert (await lease(api)).spec.holderIdentity is None
+
+    with_server(told)
