@@ -57,7 +57,7 @@ def test_values_out_of_bounds(fields: dict[str, int]) -> None:
             "there is no controller nonsense; there are: endpointslice-controller",
         ),
         (("--leader-elect-lease-duration", "5s"), "lease-duration must be greater than"),
-        (("--max-endpoints-per-slice", "1001"), "1001 is not in the range"),
+        (("--max-endpoints-per-slice", "1001"), "less than or equal to 1000"),
         (("--endpointslice-updates-batch-period", "soon"), "is no length of time"),
     ],
 )
