@@ -216,11 +216,194 @@ def test_nothing_is_given_twice_to_concurrent_writers(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_shows_the_networks_own_address_and_takes_nothing(tmp_path: Path) -> None:
+    both = [
+        {"name": "a", "port": 80},
+        {"name": "b", "port": 81},
+        {"name": "c", "port": 80, "protocol": "UDP"},
+    ]
+
     async def test(client: Client) -> None:
-        status, shown = await client.ask("POST", f"{SERVICES}?dryRun=All", service(type="NodePort"))
-        assert (status, shown["spec"]["clusterIP"]) == (201, "10.96.0.0")
-        assert shown["spec"]["ports"][0]["nodePort"]
+        wanted = service(
+            type="LoadBalancer", externalTrafficPolicy="Local", ports=both, ipFamilyPolicy="PreferDualStack"
+        )
+        status, shown = await client.ask("POST", f"{SERVICES}?dryRun=All", wanted)
+        assert (status, shown["spec"]["clusterIPs"]) == (201, ["10.96.0.0", "fd00::"])
+        assert [port["nodePort"] for port in shown["spec"]["ports"]] == [32769, 32770, 32769]
+        assert shown["spec"]["healthCheckNodePort"] == 32771
         assert await addresses(client) == ["10.96.0.1"]
+        assert (await client.ask("GET", f"{SERVICES}/web"))[0] == 404
+        await client.create(SERVICES, service(clusterIP="10.96.0.9"))
+        change = {"spec": {"type": "NodePort", "ipFamilyPolicy": "RequireDualStack"}}
+        status, shown = await client.patch(f"{SERVICES}/web?dryRun=All", change)
+        assert (status, shown["spec"]["clusterIPs"]) == (200, ["10.96.0.9", "fd00::"])
+        status, shown = await client.ask("DELETE", f"{SERVICES}/web?dryRun=All")
+        assert status == 200
+        assert await addresses(client) == ["10.96.0.1", "10.96.0.9"]
+        assert (await client.get(f"{SERVICES}/web"))["spec"]["type"] == "ClusterIP"
+
+    with_server(tmp_path, test, service_cidrs=("10.96.0.0/16", "fd00::/112"))
+
+
+def test_node_ports_are_given_until_none_is_left_the_static_ones_last(tmp_path: Path) -> None:
+    def node_port(name: str, **spec: Any) -> dict[str, Any]:
+        return service(name, type="NodePort", **spec)
+
+    async def test(client: Client) -> None:
+        order = []
+        for i in range(40):
+            made = await client.create(SERVICES, node_port(f"s{i}"))
+            order.append(made["spec"]["ports"][0]["nodePort"])
+        assert sorted(order) == list(range(30000, 30040))
+        assert set(order[:24]) == set(range(30016, 30040)), "the lowest 16 are given when the others are gone"
+        status, said = await client.ask("POST", SERVICES, node_port("more"))
+        full = "Internal error occurred: failed to allocate a nodePort: range is full"
+        assert (status, said["message"]) == (500, full)
+        await client.ask("DELETE", f"{SERVICES}/s7")
+        local = {
+            "type": "LoadBalancer",
+            "externalTrafficPolicy": "Local",
+            "allocateLoadBalancerNodePorts": False,
+        }
+        made = await client.create(SERVICES, service("balanced", **local))
+        assert made["spec"]["healthCheckNodePort"] == order[7]
+        status, said = await client.ask("POST", SERVICES, service("more", **local))
+        full = "Internal error occurred: failed to allocate a HealthCheck NodePort 0: range is full"
+        assert (status, said["message"]) == (500, full)
+        status, said = await client.ask(
+            "POST", SERVICES, service("more", **local, healthCheckNodePort=order[0])
+        )
+        taken = f"failed to allocate requested HealthCheck NodePort {order[0]}: provided port is already allocated"
+        assert (status, said["message"]) == (500, f"Internal error occurred: {taken}")
+
+    with_server(tmp_path, test, node_port_range=(30000, 30039))
+
+
+def test_a_full_second_network_refuses_the_whole_service(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        dual = {"ipFamilyPolicy": "RequireDualStack"}
+        for i in range(3):
+            await client.create(SERVICES, service(f"s{i}", **dual))
+        status, said = await client.ask("POST", SERVICES, service("more", **dual))
+        full = "Internal error occurred: failed to allocate a serviceIP: range is full"
+        assert (status, said["message"]) == (500, full)
+        assert len(await addresses(client)) == 7, "three of each family, and the API's own"
+
+    with_server(tmp_path, test, service_cidrs=("10.96.0.0/24", "fd00::/126"))
+
+
+@pytest.mark.parametrize(
+    ("ports", "wanted"),
+    [
+        ([("t", 53, "TCP", 0), ("u", 53, "UDP", 0)], ["a", "a"]),
+        ([("t", 53, "TCP", 30500), ("u", 53, "UDP", 0)], [30500, 30500]),
+        ([("t", 53, "TCP", 0), ("u", 53, "UDP", 30500)], [30500, 30500]),
+        ([("t", 53, "TCP", 30500), ("u", 53, "UDP", 30501)], [30500, 30501]),
+        ([("t", 53, "TCP", 0), ("u", 54, "UDP", 0)], ["a", "b"]),
+        ([("t", 53, "TCP", 0), ("u", 53, "UDP", 0), ("s", 53, "SCTP", 0)], ["a", "a", "a"]),
+        ([("t", 53, "TCP", 30500), ("u", 54, "UDP", 30500)], "provided port is already allocated"),
+        ([("t", 53, "TCP", 30500), ("u", 54, "TCP", 30500)], "provided port is already allocated"),
+    ],
+    ids=[
+        "one for the protocols of a port",
+        "the one that the first asks for",
+        "the one that the second asks for",
+        "two where two are asked for",
+        "one for each port",
+        "one for three protocols",
+        "not one for two ports",
+        "not one for two ports of a protocol",
+    ],
+)
+def test_which_entries_of_a_new_service_share_a_node_port(
+    tmp_path: Path, ports: list[tuple[str, int, str, int]], wanted: Any
+) -> None:
+    given = [dict(zip(("name", "port", "protocol", "nodePort"), port, strict=True)) for port in ports]
+
+    async def test(client: Client) -> None:
+        status, answer = await client.ask("POST", SERVICES, service(type="NodePort", ports=given))
+        if isinstance(wanted, str):
+            assert (status, answer["details"]["causes"][0]["field"]) == (422, "spec.ports[1].nodePort")
+            assert wanted in answer["message"]
+            return
+        found = [port["nodePort"] for port in answer["spec"]["ports"]]
+        names: dict[int, Any] = {}
+        for number, name in zip(found, wanted, strict=True):
+            assert names.setdefault(number, name) == name
+        assert len(names) == len(set(wanted))
+
+    with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("spec", "families", "policy"),
+    [
+        ({}, ["IPv6"], "SingleStack"),
+        ({"ipFamilies": ["IPv4"]}, ["IPv4"], "SingleStack"),
+        ({"clusterIP": "10.96.0.77"}, ["IPv4"], "SingleStack"),
+        ({"ipFamilyPolicy": "PreferDualStack"}, ["IPv6", "IPv4"], "PreferDualStack"),
+        ({"ipFamilyPolicy": "RequireDualStack"}, ["IPv6", "IPv4"], "RequireDualStack"),
+        ({"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4"]}, ["IPv4", "IPv6"], "PreferDualStack"),
+        (
+            {"ipFamilyPolicy": "PreferDualStack", "clusterIP": "10.96.0.77"},
+            ["IPv4", "IPv6"],
+            "PreferDualStack",
+        ),
+        ({"clusterIP": "None"}, ["IPv6", "IPv4"], "RequireDualStack"),
+        ({"clusterIP": "None", "ipFamilyPolicy": "SingleStack"}, ["IPv6"], "SingleStack"),
+        ({"clusterIP": "None", "selector": {"a": "b"}}, ["IPv6"], "SingleStack"),
+        (
+            {"clusterIP": "None", "selector": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack"},
+            ["IPv6", "IPv4"],
+            "PreferDualStack",
+        ),
+    ],
+)
+def test_families_where_ipv6_comes_first(
+    tmp_path: Path, spec: dict[str, Any], families: list[str], policy: str
+) -> None:
+    async def test(client: Client) -> None:
+        found = (await client.create(SERVICES, service(**spec)))["spec"]
+        assert (found["ipFamilies"], found["ipFamilyPolicy"]) == (families, policy)
+        if spec.get("clusterIP") != "None":
+            assert [6 if ":" in a else 4 for a in found["clusterIPs"]] == [int(f[-1]) for f in families]
+            assert set(found["clusterIPs"]) < set(await addresses(client))
+
+    with_server(tmp_path, test, service_cidrs=("fd00::/112", "10.96.0.0/16"))
+
+
+def test_an_ipv6_address_in_a_long_form_is_kept_as_written_and_reserved_in_its_canonical_form(
+    tmp_path: Path,
+) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(SERVICES, service(clusterIP="FD00::0077"))
+        assert made["spec"]["clusterIPs"] == ["FD00::0077"]
+        assert any("RFC 5952" in warning for warning in client.warnings)
+        assert "fd00::77" in await addresses(client)
+        status, _ = await client.ask("POST", SERVICES, service("twin", clusterIP="fd00::77"))
+        assert status == 422
+        await client.ask("DELETE", f"{SERVICES}/web")
+        assert "fd00::77" not in await addresses(client)
+
+    with_server(tmp_path, test, service_cidrs=("fd00::/112",))
+
+
+def test_warnings_are_headers_of_accepted_writes(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        deprecated = (
+            '299 - "spec.externalIPs is deprecated and may no longer be implemented in some clusters"'
+        )
+        await client.create(SERVICES, service(externalIPs=["198.51.100.1"]))
+        assert client.warnings == [deprecated]
+        await client.patch(f"{SERVICES}/web", {"metadata": {"labels": {"a": "b"}}})
+        assert client.warnings == [deprecated]
+        await client.get(f"{SERVICES}/web")
+        assert client.warnings == []
+        await client.ask("POST", SERVICES, service("bad", externalIPs=["198.51.100.1"], type="Cluster"))
+        assert client.warnings == []
+        await client.get("/api/v1/namespaces/default/endpoints")
+        assert client.warnings == [
+            '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+        ]
 
     with_server(tmp_path, test)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from fairlead.apiserver.allocation import Network, Pool, Range, addresses_of
 from fairlead.apiserver.kinds import IPADDRESSES, SERVICECIDRS
+from fairlead.objects import addresses
 from fairlead.objects.codec import decoder
 from fairlead.objects.networking_v1 import ServiceCIDR
 from fairlead.store import Closed, Compacted, Condition, Event, Store, TooSlow, Watch
@@ -159,6 +160,17 @@ class Reservations:
     def covering(self, number: int, version: int) -> Source | None:
         """A ready network that has an address; None where there is none."""
         return next((source for source in self._ready[version] if number in source.numbers), None)
+
+    def has(self, address: str) -> bool:
+        """Whether an address is in a network of any ServiceCIDR, ready or not; a text that is none is in none."""
+        if not addresses.family(address):
+            return False
+        number, version = int(ipaddress.ip_address(address)), 6 if ":" in address else 4
+        return any(
+            source.network.version == version and number in source.numbers
+            for sources in self._sources.values()
+            for source in sources
+        )
 
     def taken_in(self, network: Network) -> list[int]:
         """The addresses of a network that are taken, as numbers."""

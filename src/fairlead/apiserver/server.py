@@ -32,6 +32,7 @@ from fairlead.apiserver.kinds import (
 )
 from fairlead.apiserver.paths import plain_paths
 from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.repair import Repair
 from fairlead.apiserver.reservations import Reservations
 from fairlead.apiserver.servicecidrs import ServiceCIDRController, ServiceCIDRStrategy
 from fairlead.apiserver.services import ServiceStrategy
@@ -98,6 +99,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 tasks.create_task(server.sweep())
                 tasks.create_task(keep(registry, *own))
                 tasks.create_task(ServiceCIDRController(registry, reservations).run())
+                tasks.create_task(Repair(registry, reservations).run())
                 tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
             following.cancel()
