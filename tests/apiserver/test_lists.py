@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from fairlead.apiserver import feeds
 from fairlead.apiserver import watches as server_watches
-from fairlead.store import watches as store_watches
 from tests.apiserver.serving import Client, Frames, config_map, pod, service, with_server
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -222,7 +222,7 @@ async def read_all(frames: Frames) -> None:
 
 
 def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_watches, "WAITING", 50)
+    monkeypatch.setattr(feeds, "WAITING_BYTES", 1_000_000)
 
     async def test(client: Client) -> None:
         lazy = await client.watch(MAPS)
@@ -230,7 +230,7 @@ def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, monkeypatch: pytes
         await diligent.next()
         await client.create(MAPS, config_map("big"))
         await diligent.next()
-        for i in range(150):
+        for i in range(40):
             status, _ = await client.patch(f"{MAPS}/big", {"data": {"a": f"{i}" + "x" * 500_000}})
             assert status == 200
             await diligent.next()

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
@@ -50,7 +51,7 @@ SWEEP_SECONDS = 1.0
 class Connection(RequestHandler):
     """One client's connection. What it costs a request is one comparison of numbers when data comes in."""
 
-    __slots__ = ("_address", "_head_bytes", "_head_since", "_stalled_since", "server")
+    __slots__ = ("_address", "_head_bytes", "_head_since", "_on_drain", "_stalled_since", "server")
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -65,6 +66,7 @@ class Connection(RequestHandler):
             lingering_time=2.0,
         )
         self.server = server
+        self._on_drain: Callable[[], None] | None = None
         self._address = ""
         self._head_since = loop.time()
         self._head_bytes = 0
@@ -104,6 +106,36 @@ class Connection(RequestHandler):
         """It has read on."""
         super().resume_writing()
         self._stalled_since = 0.0
+        if self._on_drain is not None:
+            self._on_drain()
+
+    @contextmanager
+    def draining(self, told: Callable[[], None]) -> Iterator[None]:
+        """Tells whenever the client has read on."""
+        self._on_drain = told
+        try:
+            yield
+        finally:
+            self._on_drain = None
+
+    def stream(self, request: web.BaseRequest, response: web.StreamResponse) -> Callable[[bytes], None]:
+        """How to send parts of an answer without end, once it is prepared: they go straight to the transport."""
+
+        def write(data: bytes) -> None:
+            if self.transport is not None:
+                self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+
+        chunked = request.version >= HttpVersion11
+        if chunked:
+            response.enable_chunked_encoding()
+        else:
+            response.force_close()
+        return write
+
+    async def drained(self) -> None:
+        """Waits until the client has read enough to be sent more. Raises ConnectionError where it is gone."""
+        if self._paused:
+            await self._drain_helper()
 
     def overdue(self, now: float) -> bool:
         """Whether the client has kept the server waiting for too long."""

@@ -17,17 +17,19 @@ from fairlead.apiserver.answers import Form
 from fairlead.apiserver.authentication import Tokens, authorize
 from fairlead.apiserver.bodies import LIMIT, too_large
 from fairlead.apiserver.catalog import Catalog, Family
+from fairlead.apiserver.connections import Connection
+from fairlead.apiserver.feeds import Audience, Feeds, Watcher
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.metrics import REQUESTS, WATCHES
 from fairlead.apiserver.parts import PARTS, Answer
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.requests import Query, RequestInfo, request_info
-from fairlead.apiserver.selection import Selection, selection
+from fairlead.apiserver.selection import Selection, only, selection
 from fairlead.apiserver.writes import Body, Result
 from fairlead.objects import protobuf
 from fairlead.objects.meta_v1 import ListMeta, Status, StatusDetails
 from fairlead.objects.status import StatusError, failure
-from fairlead.store import Closed, Failed, Watch
+from fairlead.store import Closed, Failed
 
 log = logging.getLogger("fairlead.apiserver")
 
@@ -60,7 +62,7 @@ class Handler:
         self._tokens = tokens
         self._plain_paths = plain_paths
         self._frames = watches.Frames()
-        self._watches: dict[Watch, Kind] = {}
+        self._feeds = Feeds(registry.store, self._frames.frame)
         self._stopping = False
         catalog.follow(self._changed)
 
@@ -95,14 +97,11 @@ class Handler:
     def end_watches(self) -> None:
         """Ends all streams, now and to come: the server stops."""
         self._stopping = True
-        for watch in tuple(self._watches):
-            watch.close()
+        self._feeds.close()
 
     def _changed(self, before: Family | None, _: Family | None) -> None:
         """Ends the watches of kinds that are served no more, or in another way: their readers come back."""
-        gone = before.served if before is not None else ()
-        for watch in [watch for watch, kind in self._watches.items() if kind in gone]:
-            watch.close()
+        self._feeds.drop(before.served if before is not None else ())
 
     async def _answer(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.StreamResponse:
         if not info.resource:
@@ -169,23 +168,23 @@ class Handler:
     ) -> web.StreamResponse:
         wanted = self._selection(kind, query)
         if info.name:
-            wanted = selection(kind, query.text("labelSelector"), f"metadata.name={info.name}")
+            wanted = only(wanted, info.name)
         how = self._form(request, kind, query)
-        stream = watches.Stream(
-            self._registry.store, info.namespace, wanted, how, watches.watch_options(query), self._frames
-        )
-        transport = request.transport
-        if self._stopping or transport is None:
+        audience = Audience(info.namespace, wanted, how)
+        options = watches.watch_options(query)
+        stream = watches.Stream(self._registry.store, self._feeds, self._frames, audience, options)
+        connection, transport = request.protocol, request.transport
+        if self._stopping or transport is None or not isinstance(connection, Connection):
             raise failure(503, "ServiceUnavailable", "the server is stopping")
-        chunks = stream.chunks(self._watches, transport.abort)
         response = web.StreamResponse(
             headers={"Content-Type": watches.content_type(how), "Cache-Control": "no-cache, private"}
         )
-        response.enable_chunked_encoding()
+        send = connection.stream(request, response)
+        watcher = Watcher(send, lambda: connection.writing_paused, transport.abort)
         if (info.group, info.resource) in DEPRECATED:
             warn(response, DEPRECATED[info.group, info.resource])
-        with WATCHES.open(kind.plural):
-            async with contextlib.aclosing(chunks):
+        with WATCHES.open(kind), connection.draining(watcher.drain):
+            async with contextlib.aclosing(stream.follow(watcher, connection.drained)) as chunks:
                 # The stream says by its first chunk, an empty one, that it was accepted.
                 async for chunk in chunks:
                     if not response.prepared:
@@ -193,7 +192,7 @@ class Handler:
                         if kind is not self._catalog.find(info.group, info.version, info.resource):
                             break
                     if chunk:
-                        await response.write(chunk)
+                        send(chunk)
             await response.write_eof()
         return response
 

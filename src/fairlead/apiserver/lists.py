@@ -5,8 +5,10 @@ Upstream: apiserver/pkg/storage/continue.go, the API concepts page of the docume
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import time
 from dataclasses import dataclass
 
 import msgspec
@@ -23,6 +25,9 @@ TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter."
 )
+
+FRESH_SECONDS = 3.0
+"""How long a read waits for a revision that the store does not know yet."""
 
 
 class Token(msgspec.Struct):
@@ -121,8 +126,7 @@ async def read(
         token = decode_token(options.continue_)
         revision, after = max(token.rv, 0), prefix + token.start[:-1]
     elif options.revision:
-        if options.revision > store.revision:
-            raise too_large_version(options.revision, store.revision)
+        await reach(store, options.revision)
         revision = options.revision if options.exact else 0
     if wanted.name is not None and (namespace or not kind.resource.namespaced) and not revision:
         entry = await store.get(kind.key(namespace, wanted.name))
@@ -158,6 +162,18 @@ async def read(
             remainingItemCount=left if wanted.everything else None,
         )
     return entries, metadata
+
+
+async def reach(store: Store, revision: int) -> None:
+    """Waits until the store knows a revision: another server may have written it. Raises 504 where it does not come.
+
+    Upstream: storage/cacher waitUntilFreshAndBlock.
+    """
+    end = time.monotonic() + FRESH_SECONDS
+    while store.revision < revision:
+        if time.monotonic() > end:
+            raise too_large_version(revision, store.revision)
+        await asyncio.sleep(0.02)
 
 
 def too_large_version(revision: int, current: int) -> StatusError:

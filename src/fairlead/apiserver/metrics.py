@@ -9,6 +9,8 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from fairlead.apiserver.kinds import Kind
+
 REGISTRY = CollectorRegistry()
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -48,9 +50,9 @@ class Watches:
     """The number of watches under way."""
 
     @contextmanager
-    def open(self, resource: str) -> Iterator[None]:
+    def open(self, kind: Kind) -> Iterator[None]:
         """A watch lasts as long as the context."""
-        gauge = _watches.labels("WATCH", resource)
+        gauge = _watches.labels("WATCH", kind.plural)
         gauge.inc()
         try:
             yield

@@ -43,14 +43,18 @@ def request_info(method: str, path: str, watch: bool = False) -> RequestInfo:
     else:
         return RequestInfo(method, path)
     namespace = ""
+    # Deprecated, and served by upstream still: /api/v1/watch/pods, /api/v1/watch/namespaces/default/pods/web.
+    watched = rest[0] == "watch" and len(rest) > 1
+    if watched:
+        rest = rest[1:]
     if rest[0] == "namespaces" and len(rest) > 1:
         namespace = rest[1]
         if len(rest) > 2 and rest[2] not in NAMESPACE_PARTS:
             rest = rest[2:]
     resource, name, subresource = (*rest[:3], "", "")[:3]
     if method in ("GET", "HEAD"):
-        verb = "get" if name else "list"
-        if watch and not subresource:
+        verb = "get" if name else "watch" if watch else "list"
+        if watched and not subresource:
             verb = "watch"
     else:
         verb = VERBS.get(method, "")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -46,25 +47,38 @@ class Selection:
         """The only name that is selected, if it is only one."""
         return self.fields.exact("metadata.name")
 
-    @property
-    def shallow(self) -> bool:
-        """Whether metadata is enough to decide."""
-        return all(term.field in METADATA_FIELDS for term in self.fields.terms)
-
     def matches(self, value: bytes) -> bool:
         """Whether a stored object is selected."""
-        obj = decoder(Labelled).decode(value) if self.shallow else self.kind.model.decode(value)
-        return self.labels.matches(obj.metadata.labels) and self.fields.matches(
-            lambda name: self.field(obj, name)
-        )
+        return self.holds(Seen(self.kind, value))
 
-    def field(self, obj: Any, name: str) -> str:
+    def holds(self, seen: Seen) -> bool:
+        """The same of an object that others look at too."""
+        return self.labels.matches(seen.metadata.labels) and self.fields.matches(seen.field)
+
+
+class Seen:
+    """A stored object that is decoded once, and only as far as somebody asks."""
+
+    def __init__(self, kind: Kind, value: bytes) -> None:
+        self._kind = kind
+        self._value = value
+
+    @cached_property
+    def metadata(self) -> Labelled.Metadata:
+        """Its name, namespace and labels."""
+        return decoder(Labelled).decode(self._value).metadata
+
+    @cached_property
+    def _typed(self) -> Any:
+        return self._kind.model.decode(self._value)
+
+    def field(self, name: str) -> str:
         """The text of a selectable field."""
         if name == "metadata.name":
-            return str(obj.metadata.name)
+            return self.metadata.name
         if name == "metadata.namespace":
-            return str(obj.metadata.namespace)
-        return self.kind.selectable_fields[name](obj)
+            return self.metadata.namespace
+        return self._kind.selectable_fields[name](self._typed)
 
 
 def selection(kind: Kind, label_selector: str, field_selector: str) -> Selection:
@@ -82,3 +96,10 @@ def selection(kind: Kind, label_selector: str, field_selector: str) -> Selection
             f'"{term.field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
         )
     return Selection(kind, by_label, by_field)
+
+
+def only(wanted: Selection, name: str) -> Selection:
+    """The selection of the one object whose name is in the path. Raises 400 where the fields say another."""
+    if wanted.fields.terms and wanted.name != name:
+        raise bad_request("fieldSelector metadata.name doesn't match requested name")
+    return replace(wanted, fields=fieldselectors.parse(f"metadata.name={fieldselectors.escape(name)}"))

@@ -1,30 +1,36 @@
-"""Watches: the events of a collection as a stream of frames, each encoded once for all who watch."""
+"""Watches: what a client asks for, the frames it gets, and its stream from the first to the last of them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fairlead.apiserver import answers
 from fairlead.apiserver.answers import Form
+from fairlead.apiserver.feeds import Audience, Feeds, Watcher, change_of
 from fairlead.apiserver.kinds import Kind
-from fairlead.apiserver.lists import parse_version, too_large_version
+from fairlead.apiserver.lists import parse_version, reach
 from fairlead.apiserver.requests import Query
-from fairlead.apiserver.selection import Selection
 from fairlead.objects import protobuf
 from fairlead.objects.codec import encode
 from fairlead.objects.meta_v1 import ListMeta
-from fairlead.objects.status import StatusError, expired, forbidden, unprocessable
-from fairlead.store import Closed, Compacted, Entry, Event, Future, Store, TooSlow, Watch
+from fairlead.objects.status import FieldError, StatusError, expired, forbidden, not_supported, unprocessable
+from fairlead.store import Compacted, Entry, Event, Store
 
 BOOKMARK_SECONDS = 60.0
 SHORTEST_SECONDS = 1800
 """How long a watch lasts that names no time: this to twice this, so that clients do not all come back at once."""
 
+LONGEST_SECONDS = 1e9
+
+SLICE = 200
+"""Objects of the beginning that are encoded before other requests have their turn."""
+
 INITIAL_END = "k8s.io/initial-events-end"
+NOT_OLDER = "NotOlderThan"
 
 
 @dataclass(frozen=True)
@@ -40,46 +46,63 @@ class WatchOptions:
 
 
 def watch_options(query: Query) -> WatchOptions:
-    """Reads and checks the parameters. Raises 400 or 422."""
-    revision = parse_version(query.text("resourceVersion")) or 0
+    """Reads and checks the parameters. Raises 400 or 422. Upstream: SetListOptionsDefaults, ValidateListOptions."""
+    version = query.text("resourceVersion")
+    revision = parse_version(version) or 0
     bookmarks = query.flag("allowWatchBookmarks")
     asked = "sendInitialEvents" in query
     match = query.text("resourceVersionMatch")
-    if asked and match != "NotOlderThan":
-        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise unprocessable("ListOptions", "", [forbidden("resourceVersionMatch", why)], "meta.k8s.io")
+    errors: list[FieldError] = []
+    if asked and match != NOT_OLDER:
+        why = f"sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER}"
+        errors.append(forbidden("resourceVersionMatch", why))
     if match and not asked:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        raise unprocessable("ListOptions", "", [forbidden("resourceVersionMatch", why)], "meta.k8s.io")
-    streaming = asked and query.flag("sendInitialEvents")
-    seconds = query.number("timeoutSeconds") or SHORTEST_SECONDS * (1 + random.random())  # noqa: S311
+        errors.append(forbidden("resourceVersionMatch", why))
+    if match and match != NOT_OLDER:
+        errors.append(not_supported("resourceVersionMatch", match, (NOT_OLDER,)))
+    if match and query.text("continue"):
+        why = "resourceVersionMatch is forbidden when continue is provided"
+        errors.append(forbidden("resourceVersionMatch", why))
+    if errors:
+        raise unprocessable("ListOptions", "", errors, "meta.k8s.io")
+    # A watch that names neither begins as if it had asked for the beginning.
+    initial = query.flag("sendInitialEvents") if asked else version in ("", "0")
+    seconds = max(query.number("timeoutSeconds") or 0, 0) or SHORTEST_SECONDS * (1 + random.random())  # noqa: S311
     return WatchOptions(
-        revision,
-        bookmarks,
-        streaming or (not asked and not revision),
-        streaming and bookmarks,
-        float(seconds),
+        revision, bookmarks, initial, initial and bookmarks, min(float(seconds), LONGEST_SECONDS)
     )
 
 
 class Frames:
-    """Recent frames of events in plain form, so that a thousand watchers cost one encoding."""
+    """Recent frames, so that a thousand watchers cost one encoding. They are few, and bounded in bytes."""
 
-    def __init__(self, most: int = 4096) -> None:
-        self._frames: dict[tuple[Kind, int, str, str, bool], bytes] = {}
+    def __init__(self, most: int = 1024, most_bytes: int = 8 << 20) -> None:
+        self._frames: dict[tuple[Kind, int, str, str, Form], bytes] = {}
+        self._bytes = 0
         self._most = most
+        self._most_bytes = most_bytes
 
     def frame(self, kind: Kind, event: Event, change: str, how: Form) -> bytes:
         """The frame for an event that a watcher sees as `change`: ADDED, MODIFIED or DELETED."""
-        key = (kind, event.revision, event.key, change, how.protobuf)
+        key = (kind, event.revision, event.key, change, how)
         frame = self._frames.get(key)
         if frame is None:
-            if len(self._frames) >= self._most:
-                for old in list(self._frames)[: self._most // 4]:
-                    del self._frames[old]
-            frame = framed(change, answers.one(kind, state(event, change), event.revision, how), how)
+            frame = framed(change, shown(kind, event, change, how), how)
             self._frames[key] = frame
+            self._bytes += len(frame)
+            while len(self._frames) > self._most or self._bytes > self._most_bytes:
+                self._bytes -= len(self._frames.pop(next(iter(self._frames))))
         return frame
+
+
+def shown(kind: Kind, event: Event, change: str, how: Form, columns: bool = False) -> bytes:
+    """The object of an event, in the form that the watcher wants."""
+    value = state(event, change)
+    if how.shape == "Table":
+        metadata = ListMeta(resourceVersion=str(event.revision))
+        return answers.table(kind, [Entry(event.key, value, event.revision)], metadata, how, columns=columns)
+    return answers.one(kind, value, event.revision, how)
 
 
 def state(event: Event, change: str) -> bytes:
@@ -89,32 +112,16 @@ def state(event: Event, change: str) -> bytes:
     return event.value or b""
 
 
-def line(change: str, obj: bytes) -> bytes:
-    """One frame of the stream."""
-    return b'{"type":"%b","object":%b}\n' % (change.encode(), obj)
-
-
 def framed(change: str, obj: bytes, how: Form) -> bytes:
     """One frame in the form of the stream; so is the object."""
-    return protobuf.frame(change, obj) if how.protobuf else line(change, obj)
+    if how.protobuf:
+        return protobuf.frame(change, obj)
+    return b'{"type":"%b","object":%b}\n' % (change.encode(), obj)
 
 
 def content_type(how: Form) -> str:
     """The header of a stream."""
     return protobuf.WATCH_CONTENT_TYPE if how.protobuf else "application/json"
-
-
-def change_of(event: Event, wanted: Selection) -> str:
-    """What an event is to who watches a selection; "" where it is nothing to him."""
-    if wanted.everything:
-        if event.value is None:
-            return "DELETED"
-        return "ADDED" if event.previous is None else "MODIFIED"
-    is_in = event.value is not None and wanted.matches(event.value)
-    was_in = event.previous is not None and wanted.matches(event.previous.value)
-    if is_in:
-        return "MODIFIED" if was_in else "ADDED"
-    return "DELETED" if was_in else ""
 
 
 def failed(error: StatusError, how: Form) -> bytes:
@@ -123,117 +130,143 @@ def failed(error: StatusError, how: Form) -> bytes:
 
 
 class Stream:
-    """One client's watch of a collection."""
+    """One client's watch of a collection: the objects that there are, if it asks for them, then every change."""
 
     def __init__(
         self,
         store: Store,
-        namespace: str,
-        wanted: Selection,
-        how: Form,
-        options: WatchOptions,
+        feeds: Feeds,
         frames: Frames,
+        audience: Audience,
+        options: WatchOptions,
     ) -> None:
         self._store = store
-        self._kind = wanted.kind
-        self._namespace = namespace
-        self._wanted = wanted
-        self._how = how
-        self._options = options
+        self._feeds = feeds
         self._frames = frames
-        self._columns = True
+        self._kind = audience.wanted.kind
+        self._audience = audience
+        self._options = options
+        self._columns = audience.how.shape == "Table"
 
-    async def chunks(
-        self, running: dict[Watch, Kind], cut: Callable[[], None]
+    async def follow(
+        self, watcher: Watcher, drain: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[bytes, None]:
-        """Chunks of frames, the first one empty, until the time is up or the watch is closed.
+        """Chunks of the beginning, the first one empty; then all goes through the watcher, until it is done.
 
-        It is in `running` meanwhile; `cut` is called when the client does not keep up. A revision that is compacted
-        away ends it with an ERROR frame, as upstream's does. Raises 504 for the future.
+        `drain` waits until the client has read. A revision that is compacted away ends the stream with an ERROR frame,
+        as upstream's does. Raises 504 where a revision to start from does not come to exist.
         """
-        kind, wanted, options, store = self._kind, self._wanted, self._options, self._store
-        if options.revision > store.revision:
-            raise too_large_version(options.revision, store.revision)
-        prefix = kind.list_prefix(self._namespace)
-        if wanted.name is not None and (self._namespace or not kind.resource.namespaced):
-            prefix = kind.key(self._namespace, wanted.name)
+        options, how = self._options, self._audience.how
         entries: Sequence[Entry] = ()
         revision = options.revision
         if options.initial:
-            page = await store.range(kind.list_prefix(self._namespace))
-            entries = [e for e in page.entries if wanted.everything or wanted.matches(e.value)]
-            revision = page.revision
+            await reach(self._store, revision)
+            page = await self._store.range(self._kind.list_prefix(self._audience.namespace))
+            entries, revision = page.entries, page.revision
         elif not revision:
-            revision = store.revision
+            revision = self._store.revision
         try:
-            watch = store.watch(prefix, revision, cut)
+            feed = self._feeds.at(self._kind, min(revision, self._store.revision))
         except Compacted as error:
-            why = f"too old resource version: {revision} ({error.oldest})"
-            yield failed(expired(why), self._how)
+            yield failed(expired(f"too old resource version: {revision} ({error.oldest})"), how)
             return
-        except Future as error:
-            raise too_large_version(revision, error.current) from None
-        running[watch] = kind
+        missed = feed.join(watcher, self._audience, revision)
         try:
-            async for chunk in self._follow(watch, entries, revision):
+            yield b""
+            async for chunk in self._beginning(entries, missed, revision):
                 yield chunk
+                await drain()
+                await asyncio.sleep(0)
+            if self._columns:
+                watcher.first = self._with_columns
+            watcher.release()
+            with timed(watcher, options, lambda: self._bookmark(feed.revision, {})):
+                await watcher.done
         finally:
-            watch.close()
-            running.pop(watch, None)
+            self._feeds.leave(feed, watcher, self._audience)
 
-    async def _follow(self, watch: Watch, entries: Sequence[Entry], revision: int) -> AsyncIterator[bytes]:
-        end = time.monotonic() + self._options.seconds
-        yield b""
-        for start in range(0, len(entries), 500):
-            chunk = entries[start : start + 500]
-            yield b"".join([self._frame(Event(e.revision, e.key, e.value, None), "ADDED") for e in chunk])
+    async def _beginning(
+        self, entries: Sequence[Entry], missed: Sequence[Event], revision: int
+    ) -> AsyncIterator[bytes]:
+        """What comes before the changes that are still to happen, in chunks of a size that keeps nobody waiting."""
+        wanted, kind = self._audience.wanted, self._kind
+        for start in range(0, len(entries), SLICE):
+            chunk = [
+                Event(e.revision, e.key, e.value, None)
+                for e in entries[start : start + SLICE]
+                if wanted.everything or wanted.matches(e.value)
+            ]
+            yield b"".join([self._frame(event, "ADDED") for event in chunk])
         if self._options.initial_end:
             yield self._bookmark(revision, {INITIAL_END: "true"})
-        # What is still to come before the time is up has a bookmark after it, so that the client can go on from there.
-        bookmark = min(time.monotonic() + jittered(BOOKMARK_SECONDS), end - 2)
-        while (left := end - time.monotonic()) > 0:
-            wait = min(left, max(bookmark - time.monotonic(), 0.0)) if self._options.bookmarks else left
-            try:
-                async with asyncio.timeout(wait):
-                    events = await watch.next()
-            except TimeoutError:
-                if self._options.bookmarks and time.monotonic() >= bookmark:
-                    yield self._bookmark(watch.revision, {})
-                    bookmark = time.monotonic() + jittered(BOOKMARK_SECONDS)
-                continue
-            except (Closed, TooSlow):
-                return
-            frames = [self._frame(e, change) for e in events if (change := change_of(e, self._wanted))]
-            if frames:
-                yield b"".join(frames)
+        prefix = kind.list_prefix(self._audience.namespace)
+        for start in range(0, len(missed), SLICE):
+            changes = [
+                (event, change_of(event, wanted, {}))
+                for event in missed[start : start + SLICE]
+                if event.key.startswith(prefix)
+            ]
+            yield b"".join([self._frame(event, change) for event, change in changes if change])
 
     def _frame(self, event: Event, change: str) -> bytes:
-        if self._how.plain or self._how.protobuf:
-            return self._frames.frame(self._kind, event, change, self._how)
-        value = state(event, change)
-        if self._how.shape == "Table":
-            metadata = ListMeta(resourceVersion=str(event.revision))
-            entry = Entry(event.key, value, event.revision)
-            body = answers.table(self._kind, [entry], metadata, self._how, columns=self._columns)
+        how = self._audience.how
+        if self._columns:
             self._columns = False
-        elif self._how.shape:
-            body = encode(answers.partial(value, event.revision))
-        else:
-            body = answers.with_version(self._kind, value, event.revision)
-        return line(change, body)
+            return framed(change, shown(self._kind, event, change, how, columns=True), how)
+        if event.previous is None and change == "ADDED":
+            # Of the beginning: it is not shared, and would only push out what is.
+            return framed(change, shown(self._kind, event, change, how), how)
+        return self._frames.frame(self._kind, event, change, how)
+
+    def _with_columns(self, event: Event, change: str) -> bytes:
+        how = self._audience.how
+        return framed(change, shown(self._kind, event, change, how, columns=True), how)
 
     def _bookmark(self, revision: int, annotations: dict[str, str]) -> bytes:
+        how = self._audience.how
         metadata: dict[str, object] = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
         kind, version = self._kind.resource.kind, self._kind.resource.api_version
-        if self._how.shape == "Table":
-            kind, version = "Table", answers.META
-        elif self._how.shape:
+        if how.shape:
             kind, version = "PartialObjectMetadata", answers.META
-        bookmark = {"kind": kind, "apiVersion": version, "metadata": metadata}
-        body = protobuf.encode(bookmark) if self._how.protobuf else encode(bookmark)
-        return framed("BOOKMARK", body, self._how)
+        bookmark: dict[str, object] = {"kind": kind, "apiVersion": version, "metadata": metadata}
+        if how.shape == "Table":
+            bookmark = {
+                "kind": "Table",
+                "apiVersion": answers.META,
+                "metadata": {"resourceVersion": str(revision)},
+                "columnDefinitions": None,
+                "rows": [{"cells": [], "object": bookmark}],
+            }
+        body = protobuf.encode(bookmark) if how.protobuf else encode(bookmark)
+        return framed("BOOKMARK", body, how)
+
+
+@contextmanager
+def timed(watcher: Watcher, options: WatchOptions, bookmark: Callable[[], bytes]) -> Iterator[None]:
+    """Ends the watch when its time is up; now and then it gets a bookmark, and one shortly before the end."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + options.seconds
+    timer: asyncio.TimerHandle
+
+    def at(when: float) -> None:
+        nonlocal timer
+        timer = loop.call_at(min(when, end), ring)
+
+    def ring() -> None:
+        now = loop.time()
+        if now >= end:
+            watcher.end()
+            return
+        watcher.send(bookmark())
+        at(max(min(now + jittered(BOOKMARK_SECONDS), end - 2), now + 0.01) if now < end - 2 else end)
+
+    at(min(loop.time() + jittered(BOOKMARK_SECONDS), max(end - 2, loop.time())) if options.bookmarks else end)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def jittered(seconds: float) -> float:
