@@ -110,6 +110,9 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         (("node", "--pod-cidr", "fd00::/64"), "only IPv4 is built yet"),
         (("apiserver", "--store", "etcd:http://127.0.0.1:2379"), "only sqlite:PATH is built yet"),
         (("apiserver", "--listen", "127.0.0.1:99999"), "a port is at most 65535"),
+        (("apiserver", "--service-cluster-ip-range", "10.0.0.0/16,10.1.0.0/16"), "one network of a family"),
+        (("apiserver", "--service-cluster-ip-range", "fd00::/48"), "/64 at most"),
+        (("apiserver", "--service-node-port-range", "32767-30000"), "such as 30000-32767"),
         (("apiserver", "--listen", "192.0.2.1:6443"), "cannot listen on 192.0.2.1 port 6443"),
         (("lab", "exec", "--name", "no-such-lab", "node/node1", "--", "true"), "there is no lab named"),
         (("lab", "down", "--name", "../x"), "cannot be the name of a lab"),
@@ -141,6 +144,10 @@ def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) ->
         f"127.0.0.1:{port}",
         "--kubeconfig",
         str(kubeconfig),
+        "--service-cluster-ip-range",
+        "10.7.0.0/24,fd00:7::/112",
+        "--service-node-port-range",
+        "31000-31000",
     )
     with running(*server, folder=tmp_path):
         wait_for(kubeconfig.exists)
@@ -154,6 +161,10 @@ def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) ->
             return "kube-system" in done.stdout
 
         wait_for(has_namespaces)
+        made = [*kubectl, "create", "service", "nodeport", "web", "--tcp=80", "-o", "jsonpath={.spec}"]
+        done = subprocess.run(made, capture_output=True, text=True, check=True)
+        assert '"clusterIP":"10.7.0.' in done.stdout
+        assert '"nodePort":31000' in done.stdout
         for name in ("endpoints", "scheduler"):
             component = (name, "--kubeconfig", str(kubeconfig), "--health", f"127.0.0.1:{health}")
             with running(*component, folder=tmp_path):

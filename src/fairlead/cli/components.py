@@ -232,7 +232,16 @@ def apiserver(
             metavar="FILE", help="Where to write the kubeconfig.", show_default="a file in the directory"
         ),
     ] = None,
-    service_cidr: Annotated[str, typer.Option(help="Where ClusterIPs are taken from.")] = "10.96.0.0/16",
+    service_cluster_ip_range: Annotated[
+        str,
+        typer.Option(
+            metavar="CIDR[,CIDR]",
+            help="Where ClusterIPs are taken from, one CIDR a family, the default first.",
+        ),
+    ] = "10.96.0.0/16",
+    service_node_port_range: Annotated[
+        str, typer.Option(metavar="FIRST-LAST", help="Where node ports are taken from.")
+    ] = "30000-32767",
     log_level: Level = "info",
 ) -> None:
     """Run the API server; certificates, a token and a kubeconfig are made on the first start."""
@@ -245,7 +254,8 @@ def apiserver(
     if store and not store.startswith("sqlite:"):
         raise UserError(f"--store {store}: only sqlite:PATH is built yet")
     address, port = _address(listen)
-    cidrs = _cidrs("--service-cidr", service_cidr)
+    cidrs = _service_networks("--service-cluster-ip-range", service_cluster_ip_range)
+    node_ports = _port_range("--service-node-port-range", service_node_port_range)
     first = ipaddress.ip_network(cidrs[0])[1]
     sock = _listen(listen)
     try:
@@ -272,6 +282,7 @@ def apiserver(
     config = ServerConfig(
         store=store or f"sqlite:{directory.absolute()}/store.sqlite",
         service_cidrs=cidrs,
+        node_port_range=node_ports,
         certificate=certificate,
         key=key,
         authority=authority.path,
@@ -303,6 +314,31 @@ def _cidrs(option: str, value: str) -> tuple[str, ...]:
         except ValueError as error:
             raise UserError(f"{option} {value}: {error}") from error
     return found
+
+
+def _service_networks(option: str, value: str) -> tuple[str, ...]:
+    """One network, or one of each family, from which addresses of Services can be given."""
+    found = []
+    for part in value.split(","):
+        try:
+            found.append(ipaddress.ip_network(part.strip()))
+        except ValueError as error:
+            raise UserError(f"{option} {value}: {error}") from error
+    if len({network.version for network in found}) < len(found):
+        raise UserError(f"{option} {value}: give one network of a family; add others as ServiceCIDR objects")
+    for network in found:
+        if network.version == 6 and network.prefixlen < 64:
+            raise UserError(f"{option} {value}: an IPv6 network for Services is /64 at most")
+        if network.num_addresses < 4:
+            raise UserError(f"{option} {value}: {network} has no room for Services")
+    return tuple(map(str, found))
+
+
+def _port_range(option: str, value: str) -> tuple[int, int]:
+    first, _, last = value.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= 65535):
+        raise UserError(f"{option} {value}: give a range of ports such as 30000-32767")
+    return int(first), int(last)
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (apiserver, scheduler, proxy, dns, node)
