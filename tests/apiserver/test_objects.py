@@ -241,3 +241,31 @@ def test_a_pod_is_bound_once(tmp_path: Path) -> None:
         )
 
     with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("form", "change"),
+    [
+        (
+            "json-patch",
+            [{"op": "add", "path": "/spec/tolerations/-", "value": {"key": "a", "operator": "Exists"}}],
+        ),
+        (
+            "strategic-merge-patch",
+            {"spec": {"containers": [{"name": "c", "image": "other"}]}},
+        ),
+        ("merge-patch", {"metadata": {"finalizers": ["a.b/c"]}}),
+    ],
+)
+def test_patches_go_into_lists(tmp_path: Path, form: str, change: Any) -> None:
+    async def test(client: Client) -> None:
+        before = await client.create(PODS, pod())
+        status, after = await client.patch(f"{PODS}/web", change, form)
+        assert status == 200, after
+        container = before["spec"]["containers"][0]
+        image = "other" if form.startswith("strategic") else container["image"]
+        assert after["spec"]["containers"] == [{**container, "image": image}]
+        more = 1 if form == "json-patch" else 0
+        assert len(after["spec"]["tolerations"]) == len(before["spec"]["tolerations"]) + more
+
+    with_server(tmp_path, test)
