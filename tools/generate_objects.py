@@ -173,6 +173,12 @@ VALUES: dict[str, str] = {
     "IngressStatus": "loadBalancer",
 }
 
+# Optional scalars that Go writes even when they are zero.
+WRITTEN: dict[str, str] = {
+    "core.Event": "reportingComponent reportingInstance",
+    "PodDisruptionBudgetStatus": "disruptionsAllowed currentHealthy desiredHealthy expectedPods",
+}
+
 
 class Table:
     """The table of fields and the names that it gives rise to."""
@@ -201,6 +207,7 @@ def render_type(table: Table, full: str, imports: set[str]) -> str:
     group = package.split(".")[-2]
     facts = table.types[full]
     pointers = table.listed(full, short, group, POINTERS)
+    written = table.listed(full, short, group, WRITTEN)
     values = set(VALUES.get(short, "").split())
     gvk = facts.get("gvk")
     renamed = {python_name(f): f for f in table.fields(full) if python_name(f) != f}
@@ -235,7 +242,7 @@ def render_type(table: Table, full: str, imports: set[str]) -> str:
             default = "field(default_factory=empty)" if required else "()"
             lines.append(f"    {python}: {typed} = {default}")
         elif kind in SCALARS and typed in ZERO:
-            if required:
+            if required or name in written:
                 lines.append(f"    {python}: {typed} = field(default_factory={ALWAYS[typed]})")
             elif name in pointers:
                 lines.append(f"    {python}: {typed} | None = None")

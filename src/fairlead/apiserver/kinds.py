@@ -203,7 +203,12 @@ PODS = Kind(
     ("po",),
     ("all",),
     status=True,
-    subresources=(Subresource("binding", "Binding", ("create",)),),
+    subresources=(
+        Subresource("binding", "Binding", ("create",)),
+        Subresource("ephemeralcontainers", "Pod", ("get", "patch", "update")),
+        Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
+        Subresource("resize", "Pod", ("get", "patch", "update")),
+    ),
     selectable_fields=POD_FIELDS,
     generation=True,
     returns_deleted=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from fairlead.apiserver.bindings import bind
+from fairlead.apiserver.evictions import evict
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.requests import Query, RequestInfo
@@ -20,4 +21,4 @@ Answer = tuple[Kind, Result] | Status
 
 Part = Callable[[Registry, Kind, RequestInfo, Query, Body], Awaitable[Answer]]
 
-PARTS: Mapping[str, Part] = {"binding": bind, "scale": scale}
+PARTS: Mapping[str, Part] = {"binding": bind, "eviction": evict, "scale": scale}

@@ -138,8 +138,8 @@ class Registry:
     ) -> Written:
         """Stores what `modify` makes of an object. Raises 404, 409 or 422; lost races are run again.
 
-        A change that changes nothing is not written. `creates` makes an object where there was none. Other subresources
-        than status answer for what they make of the object: it is neither defaulted nor validated.
+        A change that changes nothing is not written. `creates` makes an object where there was none. Subresources
+        without rules answer for what they make of the object: it is neither defaulted nor validated.
         """
         strategy, rules, resource = self.strategy(kind), kind.model.rules, kind.resource
         key = kind.key(namespace, name)
@@ -172,11 +172,11 @@ class Registry:
             elif not subresource:
                 new = rules.default(strategy.prepare_update(new, old))
                 claim = await strategy.claim(self.store, new, old, dry_run=dry_run)
-                new = claim.obj
-                if kind.generation and strategy.spec(new) != strategy.spec(old):
-                    metadata = replace(new.metadata, generation=old.metadata.generation + 1)
-                    new = replace(new, metadata=metadata)
+                new = counted(kind, strategy, claim.obj, old)
                 errors = rules.validate(new, old)
+            elif (part := rules.parts.get(subresource)) is not None:
+                new = counted(kind, strategy, rules.default(part.prepare(new, old)), old)
+                errors = part.validate(new, old)
             if errors:
                 raise unprocessable(resource.kind, name, errors, resource.group)
             value, warnings = kind.model.stored(new), () if subresource else rules.warnings(new)
@@ -198,6 +198,13 @@ class Registry:
             except Conflict:
                 continue
             return Written(value, revision, warnings=warnings)
+
+
+def counted(kind: Kind, strategy: Strategy, new: Any, old: Any) -> Any:
+    """The object with the next generation, where its spec has changed."""
+    if not kind.generation or strategy.spec(new) == strategy.spec(old):
+        return new
+    return replace(new, metadata=replace(new.metadata, generation=old.metadata.generation + 1))
 
 
 def finished(obj: Any) -> bool:

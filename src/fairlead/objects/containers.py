@@ -19,6 +19,7 @@ from fairlead.objects.core_v1 import (
     EnvVar,
     EnvVarSource,
     EphemeralContainer,
+    PodSpec,
     ResourceRequirements,
     VolumeMount,
 )
@@ -130,8 +131,47 @@ def validate_init_containers(
     return errors
 
 
+EPHEMERAL_LACKS = (
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicyRules",
+    "lifecycle",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+)
+"""What a container that somebody looks around with cannot have, since nothing may rely on it."""
+
+
+def validate_ephemeral_containers(spec: PodSpec, path: str) -> list[FieldError]:
+    """The errors in the containers that were added to a running pod."""
+    errors: list[FieldError] = []
+    volumes = {volume.name for volume in spec.volumes}
+    others = [container.name for container in (*spec.containers, *spec.initContainers)]
+    said = "cannot be set for an Ephemeral Container"
+    for i, container in enumerate(spec.ephemeralContainers):
+        at = f"{path}[{i}]"
+        errors += _validate_common(container, at, volumes, host_network=spec.hostNetwork)
+        before = [other.name for other in spec.ephemeralContainers[:i]]
+        if container.name in (*others, *before):
+            errors.append(duplicate(f"{at}.name", container.name))
+        if container.targetContainerName and container.targetContainerName not in others:
+            target = container.targetContainerName
+            errors.append(FieldError("FieldValueNotFound", f"{at}.targetContainerName", "", target))
+        for field in EPHEMERAL_LACKS:
+            value = getattr(container, field)
+            if value and value != ResourceRequirements():
+                errors.append(forbidden(f"{at}.{field}", said))
+        for j, mount in enumerate(container.volumeMounts):
+            for field in ("subPath", "subPathExpr"):
+                if getattr(mount, field):
+                    errors.append(forbidden(f"{at}.volumeMounts[{j}].{field}", said))
+    return errors
+
+
 def _validate_common(
-    container: Container, path: str, volumes: Collection[str], *, host_network: bool
+    container: Container | EphemeralContainer, path: str, volumes: Collection[str], *, host_network: bool
 ) -> list[FieldError]:
     errors: list[FieldError] = []
     if not container.name:

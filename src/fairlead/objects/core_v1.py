@@ -407,8 +407,8 @@ class Event(Object, frozen=True, kw_only=True):
     series: EventSeries | None = None
     action: str = ""
     related: ObjectReference | None = None
-    reportingComponent: str = ""
-    reportingInstance: str = ""
+    reportingComponent: str = field(default_factory=text)
+    reportingInstance: str = field(default_factory=text)
 
 
 class EventList(Object, frozen=True, kw_only=True):

@@ -139,6 +139,8 @@ def validate(pod: Pod, old: Pod | None = None) -> list[FieldError]:
     errors += validate_spec(pod.spec, "spec")
     if old is not None:
         errors += _validate_change(pod.spec, old.spec)
+    elif pod.spec.ephemeralContainers:
+        errors.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
     return errors
 
 

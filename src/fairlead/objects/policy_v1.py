@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from fairlead.objects.meta_v1 import Condition, DeleteOptions, LabelSelector, ListMeta, ObjectMeta
-from fairlead.objects.scalars import IntOrString, Object, Time, empty
+from fairlead.objects.scalars import IntOrString, Object, Time, empty, zero
 
 
 class Eviction(Object, frozen=True, kw_only=True):
@@ -40,8 +40,8 @@ class PodDisruptionBudgetSpec(Object, frozen=True, kw_only=True):
 class PodDisruptionBudgetStatus(Object, frozen=True, kw_only=True):
     observedGeneration: int = 0
     disruptedPods: dict[str, Time] = {}
-    disruptionsAllowed: int = 0
-    currentHealthy: int = 0
-    desiredHealthy: int = 0
-    expectedPods: int = 0
+    disruptionsAllowed: int = field(default_factory=zero)
+    currentHealthy: int = field(default_factory=zero)
+    desiredHealthy: int = field(default_factory=zero)
+    expectedPods: int = field(default_factory=zero)
     conditions: tuple[Condition, ...] = ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from fairlead.objects import (
@@ -34,6 +34,7 @@ from fairlead.objects import (
     nodes,
     persistentvolumeclaims,
     poddisruptionbudgets,
+    podparts,
     pods,
     policy_v1,
     replicasets,
@@ -71,6 +72,14 @@ def _validate_any(obj: Stored, old: Stored | None = None) -> list[FieldError]:
 
 
 @dataclass(frozen=True)
+class Part(Generic[T]):
+    """What a subresource may change of an object: `prepare(new, old)` is the old one with no more than that."""
+
+    prepare: Callable[[T, T], T]
+    validate: Callable[[T, T], list[FieldError]]
+
+
+@dataclass(frozen=True)
 class Rules(Generic[T]):
     """The pure decisions about one kind.
 
@@ -83,6 +92,8 @@ class Rules(Generic[T]):
     validate: Callable[..., list[FieldError]] = _validate_any
     validate_status: Callable[[Any, Any], list[FieldError]] = _metadata_update
     warnings: Callable[[T], list[str]] = _no_warnings
+    parts: Mapping[str, Part[T]] = field(default_factory=dict)
+    """The other subresources that are written in the form of the object itself."""
 
 
 _RULES: dict[type[Any], Rules[Any]] = {
@@ -92,7 +103,15 @@ _RULES: dict[type[Any], Rules[Any]] = {
     events_v1.Event: Rules(validate=reports.validate),
     core_v1.Namespace: Rules(namespaces.default, namespaces.validate, namespaces.validate_status),
     core_v1.Node: Rules(nodes.default, nodes.validate, nodes.validate_status),
-    core_v1.Pod: Rules(pods.default, pods.validate, pods.validate_status),
+    core_v1.Pod: Rules(
+        pods.default,
+        pods.validate,
+        pods.validate_status,
+        parts={
+            "ephemeralcontainers": Part(podparts.with_ephemeral_containers, podparts.validate_ephemeral),
+            "resize": Part(podparts.with_resources, podparts.validate_resize),
+        },
+    ),
     core_v1.Secret: Rules(configuration.default_secret, configuration.validate_secret),
     core_v1.Service: Rules(services.default, services.validate, services.validate_status, services.warnings),
     core_v1.ServiceAccount: Rules(validate=configuration.validate_serviceaccount),

@@ -1,0 +1,86 @@
+"""kubectl against the server of a test, in the versions that there are on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from fairlead.client import kubeconfig
+from tests.apiserver.serving import TOKEN, Client
+
+SECONDS = 60
+
+
+@cache
+def kubectls() -> dict[str, str]:
+    """The programs by their version: on PATH, in the virtual environment, named by FAIRLEAD_KUBECTLS."""
+    beside = Path(sys.executable).parent / "kubectl"
+    named = os.environ.get("FAIRLEAD_KUBECTLS", "").split(os.pathsep)
+    found: dict[str, str] = {}
+    for program in (*named, shutil.which("kubectl"), str(beside)):
+        if program and os.access(program, os.X_OK):
+            found.setdefault(version(program), program)
+    return found
+
+
+def version(program: str) -> str:
+    """Such as "1.20"."""
+    said = subprocess.run(
+        [program, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True
+    ).stdout
+    _, _, rest = said.partition('"gitVersion": "v')
+    return ".".join(rest.split(".")[:2])
+
+
+class Kubectl:
+    """Runs kubectl against the server of a test."""
+
+    def __init__(self, directory: Path, client: Client, program: str = "kubectl") -> None:
+        url = client.session._base_url
+        assert url is not None
+        authority = (directory / "ca.crt").read_bytes()
+        home = directory / f"kubectl-{Path(program).parent.name}-{version(program)}"
+        home.mkdir(exist_ok=True)
+        self.kubeconfig = home / "kubeconfig"
+        kubeconfig.write(self.kubeconfig, str(url).rstrip("/"), authority, TOKEN)
+        self._program = program
+        self._environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(home)}
+
+    async def __call__(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
+        """What it prints."""
+        process = await self._start(*arguments)
+        async with asyncio.timeout(SECONDS):
+            output, _ = await process.communicate(stdin.encode())
+        assert (process.returncode != 0) is fails, f"kubectl {' '.join(arguments)}: {output.decode()}"
+        return output.decode()
+
+    async def until(self, text: str, *arguments: str) -> None:
+        """Runs one that goes on for ever, until it has printed the text."""
+        process = await self._start(*arguments)
+        assert process.stdout is not None
+        printed = b""
+        try:
+            async with asyncio.timeout(SECONDS):
+                while text.encode() not in printed:
+                    more = await process.stdout.read(4096)
+                    assert more, f"kubectl {' '.join(arguments)} has ended: {printed.decode()}"
+                    printed += more
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def _start(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            self._program,
+            *arguments,
+            env=self._environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
