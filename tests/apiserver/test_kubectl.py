@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from fairlead.client import kubeconfig
-from tests.apiserver.serving import TOKEN, Client, with_server
+from tests.apiserver.kubectl import Kubectl
+from tests.apiserver.serving import Client, with_server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -23,36 +22,6 @@ metadata: {name: web, labels: {app: web}}
 spec:
   containers: [{name: c, image: fairlead/echo, ports: [{containerPort: 8080}]}]
 """
-
-
-class Kubectl:
-    """Runs kubectl against the server of a test."""
-
-    def __init__(self, directory: Path, client: Client) -> None:
-        url = client.session._base_url
-        assert url is not None
-        authority = (directory / "ca.crt").read_bytes()
-        kubeconfig.write(directory / "kubeconfig", str(url).rstrip("/"), authority, TOKEN)
-        self._environment = {
-            **os.environ,
-            "KUBECONFIG": str(directory / "kubeconfig"),
-            "HOME": str(directory),
-        }
-
-    async def __call__(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
-        """What it prints."""
-        process = await asyncio.create_subprocess_exec(
-            "kubectl",
-            *arguments,
-            env=self._environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with asyncio.timeout(30):
-            output, _ = await process.communicate(stdin.encode())
-        assert (process.returncode != 0) is fails, output.decode()
-        return output.decode()
 
 
 def test_the_examples_are_applied_twice(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from fairlead.apiserver.handler import LONG
 from fairlead.objects import protobuf
+from tests.apiserver.kubectl import Kubectl
 from tests.apiserver.serving import Client, config_map, pod, service, with_server
-from tests.apiserver.test_kubectl import Kubectl
 
 PROTOBUF = protobuf.CONTENT_TYPE
 TYPED = {"Accept": f"{PROTOBUF},application/json", "Content-Type": PROTOBUF}
