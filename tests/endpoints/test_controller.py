@@ -21,6 +21,8 @@ from fairlead.objects.core_v1 import (
     Endpoints,
     EndpointSubset,
     Node,
+    NodeCondition,
+    NodeStatus,
     Pod,
     PodCondition,
     PodIP,
@@ -44,13 +46,19 @@ def scenario(told: Callable[[Api], Awaitable[None]], limit: int = 100) -> None:
     with_server(told, lambda api, health: run(api, config, health))
 
 
-async def make_node(api: Api, name: str = "node1", zone: str = "a") -> None:
-    await api.create(
-        NODES, Node(metadata=ObjectMeta(name=name, labels={"topology.kubernetes.io/zone": zone}))
+async def make_node(api: Api, name: str = "node1", zone: str = "a", cpu: str = "") -> None:
+    """A node; one with CPU is ready, as far as topology goes."""
+    status = NodeStatus(
+        allocatable={"cpu": cpu} if cpu else {},
+        conditions=(NodeCondition(type="Ready", status="True"),) if cpu else (),
     )
+    meta = ObjectMeta(name=name, labels={"topology.kubernetes.io/zone": zone})
+    await api.create(NODES, Node(metadata=meta, status=status))
 
 
-async def make_service(api: Api, name: str = "web", **spec: object) -> Service:
+async def make_service(
+    api: Api, name: str = "web", annotations: dict[str, str] | None = None, **spec: object
+) -> Service:
     wanted = {
         "selector": {"app": name},
         "ports": (ServicePort(name="http", port=80, targetPort=8080),),
@@ -58,16 +66,21 @@ async def make_service(api: Api, name: str = "web", **spec: object) -> Service:
     }
     return await api.create(
         SERVICES,
-        Service(metadata=ObjectMeta(name=name, namespace="default"), spec=ServiceSpec(**wanted)),  # type: ignore[arg-type]
+        Service(
+            metadata=ObjectMeta(name=name, namespace="default", annotations=annotations or {}),
+            spec=ServiceSpec(**wanted),  # type: ignore[arg-type]
+        ),
     )
 
 
-async def make_pod(api: Api, name: str, ip: str, *, ready: bool = True, app: str = "web") -> Pod:
+async def make_pod(
+    api: Api, name: str, ip: str, *, ready: bool = True, app: str = "web", node: str = "node1"
+) -> Pod:
     made = await api.create(
         PODS,
         Pod(
             metadata=ObjectMeta(name=name, namespace="default", labels={"app": app}),
-            spec=PodSpec(nodeName="node1", containers=(Container(name="main", image="fairlead/echo"),)),
+            spec=PodSpec(nodeName=node, containers=(Container(name="main", image="fairlead/echo"),)),
         ),
     )
     return await set_ready(api, made, ip, ready)

@@ -213,7 +213,8 @@ def _plan_family(
     update: dict[str, Sequence[Endpoint]] = {}
     delete = [held.piece for held in examined if not owned_by(held.piece, service)]
     by_ports: dict[PortsKey, list[Held]] = {}
-    for held in examined:
+    # Of duplicates the one with the first name stays: two controllers at once have to agree on that.
+    for held in sorted(examined, key=lambda held: held.name):
         if owned_by(held.piece, service):
             by_ports.setdefault(held.ports, []).append(held)
     added = removed = 0

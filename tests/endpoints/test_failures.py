@@ -1,0 +1,514 @@
+"""The controllers through what can go wrong, against the real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+import time
+from asyncio import subprocess
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import uvloop
+from msgspec.structs import replace
+
+from fairlead.client import kubeconfig
+from fairlead.client.api import Api, WatchEvent
+from fairlead.client.election import NotLeading
+from fairlead.client.informer import Informer
+from fairlead.client.kubeconfig import Config
+from fairlead.endpoints.config import EndpointsConfig
+from fairlead.endpoints.controller import run
+from fairlead.objects import codec
+from fairlead.objects.core_v1 import Pod
+from fairlead.objects.discovery_v1 import EndpointSlice
+from fairlead.objects.resources import ENDPOINTSLICES, EVENTS, LEASES, NODES, PODS, SERVICES, Resource
+from fairlead.objects.status import StatusError, failure
+from fairlead.process import Health
+from tests.client.cluster import TOKEN, api_server, eventually, running
+from tests.endpoints.test_controller import (
+    addresses,
+    held,
+    make_node,
+    make_pod,
+    make_service,
+    set_ready,
+    slices,
+)
+
+FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
+
+
+@asynccontextmanager
+async def controllers(
+    api: Api, limit: int = 100, check: Callable[[], None] = lambda: None
+) -> AsyncIterator[None]:
+    health = Health()
+    config = EndpointsConfig(max_endpoints_per_slice=limit)
+    async with running(run(api, config, health, check), health):
+        yield
+
+
+def story(
+    told: Callable[[Api], Awaitable[None]], client: Callable[[Config], Api] = Api, limit: int = 100
+) -> None:
+    """Runs it in an empty cluster whose endpoints are kept by controllers with this client."""
+
+    async def play() -> None:
+        async with AsyncExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
+            config = await stack.enter_async_context(api_server(Path(directory)))
+            theirs = await stack.enter_async_context(client(config))
+            await stack.enter_async_context(controllers(theirs, limit))
+            await told(await stack.enter_async_context(Api(config)))
+
+    uvloop.run(play())
+
+
+async def right(api: Api, *ips: str, name: str = "web") -> bool:
+    """Whether slices and Endpoints hold exactly these addresses, each once."""
+    endpoints = [e.addresses[0] for e in await held(api, name)]
+    return endpoints == sorted(ips) and sorted((await addresses(api, name))[0]) == sorted(ips)
+
+
+def ip(number: int) -> str:
+    return f"10.244.1.{number + 1}"
+
+
+def test_the_api_server_goes_away_and_comes_back() -> None:
+    """Nothing ends, nothing is doubled; what changed meanwhile is caught up with."""
+
+    async def play() -> None:
+        with TemporaryDirectory(prefix="fairlead-test-") as directory:
+            async with api_server(Path(directory)) as config, Api(config) as api:
+                await make_node(api)
+                await make_service(api)
+                await make_pod(api, "a", ip(1))
+            port = int(config.server.rpartition(":")[2])
+            async with Api(config) as theirs:
+                health = Health()
+                async with AsyncExitStack() as stack:
+                    async with api_server(Path(directory), port), Api(config) as api:
+                        await stack.enter_async_context(
+                            running(run(theirs, EndpointsConfig(), health), health)
+                        )
+                        await eventually(lambda: right(api, ip(1)), "the controllers work")
+                    await asyncio.sleep(0.5)  # it is away, and they try
+                    async with api_server(Path(directory), port), Api(config) as api:
+                        await make_pod(api, "b", ip(2))
+                        await api.delete(PODS, "a", "default", grace_period_seconds=0)
+                        await eventually(lambda: right(api, ip(2)), "they have caught up", 20)
+                        assert len(await slices(api)) == 1
+                        await stack.aclose()  # before the server goes
+
+    uvloop.run(play())
+
+
+class Conflicts(Api):
+    """Every second write is refused, as if somebody else had been faster."""
+
+    writes = 0
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        if method != "GET" and "/events" not in path:
+            self.writes += 1
+            if self.writes % 2:
+                return 409, codec.encode(failure(409, "Conflict", "another one was faster").status)
+        return await super().raw(method, path, body, headers, params)
+
+
+def test_every_second_write_is_a_conflict() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        pods = [await make_pod(api, f"p{n}", ip(n)) for n in range(12)]
+        await eventually(lambda: right(api, *map(ip, range(12))), "all pods are endpoints", 20)
+        assert all(len(s.endpoints) <= 5 for s in await slices(api))
+        await set_ready(api, pods[3], ip(3), False)
+        await api.delete(PODS, "p7", "default", grace_period_seconds=0)
+
+        async def followed() -> bool:
+            states = {e.addresses[0]: e.conditions and e.conditions.ready for e in await held(api)}
+            return states.get(ip(3)) is False and ip(7) not in states
+
+        await eventually(followed, "changes are followed", 20)
+        events = [e.reason for e in (await api.list(EVENTS, "default")).items]
+        assert events == [], "conflicts are daily business, not worth an Event"
+
+    story(told, Conflicts, limit=5)
+
+
+class Broken(Api):
+    """Its watches can be cut; while it is away they cannot resume, and then find their version gone, once each."""
+
+    away = False
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.gone: set[str] = set()
+        self.expired: list[str] = []
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    def cut(self) -> None:
+        self.away = True
+        self.gone = {"pods", "services", "nodes", "endpointslices", "endpoints"}
+        for pump in self._pumps:
+            pump.cancel()
+
+    async def watch(
+        self, resource: Resource[Any], *args: Any, **options: Any
+    ) -> AsyncGenerator[WatchEvent[Any], None]:
+        if self.away:
+            raise OSError("cut off")
+        if resource.plural in self.gone:
+            self.gone.remove(resource.plural)
+            self.expired.append(resource.plural)
+            raise failure(410, "Expired", "too old resource version: 1 (2)")
+        told: asyncio.Queue[WatchEvent[Any]] = asyncio.Queue()
+        stream = super().watch(resource, *args, **options)
+
+        async def pumping() -> None:
+            async with aclosing(stream) as events:
+                async for event in events:
+                    told.put_nowait(event)
+
+        pump = asyncio.create_task(pumping())
+        self._pumps.add(pump)
+        try:
+            while True:
+                event = asyncio.ensure_future(told.get())
+                await asyncio.wait([event, pump], return_when=asyncio.FIRST_COMPLETED)
+                if not event.done():
+                    event.cancel()
+                    raise OSError("the connection broke")
+                yield event.result()
+        finally:
+            self._pumps.discard(pump)
+            pump.cancel()
+
+
+def test_the_history_is_gone_when_the_watches_resume() -> None:
+    """410 Gone: everything is listed again, and only what differs leads to work."""
+    clients: list[Broken] = []
+
+    def client(config: Config) -> Api:
+        clients.append(Broken(config))
+        return clients[0]
+
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        for number in range(3):
+            await make_pod(api, f"p{number}", ip(number))
+        await eventually(lambda: right(api, *map(ip, range(3))), "all pods are endpoints")
+        clients[0].cut()
+        await make_pod(api, "late", ip(9))
+        await api.delete(PODS, "p0", "default", grace_period_seconds=0)
+        before = await slices(api)
+        clients[0].away = False
+        await eventually(lambda: right(api, ip(1), ip(2), ip(9)), "the changes are caught up with", 20)
+        assert [s.metadata.name for s in await slices(api)] == [s.metadata.name for s in before]
+        assert sorted(clients[0].expired) == ["endpoints", "endpointslices", "nodes", "pods", "services"]
+
+    story(told, client)
+
+
+def test_two_controllers_at_once_agree() -> None:
+    """It should not happen, for there is an election; if it does, nothing is doubled for long."""
+
+    async def told(api: Api) -> None:
+        async with Api(api.config) as other, controllers(other, 5):
+            await make_node(api)
+            await make_service(api)
+            await asyncio.gather(*(make_pod(api, f"p{n}", ip(n)) for n in range(12)))
+            await eventually(lambda: right(api, *map(ip, range(12))), "all pods are endpoints once", 20)
+            before = await slices(api)
+            await asyncio.sleep(0.3)
+            assert await slices(api) == before, "and they leave it at that"
+
+    story(told, limit=5)
+
+
+def test_who_does_not_lead_does_not_write() -> None:
+    leads = [True]
+
+    def check() -> None:
+        if not leads[0]:
+            raise NotLeading("another one leads")
+
+    async def play() -> None:
+        async with AsyncExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
+            config = await stack.enter_async_context(api_server(Path(directory)))
+            theirs = await stack.enter_async_context(Api(config))
+            await stack.enter_async_context(controllers(theirs, check=check))
+            api = await stack.enter_async_context(Api(config))
+            await make_node(api)
+            await make_service(api)
+            await eventually(lambda: has_slices(api), "the Service has a slice")
+            leads[0] = False
+            await make_pod(api, "a", ip(1))
+            await asyncio.sleep(0.2)
+            assert await held(api) == []
+            leads[0] = True
+            await eventually(lambda: right(api, ip(1)), "it leads again and writes")
+
+    async def has_slices(api: Api) -> bool:
+        return len(await slices(api)) == 1
+
+    uvloop.run(play())
+
+
+class Replica:
+    """`fairlead endpoints` as a process of its own."""
+
+    def __init__(self, process: subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, folder: Path, name: str, config: Path) -> AsyncIterator[Replica]:
+        log = folder / f"{name}.log"
+        periods = ("--leader-elect-lease-duration", "2s", "--leader-elect-renew-deadline", "1200ms")
+        with log.open("w") as file:
+            process = await asyncio.create_subprocess_exec(
+                FAIRLEAD,
+                *("endpoints", "--kubeconfig", str(config), "--health", "none"),
+                *periods,
+                *("--leader-elect-retry-period", "100ms"),
+                stderr=file,
+            )
+        try:
+            yield cls(process, log)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+            assert await process.wait() == 0, log.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def said(self, text: str) -> int:
+        return self._log.read_text().count(text)
+
+
+def test_a_leader_that_was_paused_finds_out_that_it_does_not_lead_any_more() -> None:
+    async def holder(api: Api) -> str:
+        try:
+            return (await api.get(LEASES, "fairlead-endpoints", "kube-system")).spec.holderIdentity or ""
+        except StatusError:
+            return ""
+
+    async def play() -> None:
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="fairlead-test-")))
+            config = await stack.enter_async_context(api_server(folder))
+            api = await stack.enter_async_context(Api(config))
+            file = folder / "kubeconfig"
+            kubeconfig.write(file, config.server, config.authority, TOKEN)
+            await make_node(api)
+            await make_service(api)
+            first = await stack.enter_async_context(Replica.running(folder, "first", file))
+            await eventually(lambda: asyncio.sleep(0, first.said("leading:") == 1), "the first leads", 20)
+            second = await stack.enter_async_context(Replica.running(folder, "second", file))
+            await make_pod(api, "a", ip(1))
+            await eventually(lambda: right(api, ip(1)), "the first works", 20)
+            leader = await holder(api)
+            first.send(signal.SIGSTOP)
+            await make_pod(api, "b", ip(2))  # the first has this change in its buffers when it wakes up
+            await eventually(lambda: right(api, ip(1), ip(2)), "the second has taken over", 20)
+            assert second.said("leading:") == 1
+            assert await holder(api) != leader
+            await api.delete(PODS, "a", "default", grace_period_seconds=0)
+            await eventually(lambda: right(api, ip(2)), "the second works", 20)
+            before = await slices(api)
+            first.send(signal.SIGCONT)
+            await eventually(lambda: asyncio.sleep(0, first.said("is lost") == 1), "the first stops", 20)
+            assert await slices(api) == before, "it wrote nothing"
+            assert (first.said("leading:"), second.said("is lost")) == (1, 0)
+            await make_pod(api, "c", ip(3))
+            await eventually(lambda: right(api, ip(2), ip(3)), "the second goes on", 20)
+
+    uvloop.run(play())
+
+
+def test_the_clock_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of day goes back and forth by up to a day whenever it is read; nobody relies on it."""
+    true, jumps = time.time, random.Random(4)
+    monkeypatch.setattr(time, "time", lambda: true() + jumps.uniform(-86400, 86400))
+
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        pods = {n: await make_pod(api, f"p{n}", ip(n)) for n in range(4)}
+        await eventually(lambda: right(api, *map(ip, range(4))), "all pods are endpoints")
+        for since in ("2030-01-01T00:00:00Z", "2020-01-01T00:00:00Z"):
+            await become(api, pods[1], since, "False")
+            await eventually(lambda: state(api, ip(1), False), "a pod is not ready")
+            await become(api, pods[1], since, "True")
+            await eventually(lambda: state(api, ip(1), True), "it is again")
+
+    async def become(api: Api, pod: Pod, since: str, status: str) -> None:
+        pod = await api.get(PODS, pod.metadata.name, "default")
+        (condition,) = [c for c in pod.status.conditions if c.type == "Ready"]
+        newer = replace(condition, status=status, lastTransitionTime=since)
+        await api.replace(PODS, replace(pod, status=replace(pod.status, conditions=(newer,))), "status")
+
+    async def state(api: Api, address: str, ready: bool) -> bool:
+        return any(
+            e.addresses == (address,) and e.conditions and e.conditions.ready is ready
+            for e in await held(api)
+        )
+
+    story(told)
+
+
+def test_a_pod_that_takes_over_a_dead_pods_address() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await make_pod(api, "a", ip(1))
+        await eventually(lambda: right(api, ip(1)), "the first pod is an endpoint")
+        for turn in range(5):  # a name again, as of a StatefulSet, and others
+            await api.delete(PODS, "a" if turn == 0 else f"a{turn - 1}", "default", grace_period_seconds=0)
+            made = await make_pod(api, "a" if turn == 4 else f"a{turn}", ip(1))
+
+            async def is_it(uid: str = made.metadata.uid) -> bool:
+                return [e.targetRef and e.targetRef.uid for e in await held(api)] == [uid]
+
+            await eventually(is_it, "the endpoint is the new pod's")
+            await eventually(lambda: right(api, ip(1)), "and Endpoints have it once")
+
+    story(told)
+
+
+def test_a_service_deleted_and_made_again_at_once() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await make_pod(api, "a", ip(1))
+        await eventually(lambda: right(api, ip(1)), "the Service has an endpoint")
+        for _ in range(5):
+            await api.delete(SERVICES, "web", "default")
+            made = await make_service(api)
+
+            async def owned(uid: str = made.metadata.uid) -> bool:
+                found = (
+                    await api.list(ENDPOINTSLICES, "default", labels="kubernetes.io/service-name=web")
+                ).items
+                owners = {o.uid for s in found for o in s.metadata.ownerReferences}
+                return len(found) == 1 and owners == {uid} and await right(api, ip(1))
+
+            await eventually(owned, "its slices are its own, and there are no others", 20)
+
+    story(told)
+
+
+def test_duplicates_that_a_crash_left_are_removed_at_the_start() -> None:
+    async def play() -> None:
+        async with AsyncExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
+            config = await stack.enter_async_context(api_server(Path(directory)))
+            api = await stack.enter_async_context(Api(config))
+            await make_node(api)
+            await make_service(api)
+            await make_pod(api, "a", ip(1))
+            async with Api(config) as theirs, controllers(theirs):
+                await eventually(lambda: right(api, ip(1)), "the pod is an endpoint")
+            (piece,) = await slices(api)
+            meta = replace(piece.metadata, name="web-copy", uid="", resourceVersion="")
+            await api.create(ENDPOINTSLICES, replace(piece, metadata=meta))
+            assert len(await held(api)) == 2
+            async with Api(config) as theirs, controllers(theirs):
+                await eventually(lambda: right(api, ip(1)), "it is an endpoint once")
+                assert len(await slices(api)) == 1
+
+    uvloop.run(play())
+
+
+def test_changes_within_the_batch_period_are_one_write() -> None:
+    async def play() -> None:
+        async with AsyncExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
+            server = await stack.enter_async_context(api_server(Path(directory)))
+            theirs = await stack.enter_async_context(Api(server))
+            config = EndpointsConfig(endpointslice_updates_batch_period=1, endpoint_updates_batch_period=1)
+            health = Health()
+            await stack.enter_async_context(running(run(theirs, config, health), health))
+            api = await stack.enter_async_context(Api(server))
+            await make_node(api)
+            await make_service(api)
+            seen: list[EndpointSlice | None] = []
+            watching = Informer(api, ENDPOINTSLICES, labels="kubernetes.io/service-name=web")
+            watching.subscribe(lambda change: seen.append(change.new))
+            task = asyncio.create_task(watching.run())
+            stack.callback(task.cancel)
+            await eventually(lambda: asyncio.sleep(0, bool(seen)), "the Service has its empty slice, at once")
+            began = asyncio.get_running_loop().time()
+            for number in range(20):
+                await make_pod(api, f"p{number}", ip(number))
+            took = asyncio.get_running_loop().time() - began
+            await eventually(lambda: right(api, *map(ip, range(20))), "all pods are endpoints", 20)
+            assert len(seen) <= 2 + took, "one write a period"
+
+    uvloop.run(play())
+
+
+def test_hints_come_and_go_with_the_nodes() -> None:
+    """The seed's example: two pods in zone a, one in zone b."""
+
+    async def told(api: Api) -> None:
+        for name, zone in (("node1", "a"), ("node2", "b"), ("node3", "a")):
+            await make_node(api, name, zone, cpu="4")
+        annotations = {"service.kubernetes.io/topology-mode": "Auto"}
+        await make_service(api, annotations=annotations)
+        for name, node, number in (("a1", "node1", 1), ("a2", "node1", 2), ("b1", "node2", 3)):
+            await make_pod(api, name, ip(number), node=node)
+
+        async def hints() -> list[str]:
+            return [",".join(z.name for z in e.hints.forZones) if e.hints else "" for e in await held(api)]
+
+        async def are(*zones: str) -> bool:
+            return await hints() == list(zones)
+
+        async def events() -> list[tuple[str, str]]:
+            found = (await api.list(EVENTS, "default", fields="involvedObject.name=web")).items
+            return [(e.reason, e.message) for e in found]
+
+        async def told_last(message: str) -> bool:
+            return any(message in text for _, text in await events())
+
+        await eventually(lambda: are("a", "a", "b"), "each pod serves its own zone")
+        await eventually(
+            lambda: told_last("Topology Aware Hints has been enabled, addressType: IPv4"), "it is told"
+        )
+        await api.delete(NODES, "node3")
+        await eventually(lambda: are("", "", ""), "two equal zones cannot share three endpoints")
+        await eventually(
+            lambda: told_last("exceeding overload threshold (3 endpoints, 2 zones)"), "it is told why"
+        )
+        await make_node(api, "node3", "a", cpu="4")
+        await eventually(lambda: are("a", "a", "b"), "the hints are back")
+        patch = {"metadata": {"annotations": {"service.kubernetes.io/topology-mode": None}}}
+        await api.patch(SERVICES, "web", "default", patch)
+        await eventually(lambda: are("", "", ""), "without the annotation there are none")
+        await eventually(lambda: told_last("Topology Aware Hints has been disabled"), "it is told")
+        await api.patch(SERVICES, "web", "default", {"spec": {"trafficDistribution": "PreferSameZone"}})
+        await eventually(lambda: are("a", "a", "b"), "the field asks for them, too")
+
+    story(told)
