@@ -127,11 +127,11 @@ class Reservations:
         self._ports = Pool(self.port_range)
 
     def _note_address(self, name: str, value: bytes | None, revision: int) -> None:
-        address = ipaddress.ip_address(name)
-        number, taken = int(address), self._taken[address.version]
-        (taken.discard if value is None else taken.add)(number)
+        version = 6 if ":" in name else 4
+        number = int.from_bytes(addresses.packed(name) or b"", "big")
+        (self._taken[version].discard if value is None else self._taken[version].add)(number)
         for network, pool in self._pools.items():
-            if network.version == address.version:
+            if network.version == version:
                 (pool.give_back if value is None else pool.take)(number)
 
     def _note_port(self, name: str, value: bytes | None, revision: int) -> None:
@@ -179,10 +179,9 @@ class Reservations:
 
     def free_address(self, version: int) -> tuple[str, Condition] | None:
         """An address that is not taken, with the condition under which it may be given; None when all are."""
-        make = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
         for source in self._ready[version]:
             if (number := self._pool(source).pick()) is not None:
-                return str(make(number)), source.condition
+                return addresses.from_number(number, version), source.condition
         return None
 
     def _pool(self, source: Source) -> Pool:

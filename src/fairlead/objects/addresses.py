@@ -63,6 +63,13 @@ def canonical(value: str) -> str:
     return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
 
 
+def from_number(number: int, version: int) -> str:
+    """The address of a family, 4 or 6, that is this number."""
+    if version == 4:
+        return inet_ntop(AF_INET, number.to_bytes(4, "big"))
+    return inet_ntop(AF_INET6, number.to_bytes(16, "big"))
+
+
 def is_ip(value: str) -> tuple[str, ...]:
     """An address of either family, in its strict form."""
     strict = _strict(value)
