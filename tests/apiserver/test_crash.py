@@ -12,6 +12,7 @@ import aiohttp
 import uvloop
 
 from fairlead.process import listener
+from tests.apiserver import reserved
 from tests.apiserver.serving import Client, service, with_server
 
 SERVER = """
@@ -84,4 +85,5 @@ def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path) -> None:
         assert sorted(item["metadata"]["name"] for item in held) == sorted(addresses)
 
     with_server(tmp_path, test)
+    reserved.check_file(tmp_path)
     assert len(acknowledged) >= 400

@@ -481,6 +481,32 @@ REFUSED = [
         ["spec.healthCheckNodePort: field is immutable"],
     ),
     (
+        "one node port twice",
+        {"type": "NodePort"},
+        {
+            "ports": [
+                {"name": "a", "port": 1, "protocol": "TCP", "nodePort": 30700},
+                {"name": "b", "port": 2, "protocol": "TCP", "nodePort": 30700},
+            ]
+        },
+        ["spec.ports[1].nodePort: Duplicate value: 30700"],
+    ),
+    (
+        "a node port out of the range",
+        {"type": "NodePort"},
+        {"ports": [{"name": "a", "port": 1, "protocol": "TCP", "nodePort": 80}]},
+        [
+            "spec.ports[0].nodePort: provided port is not in the valid range. "
+            "The range of valid ports is 30000-32767"
+        ],
+    ),
+    (
+        "the class of a load balancer",
+        {"type": "LoadBalancer"},
+        {"loadBalancerClass": "example.com/x"},
+        ["spec.loadBalancerClass: may not change once set"],
+    ),
+    (
         "a second address that is taken",
         {},
         PREFER | {"clusterIPs": ["old4", "fd00:10:96::42"]},
