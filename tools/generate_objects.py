@@ -48,7 +48,7 @@ SCALARS = {
     "bytes": "bytes",
     "k8s.io.apimachinery.pkg.apis.meta.v1.Time": "Time",
     "k8s.io.apimachinery.pkg.apis.meta.v1.MicroTime": "MicroTime",
-    "k8s.io.apimachinery.pkg.apis.meta.v1.FieldsV1": "dict[str, Any]",
+    "k8s.io.apimachinery.pkg.apis.meta.v1.FieldsV1": "Raw",
     "k8s.io.apimachinery.pkg.apis.meta.v1.Duration": "str",
     "k8s.io.apimachinery.pkg.util.intstr.IntOrString": "IntOrString",
     "k8s.io.apimachinery.pkg.api.resource.Quantity": "Quantity",
@@ -248,6 +248,9 @@ def render_type(table: Table, full: str, imports: set[str]) -> str:
                 lines.append(f"    {python}: {typed} | None = None")
             else:
                 lines.append(f"    {python}: {typed} = {ZERO[typed]}")
+        elif typed == "Raw":
+            # The text as it came: it is looked into only when fields change hands.
+            lines.append(f"    {python}: Raw = Raw()")
         elif kind not in SCALARS and (name in values or (required and owner_is_value(short, name))):
             lines.append(f"    {python}: {typed} = field(default_factory=lambda: {typed}())")
         else:
@@ -278,8 +281,9 @@ def render_module(table: Table, package: str) -> str:
     if "Any" in text:
         head += ["from typing import Any", ""]
     shared = [n for n in ("empty", "no", "octets", "text", "zero") if f"default_factory={n})" in text]
-    if "field(" in text:
-        head += ["from msgspec import field", ""]
+    used = [name for name, mark in (("Raw", ": Raw ="), ("field", "field(")) if mark in text]
+    if used:
+        head += [f"from msgspec import {', '.join(used)}", ""]
     wanted: dict[str, set[str]] = {}
     for entry in filter(None, imports):
         where, _, typed = entry.partition(":")

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.apiserver.patch import MalformedPatch, PatchError, json_patch, merge_patch, strategic_merge
+from fairlead.objects.schema import Type, type_named
 
-SERVICE = "k8s.io.api.core.v1.Service"
-POD = "k8s.io.api.core.v1.Pod"
+SERVICE = type_named("k8s.io.api.core.v1.Service")
+POD = type_named("k8s.io.api.core.v1.Pod")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def pod(**spec: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("type_name", "document", "patch", "expected"),
+    ("of", "document", "patch", "expected"),
     [
         pytest.param(
             SERVICE,
@@ -227,8 +228,8 @@ def pod(**spec: Any) -> dict[str, Any]:
         pytest.param(SERVICE, {"spec": {"a": 1}}, {"$patch": "delete"}, {}, id="all is deleted"),
     ],
 )
-def test_strategic_merge(type_name: str, document: Any, patch: Any, expected: Any) -> None:
-    assert strategic_merge(document, patch, type_name) == expected
+def test_strategic_merge(of: Type | None, document: Any, patch: Any, expected: Any) -> None:
+    assert strategic_merge(document, patch, of) == expected
 
 
 @pytest.mark.parametrize(

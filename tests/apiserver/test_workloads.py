@@ -104,7 +104,7 @@ def test_a_scale_is_read_and_written(tmp_path: Path, path: str, kind: str, api_v
         ({"metadata": {"resourceVersion": "1"}}, 409, "Conflict", "the object has been modified"),
         ({"metadata": {"uid": "other"}}, 409, "Conflict", "Precondition failed: UID in precondition: other"),
         ({"metadata": {"name": "other"}}, 400, "BadRequest", "does not match the name on the URL"),
-        ({"spec": {"replicas": "many"}}, 400, "BadRequest", "cannot be handled as a Scale"),
+        ({"spec": {"replicas": "many"}}, 422, "Invalid", "patch: Invalid value"),
         ({"kind": "Deployment"}, 400, "BadRequest", "cannot be handled as a Scale"),
     ],
 )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
 import yaml
 
-from fairlead.apiserver.strictness import duplicate_fields, unknown_fields
+from fairlead.apiserver.strictness import repeated_fields, unknown_fields
 from fairlead.objects import protobuf
 from fairlead.objects.codec import decode, encode
-from fairlead.objects.status import StatusError, bad_request, failure, not_supported, unprocessable
+from fairlead.objects.meta_v1 import Status
+from fairlead.objects.status import StatusError, bad_request, failure
 
 T = TypeVar("T")
 
@@ -67,12 +68,39 @@ def as_json(body: bytes, content_type: str | None, api_version: str = "", name: 
             raise bad_request(f"error decoding protobuf: {error}") from None
     if kind not in ("application/yaml", "application/x-yaml", "text/yaml"):
         raise unsupported()
+    return msgspec.json.encode(as_value(body))
+
+
+MOST_NODES = 1_000_000
+"""Values that a YAML text may stand for once its aliases are followed."""
+
+
+def as_value(body: bytes) -> Any:
+    """A YAML text as a JSON value. Raises 400."""
     try:
-        return msgspec.json.encode(yaml.load(body, Loader))  # noqa: S506 - a safe loader
+        value = yaml.load(body, Loader)  # noqa: S506 - a safe loader
+        if b"*" in body and _size(value, {}) > MOST_NODES:
+            raise ValueError("document contains excessive aliasing")
+        msgspec.json.encode(value)
     except yaml.YAMLError as error:
         raise bad_request(f"error converting YAML to JSON: {' '.join(str(error).split())}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise bad_request(f"error converting YAML to JSON: {error}") from None
+    return value
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values one stands for, those that aliases repeat counted each time. Raises ValueError for a circle."""
+    if not isinstance(value, dict | list):
+        return 1
+    size = known.get(id(value))
+    if size == 0:
+        raise ValueError("anchor contains itself")
+    if size is None:
+        known[id(value)] = 0
+        items = value.values() if isinstance(value, dict) else value
+        size = known[id(value)] = 1 + sum(_size(item, known) for item in items)
+    return size
 
 
 class Header(msgspec.Struct, gc=False):
@@ -87,12 +115,9 @@ def read_object(
 ) -> tuple[T, tuple[str, ...]]:
     """The object in a JSON text, with warnings about unknown fields.
 
-    `validation` is the request's `fieldValidation`, "" being Warn: Strict refuses what Warn warns of. Duplicates are
-    only looked for where it is Strict. Raises 400 for text that cannot be read as this kind.
+    `validation` is the request's `fieldValidation`, "" being Warn: Strict refuses what Warn warns of. Raises
+    `Unreadable` for text that cannot be read as this kind.
     """
-    if validation not in VALIDATIONS and validation:
-        error = not_supported("fieldValidation", validation, ("Ignore", "Warn", "Strict", ""))
-        raise unprocessable("CreateOptions", "", [error], "meta.k8s.io")
     try:
         obj = decode(kind, data)
     except msgspec.ValidationError as error:
@@ -102,18 +127,32 @@ def read_object(
     check_header(obj, name, api_version, data)
     if validation == "Ignore":
         return obj, ()
-    found = unknown_fields(cast(type[Any], kind), data)
-    if validation == "Strict":
-        found += duplicate_fields(data)
-        if found:
-            raise unreadable(name, api_version, f"strict decoding error: {', '.join(found)}")
+    found = repeated_fields(data, thorough=validation == "Strict") + unknown_fields(
+        cast(type[Any], kind), data
+    )
+    if found and validation == "Strict":
+        raise unreadable(name, api_version, strict_error(found))
     return obj, tuple(found)
 
 
-def unreadable(name: str, api_version: str, why: str) -> StatusError:
-    """400: the body is no object of this kind."""
+def strict_error(found: Iterable[str]) -> str:
+    """What a Strict request is told."""
+    return f"strict decoding error: {', '.join(found)}"
+
+
+class Unreadable(StatusError):
+    """400: the body is no object of this kind. `why` is what is wrong with it, without the kind."""
+
+    def __init__(self, status: Status, why: str) -> None:
+        super().__init__(status)
+        self.why = why
+
+
+def unreadable(name: str, api_version: str, why: str) -> Unreadable:
+    """The refusal of a body."""
     version = api_version.rpartition("/")[2]
-    return bad_request(f'{name} in version "{version}" cannot be handled as a {name}: {why}')
+    error = bad_request(f'{name} in version "{version}" cannot be handled as a {name}: {why}')
+    return Unreadable(error.status, why)
 
 
 def check_header(obj: Any, name: str, api_version: str, data: bytes) -> None:

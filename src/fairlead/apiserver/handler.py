@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
-from fairlead.apiserver import answers, deletion, lists, watches, writes
+from fairlead.apiserver import answers, deletion, lists, patching, watches, writes
 from fairlead.apiserver.answers import Form
 from fairlead.apiserver.authentication import Tokens, authorize
 from fairlead.apiserver.bodies import LIMIT, too_large
@@ -201,7 +201,7 @@ class Handler:
     ) -> web.Response:
         how = self._form(request, kind, query)
         body = await read_body(request)
-        write = {"create": writes.create, "update": writes.update, "patch": writes.patch}[info.verb]
+        write = {"create": writes.create, "update": writes.update, "patch": patching.patch}[info.verb]
         result = await write(self._registry, kind, info, query, body)
         return self._written(kind, result, how)
 
@@ -300,7 +300,8 @@ async def read_body(request: web.BaseRequest) -> Body:
                 await request.read()
         except TimeoutError:
             raise timed_out() from None
-    return Body(await request.read(), request.headers.get("Content-Type"))
+    headers = request.headers
+    return Body(await request.read(), headers.get("Content-Type"), headers.get("User-Agent", ""))
 
 
 def timed_out() -> StatusError:

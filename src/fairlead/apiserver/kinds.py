@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from fairlead.apiserver.managed.shapes import MapShape, shape_of
 from fairlead.apiserver.models import Converted, Model, Typed
 from fairlead.apiserver.strategies import DeploymentStrategy, JobStrategy, StatusStrategy, Strategy
 from fairlead.objects import core_v1, reports, resources, scales
@@ -93,6 +94,11 @@ class Kind:
             conversion = self.conversion
             return Converted(self.resource, conversion.stored.resource, conversion.read, conversion.write)
         return self.own_model or Typed(self.resource)
+
+    @cached_property
+    def shape(self) -> MapShape:
+        """How the values in its objects merge."""
+        return shape_of(self.model.schema)
 
     @cached_property
     def head(self) -> bytes:

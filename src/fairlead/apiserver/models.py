@@ -11,12 +11,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol, cast
 
-import msgspec
 from msgspec.structs import replace
 
 from fairlead.apiserver.bodies import as_json, read_object
 from fairlead.objects import protobuf, schema
-from fairlead.objects.codec import decoder, encode
+from fairlead.objects.codec import decoder, encode, plain
 from fairlead.objects.resources import Resource
 from fairlead.objects.rules import Rules, rules_for
 
@@ -106,7 +105,7 @@ class Typed:
 
     def document(self, obj: Any) -> dict[str, Any]:
         """The object's members; through JSON, so that a list is a list, which patches go by."""
-        return cast(dict[str, Any], msgspec.json.decode(encode(obj)))
+        return cast(dict[str, Any], plain(obj))
 
     def shown(self, value: bytes) -> bytes:
         """The value itself."""

@@ -6,6 +6,7 @@ Upstream: apiserver/pkg/registry/generic/registry/store.go.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,8 +14,10 @@ from msgspec.structs import replace
 
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.kinds import NAMESPACES, Kind
+from fairlead.apiserver.managed.entries import Entries, timeless, validate_entries
 from fairlead.apiserver.metadata import created, generate_name
 from fairlead.apiserver.strategies import Claim, Strategy
+from fairlead.apiserver.writers import Writer
 from fairlead.objects.core_v1 import Namespace
 from fairlead.objects.meta_v1 import Preconditions, StatusCause, StatusDetails
 from fairlead.objects.metadata import inherit
@@ -66,7 +69,9 @@ class Registry:
             raise not_found(kind.plural, name, kind.resource.group)
         return entry
 
-    async def create(self, kind: Kind, namespace: str, obj: Any, *, dry_run: bool = False) -> Written:
+    async def create(
+        self, kind: Kind, namespace: str, obj: Any, *, writer: Writer | None = None, dry_run: bool = False
+    ) -> Written:
         """Stores a new object. Raises 404, 403, 409 or 422."""
         metadata = obj.metadata
         if metadata.resourceVersion:
@@ -83,17 +88,19 @@ class Registry:
                 generation=1 if kind.generation else 0,
             )
             try:
-                return await self._insert(kind, replace(obj, metadata=filled), dry_run)
+                return await self._insert(kind, replace(obj, metadata=filled), writer, dry_run)
             except StatusError as error:
                 if error.reason != "AlreadyExists" or not generated or attempt == GENERATED_TRIES - 1:
                     raise
         raise AssertionError("unreachable")
 
-    async def _insert(self, kind: Kind, obj: Any, dry_run: bool) -> Written:
+    async def _insert(self, kind: Kind, given: Any, writer: Writer | None, dry_run: bool) -> Written:
         strategy, rules, resource = self.strategy(kind), kind.model.rules, kind.resource
-        name, namespace = obj.metadata.name, obj.metadata.namespace
+        name, namespace = given.metadata.name, given.metadata.namespace
         key = kind.key(namespace, name)
-        obj = rules.default(strategy.prepare_create(obj))
+        obj = rules.default(strategy.prepare_create(given))
+        if writer is not None:
+            obj = with_entries(obj, writer.made(kind, strategy, obj, given))
         while True:
             conditions = [Condition(key, 0)]
             if resource.namespaced:
@@ -114,6 +121,16 @@ class Registry:
                 continue
             return Written(value, revision, True, warnings)
 
+    @staticmethod
+    def _changed(kind: Kind, entry: Entry, new: Any, entries: Entries) -> bytes:
+        """What is to be stored: what there is already, where only the times of entries differ."""
+        kept = new.metadata.managedFields
+        if entries is kept:
+            return kind.model.stored(new)
+        if timeless(entries) == timeless(kept) and kind.model.stored(new) == entry.value:
+            return entry.value
+        return kind.model.stored(with_entries(new, entries))
+
     async def _namespace(self, kind: Kind, namespace: str, name: str) -> Condition:
         """The condition that the namespace is still as it is now. Raises 404 without one, 403 if it is going away."""
         entry = await self.store.get(NAMESPACES.key("", namespace))
@@ -132,6 +149,7 @@ class Registry:
         name: str,
         modify: Modify,
         *,
+        writer: Writer | None = None,
         subresource: str = "",
         dry_run: bool = False,
         creates: bool = False,
@@ -153,7 +171,12 @@ class Registry:
                 if new.metadata.resourceVersion not in ("", "0"):
                     raise not_found(kind.plural, name, resource.group)
                 new = replace(new, metadata=replace(new.metadata, resourceVersion=""))
-                return await self.create(kind, namespace, new, dry_run=dry_run)
+                try:
+                    return await self.create(kind, namespace, new, writer=writer, dry_run=dry_run)
+                except StatusError as error:
+                    if error.reason != "AlreadyExists":
+                        raise
+                    continue
             old = decoded(kind, entry.value, entry.revision)
             new = await modify(old)
             check_version(kind, name, new.metadata.resourceVersion, entry.revision, update=True)
@@ -163,23 +186,32 @@ class Registry:
                 resourceVersion=str(entry.revision),
                 generation=old.metadata.generation,
             )
-            new = replace(new, metadata=replace(metadata, managedFields=()))
+            kept, sent = old.metadata.managedFields, metadata.managedFields
+            new = replace(new, metadata=replace(metadata, managedFields=kept))
             claim: Claim | None = None
             errors: list[FieldError] = []
+            entries: Entries = kept
+            changed = partial(account, writer, kind, strategy, old, sent)
             if subresource == "status":
                 new = rules.default(strategy.prepare_status(new, old))
+                entries = changed(new)
                 errors = rules.validate_status(new, old)
             elif not subresource:
                 new = rules.default(strategy.prepare_update(new, old))
+                entries = changed(new)
                 claim = await strategy.claim(self.store, new, old, dry_run=dry_run)
                 new = counted(kind, strategy, claim.obj, old)
                 errors = rules.validate(new, old)
             elif (part := rules.parts.get(subresource)) is not None:
                 new = counted(kind, strategy, rules.default(part.prepare(new, old)), old)
+                entries = changed(new)
                 errors = part.validate(new, old)
+            if sent and sent != kept:
+                errors = [*errors, *validate_entries(entries)]
             if errors:
                 raise unprocessable(resource.kind, name, errors, resource.group)
-            value, warnings = kind.model.stored(new), () if subresource else rules.warnings(new)
+            warnings = () if subresource else rules.warnings(new)
+            value = self._changed(kind, entry, new, entries)
             if value == entry.value:
                 return Written(value, entry.revision, warnings=warnings)
             changes = [Change(key, value)]
@@ -205,6 +237,21 @@ def counted(kind: Kind, strategy: Strategy, new: Any, old: Any) -> Any:
     if not kind.generation or strategy.spec(new) == strategy.spec(old):
         return new
     return replace(new, metadata=replace(new.metadata, generation=old.metadata.generation + 1))
+
+
+def account(
+    writer: Writer | None, kind: Kind, strategy: Strategy, old: Any, sent: Entries, new: Any
+) -> Entries:
+    """The entries after a change; those that there are, where the server itself makes it."""
+    if writer is None:
+        kept: Entries = old.metadata.managedFields
+        return kept
+    return writer.changed(kind, strategy, old, new, sent)
+
+
+def with_entries(obj: Any, entries: Entries) -> Any:
+    """The object with other `managedFields`."""
+    return replace(obj, metadata=replace(obj.metadata, managedFields=entries))
 
 
 def finished(obj: Any) -> bool:

@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
-from fairlead.apiserver import writes
+from fairlead.apiserver import patching, writes
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.kinds import Kind, Scaling
 from fairlead.apiserver.registry import Registry, Written, check_uid
 from fairlead.apiserver.requests import Query, RequestInfo
+from fairlead.apiserver.writers import Applier, Writer, applier, updater
 from fairlead.apiserver.writes import Body, Result, placed
 from fairlead.objects import scales
 from fairlead.objects.autoscaling_v1 import Scale
@@ -49,31 +50,63 @@ async def scale(
 async def _update(
     registry: Registry, kind: Kind, scaling: Scaling, info: RequestInfo, query: Query, body: Body
 ) -> tuple[Written, tuple[str, ...]]:
-    given, warnings = writes.read(SCALES, body, query)
+    given, warnings = writes.read(SCALES, body, query, "UpdateOptions")
     given = placed(SCALES, given, info)
 
     async def modify(old: Any | None) -> Any:
         return _changed(kind, scaling, info.name, old, given)
 
+    writer = updater(query, body.user_agent, "UpdateOptions", "scale")
     dry_run = writes.dry_run(query, options="UpdateOptions")
-    return await registry.update(kind, info.namespace, info.name, modify, dry_run=dry_run), warnings
+    written = await registry.update(kind, info.namespace, info.name, modify, writer=writer, dry_run=dry_run)
+    return written, warnings
 
 
 async def _patch(
     registry: Registry, kind: Kind, scaling: Scaling, info: RequestInfo, query: Query, body: Body
 ) -> tuple[Written, tuple[str, ...]]:
-    form, change = writes.patch_form(kind, body.content_type), writes.read_patch(body.data)
+    form = patching.patch_form(SCALES, body.content_type)
+    strictness = patching.check_options(query, form)
     warnings: tuple[str, ...] = ()
+    if form == "apply":
+        config, warnings = patching.read_configuration(SCALES, body.data, strictness)
+        writer: Writer = (applying := applier(query, "scale"))
+    else:
+        change, found = patching.read_patch(form, body.data, strictness)
+        writer = updater(query, body.user_agent, "PatchOptions", "scale")
 
     async def modify(old: Any | None) -> Any:
         nonlocal warnings
-        after = writes.apply(form, SCALES.model.document(scaling.read(old)), change, SCALES)
-        given, warnings = SCALES.model.read(encode(after), query.text("fieldValidation"))
+        if form == "apply":
+            return _applied(registry, kind, scaling, applying, old, config, info)
+        before = SCALES.model.document(scaling.read(old))
+        given, warnings = patching.patched(SCALES, form, before, change, found, strictness)
         return _changed(kind, scaling, info.name, old, placed(SCALES, given, info))
 
     dry_run = writes.dry_run(query, options="PatchOptions")
-    written = await registry.update(kind, info.namespace, info.name, modify, dry_run=dry_run)
+    written = await registry.update(kind, info.namespace, info.name, modify, writer=writer, dry_run=dry_run)
     return written, warnings
+
+
+def _applied(
+    registry: Registry,
+    kind: Kind,
+    scaling: Scaling,
+    writer: Applier,
+    old: Any,
+    config: dict[str, Any],
+    info: RequestInfo,
+) -> Any:
+    """The object with the replicas that a Scale was applied with: the applier owns these alone."""
+    given, _ = SCALES.model.read(encode(config), "Ignore")
+    given = placed(SCALES, given, info)
+    _changed(kind, scaling, info.name, old, given)
+    wanted: dict[str, Any] = {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind}
+    if "replicas" in (config.get("spec") or {}):
+        wanted["spec"] = {"replicas": given.spec.replicas}
+    document = writer.apply(kind, registry.strategy(kind), old, wanted)
+    new, _ = kind.model.read(encode(document), "Ignore")
+    return _at_version(new, given)
 
 
 def _changed(kind: Kind, scaling: Scaling, name: str, old: Any, given: Scale) -> Any:
@@ -81,6 +114,10 @@ def _changed(kind: Kind, scaling: Scaling, name: str, old: Any, given: Scale) ->
     check_uid(kind, name, given.metadata.uid, old.metadata.uid)
     if errors := scales.validate(given):
         raise unprocessable("Scale", name, errors, "autoscaling")
-    new = scaling.write(old, given.spec.replicas)
+    return _at_version(scaling.write(old, given.spec.replicas), given)
+
+
+def _at_version(new: Any, given: Scale) -> Any:
+    """The object on the condition that the scale has: that it is still at its resourceVersion."""
     metadata = msgspec.structs.replace(new.metadata, resourceVersion=given.metadata.resourceVersion)
     return msgspec.structs.replace(new, metadata=metadata)

@@ -5,6 +5,8 @@ Upstream: pkg/registry/core/*/strategy.go.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -24,6 +26,13 @@ class Claim(msgspec.Struct, gc=False):
 
 class Strategy:
     """The usual kind: everything in it belongs to its writer."""
+
+    status_resets: Mapping[str, Any] = MappingProxyType({"f:spec": {}})
+    """What a status update leaves as it was, as FieldsV1 (upstream: GetResetFields of the status strategies)."""
+
+    def written(self, obj: Any, given: Any) -> Any:
+        """The part of a new object that is its writer's own: without what admission has put in."""
+        return obj
 
     def prepare_create(self, obj: Any) -> Any:
         """The object without what a creator may not set."""
@@ -65,6 +74,8 @@ class StatusStrategy(Strategy):
 class DeploymentStrategy(StatusStrategy):
     """Deployments: their annotations are part of what is counted, and their labels no part of the status."""
 
+    status_resets = MappingProxyType({"f:spec": {}, "f:metadata": {"f:labels": {}}})
+
     def prepare_status(self, obj: apps_v1.Deployment, old: apps_v1.Deployment) -> apps_v1.Deployment:
         """With the old spec and labels."""
         return replace(obj, spec=old.spec, metadata=replace(obj.metadata, labels=old.metadata.labels))
@@ -86,6 +97,23 @@ class JobStrategy(StatusStrategy):
 class PodStrategy(StatusStrategy):
     """Pods: status is the node agent's."""
 
+    status_resets = MappingProxyType(
+        {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}
+    )
+
+    def written(self, obj: core_v1.Pod, given: core_v1.Pod) -> core_v1.Pod:
+        """Without the account, priority and tolerations that it was given."""
+        said = given.spec
+        spec = replace(
+            obj.spec,
+            serviceAccountName=said.serviceAccountName,
+            serviceAccount=said.serviceAccount,
+            priority=said.priority,
+            preemptionPolicy=said.preemptionPolicy,
+            tolerations=said.tolerations,
+        )
+        return replace(obj, spec=spec)
+
     def prepare_status(self, obj: core_v1.Pod, old: core_v1.Pod) -> core_v1.Pod:
         """With the old spec and owners."""
         metadata = replace(obj.metadata, ownerReferences=old.metadata.ownerReferences)
@@ -105,6 +133,10 @@ class NamespaceStrategy(Strategy):
 
     def __init__(self, authority: bytes) -> None:
         self._authority = authority
+
+    def written(self, obj: core_v1.Namespace, given: core_v1.Namespace) -> core_v1.Namespace:
+        """Without the finalizer."""
+        return replace(obj, spec=given.spec)
 
     def prepare_create(self, obj: core_v1.Namespace) -> core_v1.Namespace:
         """Active, held by the finalizer that empties it at its end."""

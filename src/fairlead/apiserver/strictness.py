@@ -14,6 +14,7 @@ from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
+import yaml
 
 from fairlead.objects.codec import decoder
 
@@ -27,13 +28,21 @@ def unknown_fields(kind: Any, data: bytes) -> list[str]:
     return []
 
 
-def duplicate_fields(data: bytes) -> list[str]:
-    """A sentence for each field that stands twice in one object of the JSON text."""
-    found: list[str] = []
-    marked = json.loads(data, object_pairs_hook=Pairs)
-    for path in twice(marked, ""):
-        found.append(f'duplicate field "{path}"')
-    return found
+def repeated_fields(data: bytes, *, thorough: bool = False) -> list[str]:
+    """A sentence for each field that stands twice in one object of the JSON text.
+
+    A text that has as many members as its value has none; only else, or where it is to be `thorough`, it is read
+    member by member. (A text that both repeats a member and has a space before another's colon may pass as good.)
+    """
+    if not thorough:
+        value = msgspec.json.decode(data)
+        if msgspec.json.encode(value).count(b'":') == data.count(b'":'):
+            return []
+    try:
+        marked = json.loads(data, object_pairs_hook=Pairs)
+    except (ValueError, RecursionError):
+        return []
+    return [f'duplicate field "{path}"' for path in dict.fromkeys(twice(marked, ""))]
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -112,7 +121,7 @@ def twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
 def strict(kind: Any) -> Any:
     """A field's type with the twins of the types in it."""
     kind = bare(kind)
-    if kind is Any:
+    if kind is Any or kind is msgspec.Raw:
         return Any
     if get_origin(kind) is tuple:
         return types.GenericAlias(tuple, (strict(get_args(kind)[0]), ...))
@@ -121,3 +130,29 @@ def strict(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return twin(kind)
     return kind
+
+
+def repeated_keys(text: bytes) -> list[str]:
+    """A sentence for each key that stands twice in one map of a YAML text, as upstream's parser writes it."""
+    try:
+        root = yaml.compose(text, yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        return []
+    found: list[str] = []
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            keys: set[str] = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in keys:
+                        found.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                    keys.add(key.value)
+                waiting.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+    return [f"yaml: unmarshal errors:\n  {said}" for said in found[:1]] + found[1:] if found else []

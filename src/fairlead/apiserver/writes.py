@@ -8,15 +8,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from fairlead.apiserver import bodies
-from fairlead.apiserver import patch as patches
-from fairlead.apiserver.bodies import as_json, media_type
+from fairlead.apiserver.bodies import VALIDATIONS, as_json
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.registry import Registry, Written
 from fairlead.apiserver.requests import Query, RequestInfo
-from fairlead.objects.codec import decode, encode
-from fairlead.objects.meta_v1 import DeleteOptions, Preconditions, StatusCause, StatusDetails
-from fairlead.objects.schema import type_name
+from fairlead.apiserver.writers import updater
+from fairlead.objects.codec import decode
+from fairlead.objects.meta_v1 import DeleteOptions, Preconditions
 from fairlead.objects.status import (
     StatusError,
     bad_request,
@@ -25,12 +23,6 @@ from fairlead.objects.status import (
     unprocessable,
 )
 
-PATCHES = {
-    "application/json-patch+json": "json",
-    "application/merge-patch+json": "merge",
-    "application/strategic-merge-patch+json": "strategic",
-}
-
 
 @dataclass(frozen=True)
 class Body:
@@ -38,6 +30,7 @@ class Body:
 
     data: bytes
     content_type: str | None
+    user_agent: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +50,18 @@ def dry_run(query: Query, given: tuple[str, ...] = (), options: str = "CreateOpt
     return bool(values)
 
 
-def read(kind: Kind, body: Body, query: Query) -> tuple[Any, tuple[str, ...]]:
+def read(kind: Kind, body: Body, query: Query, options: str = "CreateOptions") -> tuple[Any, tuple[str, ...]]:
     """The object in a body, with warnings."""
-    return kind.model.read(kind.model.body(body.data, body.content_type), query.text("fieldValidation"))
+    return kind.model.read(kind.model.body(body.data, body.content_type), validation(query, options))
+
+
+def validation(query: Query, options: str) -> str:
+    """What is to be done about unknown and repeated fields. Raises 422 for what upstream does not know."""
+    found = query.text("fieldValidation")
+    if found not in ("", *VALIDATIONS):
+        error = not_supported("fieldValidation", found, ("", *VALIDATIONS))
+        raise unprocessable(options, "", [error], "meta.k8s.io")
+    return found
 
 
 def placed(kind: Kind, obj: Any, info: RequestInfo) -> Any:
@@ -90,13 +92,14 @@ async def create(registry: Registry, kind: Kind, info: RequestInfo, query: Query
     if kind.resource.namespaced and not info.namespace:
         raise bad_request("an empty namespace may not be set during creation")
     obj = placed(kind, obj, info)
-    written = await registry.create(kind, info.namespace, obj, dry_run=dry_run(query))
+    writer = updater(query, body.user_agent, "CreateOptions")
+    written = await registry.create(kind, info.namespace, obj, writer=writer, dry_run=dry_run(query))
     return Result(written, warnings)
 
 
 async def update(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:
     """PUT to an object or to its status."""
-    obj, warnings = read(kind, body, query)
+    obj, warnings = read(kind, body, query, "UpdateOptions")
     obj = placed(kind, obj, info)
 
     async def modify(old: Any | None) -> Any:
@@ -109,79 +112,12 @@ async def update(registry: Registry, kind: Kind, info: RequestInfo, query: Query
         info.namespace,
         info.name,
         modify,
+        writer=updater(query, body.user_agent, "UpdateOptions", info.subresource),
         subresource=info.subresource,
         dry_run=dry_run(query, options="UpdateOptions"),
         creates=kind.create_on_update and not info.subresource,
     )
     return Result(written, warnings)
-
-
-async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:
-    """PATCH of an object or of its status, in one of three forms."""
-    form = patch_form(kind, body.content_type)
-    change = read_patch(body.data)
-    warnings: tuple[str, ...] = ()
-
-    async def modify(old: Any | None) -> Any:
-        nonlocal warnings
-        after = apply(form, kind.model.document(old), change, kind)
-        obj, warnings = kind.model.read(encode(after), query.text("fieldValidation"))
-        return placed(kind, obj, info)
-
-    written = await registry.update(
-        kind,
-        info.namespace,
-        info.name,
-        modify,
-        subresource=info.subresource,
-        dry_run=dry_run(query, options="PatchOptions"),
-    )
-    return Result(written, warnings)
-
-
-def patch_form(kind: Kind, content_type: str | None) -> str:
-    """Which of the three it is. Raises 415 for server-side apply, which is not served yet, and for the rest."""
-    taken = {media: form for media, form in PATCHES.items() if form != "strategic" or kind.model.strategic}
-    form = taken.get(media_type(content_type))
-    if form is None:
-        raise bodies.unsupported(tuple(taken))
-    return form
-
-
-def read_patch(data: bytes) -> Any:
-    """The patch as JSON. Raises 400 where it is none."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_request(f"error decoding patch: {error}") from None
-
-
-def apply(form: str, before: Any, change: Any, kind: Kind) -> Any:
-    """The document after the patch. Raises 400, 413 or 422 for a patch that cannot be applied."""
-    try:
-        match form:
-            case "json":
-                return patches.json_patch(before, change)
-            case "merge":
-                return patches.merge_patch(before, change)
-        resource = kind.resource
-        return patches.strategic_merge(
-            before, change, type_name(resource.group, resource.version, resource.kind)
-        )
-    except patches.PatchError as error:
-        raise rejected_patch(error) from None
-
-
-def rejected_patch(error: patches.PatchError) -> StatusError:
-    """The refusal of a patch. Upstream: errors.NewGenericServerResponse for those that are well-formed."""
-    match error.code:
-        case 400:
-            return bad_request(str(error))
-        case 413:
-            return failure(413, "RequestEntityTooLarge", str(error))
-    cause = StatusCause(reason="UnexpectedServerResponse", message=str(error))
-    message = "the server rejected our request due to an error in our request"
-    return failure(422, "Invalid", message, details=StatusDetails(causes=(cause,)))
 
 
 def delete_options(query: Query, body: Body) -> DeleteOptions:

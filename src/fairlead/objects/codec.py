@@ -39,7 +39,12 @@ def decode(kind: type[T], data: bytes | bytearray | memoryview) -> T:
     try:
         return decoder(kind).decode(data)
     except msgspec.ValidationError:
-        return msgspec.convert(without_nulls(msgspec.json.decode(data)), kind)
+        return decoder(kind).decode(_encoder.encode(without_nulls(msgspec.json.decode(data))))
+
+
+def plain(value: Any) -> Any:
+    """A typed value as a plain JSON value: maps, lists and scalars."""
+    return msgspec.json.decode(_encoder.encode(value))
 
 
 def encode(value: Any) -> bytes:

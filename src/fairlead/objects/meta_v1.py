@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import field
+from msgspec import Raw, field
 
 from fairlead.objects.scalars import Object, Time, empty, no, text
 
@@ -122,7 +122,7 @@ class ManagedFieldsEntry(Object, frozen=True, kw_only=True):
     apiVersion: str = ""
     time: Time | None = None
     fieldsType: str = ""
-    fieldsV1: dict[str, Any] | None = None
+    fieldsV1: Raw = Raw()
     subresource: str = ""
 
 

@@ -20,14 +20,14 @@ ELEMENT_ORDER = "$setElementOrder/"
 DELETE_FROM_LIST = "$deleteFromPrimitiveList/"
 
 
-def strategic_merge(document: Json, patch: Json, type_name: str) -> Json:
-    """The document with the patch merged in; lists merge by the keys that the type named has for them.
+def strategic_merge(document: Json, patch: Json, of: schema.Type | None) -> Json:
+    """The document with the patch merged in; lists merge by the keys that its type has for them.
 
     Raises `MalformedPatch` or `PatchError`.
     """
     if not isinstance(patch, dict):
         raise MalformedPatch("invalid JSON document")
-    return _merge_map(document if isinstance(document, dict) else {}, patch, schema.type_named(type_name))
+    return _merge_map(document if isinstance(document, dict) else {}, patch, of)
 
 
 def _merge_map(

@@ -1,0 +1,215 @@
+"""PATCH: an object changed in one of four forms, three that say what to change and one that says what is wanted.
+
+Upstream: apiserver/pkg/endpoints/handlers/patch.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from fairlead.apiserver import bodies
+from fairlead.apiserver import patch as patches
+from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
+from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.requests import Query, RequestInfo
+from fairlead.apiserver.strictness import repeated_fields, repeated_keys
+from fairlead.apiserver.writers import applier, updater, without_entries
+from fairlead.apiserver.writes import Body, Result, dry_run, placed, validation
+from fairlead.objects.codec import encode
+from fairlead.objects.meta_v1 import StatusCause, StatusDetails
+from fairlead.objects.status import (
+    StatusError,
+    bad_request,
+    conflict,
+    failure,
+    forbidden,
+    invalid,
+    unprocessable,
+)
+
+Json = Any
+
+PATCHES: Mapping[str, str] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+
+
+async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:
+    """PATCH of an object or of its status."""
+    form = patch_form(kind, body.content_type)
+    strictness = check_options(query, form)
+    if form == "apply":
+        return await _apply(registry, kind, info, query, body)
+    change, found = read_patch(form, body.data, strictness)
+    whole = form == "json" or b"managedFields" in body.data
+    warnings: tuple[str, ...] = ()
+
+    async def modify(old: Any | None) -> Any:
+        nonlocal warnings
+        before = kind.model.document(old if whole else without_entries(old))
+        obj, warnings = patched(kind, form, before, change, found, strictness)
+        return placed(kind, obj, info)
+
+    written = await registry.update(
+        kind,
+        info.namespace,
+        info.name,
+        modify,
+        writer=updater(query, body.user_agent, "PatchOptions", info.subresource),
+        subresource=info.subresource,
+        dry_run=dry_run(query, options="PatchOptions"),
+    )
+    return Result(written, warnings)
+
+
+def patch_form(kind: Kind, content_type: str | None) -> str:
+    """Which of the four it is. Raises 415 for the rest."""
+    taken = {media: form for media, form in PATCHES.items() if form != "strategic" or kind.model.strategic}
+    form = taken.get(media_type(content_type)) if content_type else None
+    if form is None:
+        raise bodies.unsupported(tuple(taken))
+    return form
+
+
+def check_options(query: Query, form: str) -> str:
+    """The fieldValidation of a patch. Raises 422 for options that do not go with its form."""
+    if form != "apply" and "force" in query:
+        error = forbidden("force", "may not be specified for non-apply patch")
+        raise unprocessable("PatchOptions", "", [error], "meta.k8s.io")
+    return validation(query, "PatchOptions")
+
+
+def read_patch(form: str, data: bytes, strictness: str) -> tuple[Json, list[str]]:
+    """The patch as JSON, and what of it is repeated or unknown. Raises 400 where it is none."""
+    try:
+        change = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+    if strictness == "Ignore":
+        return change, []
+    found = repeated_fields(data, thorough=strictness == "Strict")
+    if form != "json":
+        return change, found
+    unknown = [
+        f'unknown field "[{i}].{name}"'
+        for i, operation in enumerate(change if isinstance(change, list) else ())
+        for name in (operation if isinstance(operation, dict) else ())
+        if name not in ("op", "path", "from", "value")
+    ]
+    return change, [f"json patch {said}" for said in (*found, *unknown)]
+
+
+def patched(
+    kind: Kind, form: str, before: Json, change: Json, found: list[str], strictness: str
+) -> tuple[Any, tuple[str, ...]]:
+    """The object after a patch, with warnings. Raises 400, 413 or 422."""
+    after = encode(merged(form, before, change, kind))
+    shown = go_text(change) if form == "strategic" else after.decode()
+    try:
+        obj, warnings = kind.model.read(after, strictness)
+    except Unreadable as error:
+        raise unprocessable("", "", [invalid("patch", shown, error.why)]) from None
+    if found and strictness == "Strict":
+        raise unprocessable("", "", [invalid("patch", shown, strict_error(found))])
+    return obj, (*found, *warnings)
+
+
+def merged(form: str, before: Json, change: Json, kind: Kind) -> Json:
+    """The document after the patch. Raises 400, 413 or 422 for a patch that cannot be applied."""
+    try:
+        match form:
+            case "json":
+                return patches.json_patch(before, change)
+            case "merge":
+                return patches.merge_patch(before, change)
+        return patches.strategic_merge(before, change, kind.model.schema)
+    except patches.PatchError as error:
+        raise rejected_patch(error) from None
+    except RecursionError:
+        raise bad_request("the patch is nested too deeply") from None
+
+
+def rejected_patch(error: patches.PatchError) -> StatusError:
+    """The refusal of a patch. Upstream: errors.NewGenericServerResponse for those that are well-formed."""
+    match error.code:
+        case 400:
+            return bad_request(str(error))
+        case 413:
+            return failure(413, "RequestEntityTooLarge", str(error))
+    cause = StatusCause(reason="UnexpectedServerResponse", message=str(error))
+    message = "the server rejected our request due to an error in our request"
+    return failure(422, "Invalid", message, details=StatusDetails(causes=(cause,)))
+
+
+def go_text(value: Json) -> str:
+    """A value as Go prints it (`%+v`), as it stands in upstream's messages."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{name}:{go_text(value[name])}" for name in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(go_text, value)) + "]"
+    if value is None:
+        return "<nil>"
+    return value if isinstance(value, str) else encode(value).decode()
+
+
+async def _apply(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:
+    """Server-side apply of an object, or of its status. It makes an object where there is none."""
+    config, warnings = read_configuration(kind, body.data, validation(query, "PatchOptions"))
+    writer = applier(query, info.subresource)
+    strategy = registry.strategy(kind)
+
+    async def modify(old: Any | None) -> Any:
+        document = writer.apply(kind, strategy, old, config)
+        try:
+            obj, _ = kind.model.read(encode(document), "Ignore")
+        except Unreadable as error:
+            raise bad_request(f"failed to convert the applied object: {error.why}") from None
+        if old is None and obj.metadata.uid:
+            said = f"the provided object specified uid {obj.metadata.uid}, and no existing object was found"
+            raise conflict(kind.plural, info.name, f"uid mismatch: {said}", kind.resource.group)
+        return placed(kind, obj, info)
+
+    written = await registry.update(
+        kind,
+        info.namespace,
+        info.name,
+        modify,
+        writer=writer,
+        subresource=info.subresource,
+        dry_run=dry_run(query, options="PatchOptions"),
+        creates=not info.subresource,
+    )
+    return Result(written, warnings)
+
+
+def read_configuration(kind: Kind, data: bytes, strictness: str) -> tuple[dict[str, Json], tuple[str, ...]]:
+    """An applied configuration, in YAML or JSON, with warnings. Raises 400."""
+    try:
+        config = msgspec.json.decode(data)
+        found = [] if strictness == "Ignore" else repeated_fields(data, thorough=strictness == "Strict")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            config = as_value(data)
+        except StatusError as error:
+            raise bad_request(f"error decoding YAML: {error}") from None
+        found = [] if strictness == "Ignore" else repeated_keys(data)
+    if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
+        raise bad_request("error decoding YAML: error unmarshaling JSON: the configuration is no map")
+    if found and strictness == "Strict":
+        raise bad_request(f"error strict decoding YAML: {', '.join(found)}")
+    resource = kind.resource
+    api_version, name = (go_text(config.get(of) or "") for of in ("apiVersion", "kind"))
+    if (api_version, name) != (resource.api_version, resource.kind):
+        group, _, version = api_version.rpartition("/")
+        raise bad_request(f"invalid object type: {group}/{version}, Kind={name}")
+    metadata = config.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
+        raise bad_request("metadata.managedFields must be nil")
+    return config, tuple(found)
