@@ -36,6 +36,15 @@ def _unpadded(value: str) -> str:
     return head + colon + ".".join(str(int(part)) for part in parts)
 
 
+def _written(address: bytes) -> str:
+    """The address as Go and RFC 5952 write it. The C library writes ::102:304 as ::1.2.3.4, they do not."""
+    if len(address) == 4:
+        return inet_ntop(AF_INET, address)
+    if address.startswith(bytes(12)) and address[12:14] != bytes(2):
+        return f"::{int.from_bytes(address[12:14], 'big'):x}:{int.from_bytes(address[14:], 'big'):x}"
+    return inet_ntop(AF_INET6, address)
+
+
 def packed(value: str) -> bytes | None:
     """The 4 or 16 bytes of an address, None where the text is none.
 
@@ -60,14 +69,12 @@ def canonical(value: str) -> str:
     address = packed(value)
     if address is None:
         return value
-    return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
+    return _written(address)
 
 
 def from_number(number: int, version: int) -> str:
     """The address of a family, 4 or 6, that is this number."""
-    if version == 4:
-        return inet_ntop(AF_INET, number.to_bytes(4, "big"))
-    return inet_ntop(AF_INET6, number.to_bytes(16, "big"))
+    return _written(number.to_bytes(4 if version == 4 else 16, "big"))
 
 
 def is_ip(value: str) -> tuple[str, ...]:
@@ -161,7 +168,7 @@ def canonical_cidr(value: str) -> str:
     bits = len(address) * 8
     masked = int.from_bytes(address, "big") >> (bits - size) << (bits - size)
     network = masked.to_bytes(len(address), "big")
-    return f"{inet_ntop(AF_INET if bits == 32 else AF_INET6, network)}/{size}"
+    return f"{_written(network)}/{size}"
 
 
 def is_canonical_cidr(value: str) -> tuple[str, ...]:
@@ -185,20 +192,28 @@ def wrong(check: Check, path: str, value: str, *, old: Collection[str] = ()) -> 
     return [invalid(path, value, said) for said in check(value)]
 
 
+def is_usual(value: str) -> bool:
+    """Whether a text is an address as Go and RFC 5952 write it. Slices ask it of every address."""
+    if ":" not in value:
+        try:
+            return len(inet_pton(AF_INET, value)) == 4  # it has but one strict form
+        except (OSError, ValueError):
+            return False
+    strict = _strict(value)
+    return strict is not None and not strict.startswith(_MAPPED) and _written(strict) == value
+
+
 def ip_warnings(path: str, value: str) -> list[str]:
     """What is to be said of an address in an unusual form. Upstream: validation.GetWarningsForIP."""
-    strict = _strict(value)
-    if strict is not None and len(strict) == 4:
-        return []  # an IPv4 address has but one strict form
-    if packed(value) is None:
+    if is_usual(value) or packed(value) is None:
         return []
-    usual = canonical(value)
+    strict, usual = _strict(value), canonical(value)
     if strict is None or strict.startswith(_MAPPED):
         return [
             f'{path}: non-standard IP address "{value}" will be considered invalid in a future Kubernetes release: '
             f'use "{usual}"'
         ]
-    return [] if usual == value else [f'{path}: IPv6 address "{value}" {_CANONICAL} ("{usual}")']
+    return [f'{path}: IPv6 address "{value}" {_CANONICAL} ("{usual}")']
 
 
 def cidr_warnings(path: str, value: str) -> list[str]:

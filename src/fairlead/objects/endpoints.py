@@ -84,5 +84,6 @@ def warnings(endpoints: Endpoints) -> list[str]:
     for i, subset in enumerate(endpoints.subsets):
         for field in ("addresses", "notReadyAddresses"):
             for j, address in enumerate(getattr(subset, field)):
-                said += addresses.ip_warnings(f"subsets[{i}].{field}[{j}].ip", address.ip)
+                if not addresses.is_usual(address.ip):
+                    said += addresses.ip_warnings(f"subsets[{i}].{field}[{j}].ip", address.ip)
     return said

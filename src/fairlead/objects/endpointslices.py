@@ -152,5 +152,6 @@ def warnings(endpoint_slice: EndpointSlice) -> list[str]:
     said: list[str] = []
     for i, endpoint in enumerate(endpoint_slice.endpoints):
         for j, address in enumerate(endpoint.addresses):
-            said += addresses.ip_warnings(f"endpoints[{i}].addresses[{j}]", address)
+            if not addresses.is_usual(address):
+                said += addresses.ip_warnings(f"endpoints[{i}].addresses[{j}]", address)
     return said
