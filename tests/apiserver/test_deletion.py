@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.apiserver.serving import Client, config_map, pod, service, with_server
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -159,5 +161,16 @@ def test_what_every_namespace_has_comes_back(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await client.ask("DELETE", f"{MAPS}/kube-root-ca.crt")
         await client.until(f"{MAPS}/kube-root-ca.crt", lambda status, _: status == 200)
+
+    with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Orphan", "Background"])
+def test_a_namespace_goes_whatever_the_policy(tmp_path: Path, policy: str) -> None:
+    async def test(client: Client) -> None:
+        await client.create("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": "shop"}})
+        path = f"/api/v1/namespaces/shop?propagationPolicy={policy}"
+        assert (await client.ask("DELETE", path))[0] == 200
+        await client.until("/api/v1/namespaces/shop", gone)
 
     with_server(tmp_path, test)

@@ -165,14 +165,14 @@ class Collector:
         if entry is None or kind is None:
             return
         of = facts(entry.value)
-        if kind is NAMESPACES:
-            await self._namespace(key[len(kind.prefix) :], of)
-            return
         if of.deletionTimestamp is not None:
             if deletion.ORPHAN in of.finalizers:
                 await self._orphan(key, kind, of)
             elif deletion.FOREGROUND in of.finalizers:
                 await self._foreground(key, kind, of)
+        if kind is NAMESPACES:
+            await self._namespace(key[len(kind.prefix) :], of)
+        if kind is NAMESPACES or of.deletionTimestamp is not None:
             return
         absent = {owner.uid for owner in of.ownerReferences if self._absent(owner)}
         if not absent:
