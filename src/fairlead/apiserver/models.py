@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from fairlead.apiserver.bodies import as_json, read_object
 from fairlead.objects import protobuf, schema
-from fairlead.objects.codec import decoder, encode, plain
+from fairlead.objects.codec import decode, decoder, encode, plain
+from fairlead.objects.moments import in_usual_form
 from fairlead.objects.resources import Resource
 from fairlead.objects.rules import Rules, rules_for
 
@@ -89,9 +90,11 @@ class Typed:
         return as_json(data, content_type, self._resource.api_version, self._resource.kind)
 
     def read(self, data: bytes, validation: str) -> tuple[Any, tuple[str, ...]]:
-        """Reads the type."""
+        """Reads the type, its moments in whatever form they come."""
         resource = self._resource
-        return read_object(self._type, resource.kind, resource.api_version, data, validation)
+        obj, warnings = read_object(self._type, resource.kind, resource.api_version, data, validation)
+        usual = in_usual_form(data, self.schema)
+        return obj if usual is data else decode(self._type, usual), warnings
 
     def decode(self, value: bytes) -> Any:
         """Reads the type; what was stored has no nulls."""
