@@ -37,17 +37,21 @@ def version(program: str) -> str:
     return ".".join(rest.split(".")[:2])
 
 
+def write_kubeconfig(path: Path, directory: Path, client: Client) -> Path:
+    """What a client's program needs to reach the server of a test, whose files are in `directory`."""
+    url = client.session._base_url
+    assert url is not None
+    kubeconfig.write(path, str(url).rstrip("/"), (directory / "ca.crt").read_bytes(), TOKEN)
+    return path
+
+
 class Kubectl:
     """Runs kubectl against the server of a test."""
 
     def __init__(self, directory: Path, client: Client, program: str = "kubectl") -> None:
-        url = client.session._base_url
-        assert url is not None
-        authority = (directory / "ca.crt").read_bytes()
-        home = directory / f"kubectl-{Path(program).parent.name}-{version(program)}"
+        home = directory / f"kubectl-{version(program)}"
         home.mkdir(exist_ok=True)
-        self.kubeconfig = home / "kubeconfig"
-        kubeconfig.write(self.kubeconfig, str(url).rstrip("/"), authority, TOKEN)
+        self.kubeconfig = write_kubeconfig(home / "kubeconfig", directory, client)
         self._program = program
         self._environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(home)}
 

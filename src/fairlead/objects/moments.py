@@ -20,7 +20,7 @@ _TIME, _MICRO_TIME = f"{schema.META}.Time", f"{schema.META}.MicroTime"
 
 
 def in_usual_form(data: bytes, of: schema.Type | None) -> bytes:
-    """The JSON text of an object of that type, with its moments as they are stored; text that is none stays as it is."""
+    """The JSON text of an object of that type, with its moments as they are stored; others stay."""
     if of is None or _UNUSUAL.search(data) is None:
         return data
     try:
@@ -30,7 +30,7 @@ def in_usual_form(data: bytes, of: schema.Type | None) -> bytes:
 
 
 def usual(moment: str, *, micro: bool = False) -> str:
-    """One moment in the usual form; a text that is none stays as it is."""
+    """One moment in the usual form; a others stay."""
     try:
         read = datetime.fromisoformat(moment.upper())
     except ValueError:
