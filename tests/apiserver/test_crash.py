@@ -15,6 +15,8 @@ from fairlead.process import listener
 from tests.apiserver import reserved
 from tests.apiserver.serving import Client, service, with_server
 
+AT = "/api/v1/namespaces/default/services"
+MERGE = {"Content-Type": "application/merge-patch+json"}
 SERVER = """
 import asyncio, socket, sys, uvloop
 from pathlib import Path
@@ -35,14 +37,17 @@ def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path) -> None:
         for i in range(10_000):
             name = f"{prefix}-{i}"
             try:
-                async with session.post(
-                    "/api/v1/namespaces/default/services", json=service(name, type="NodePort")
-                ) as response:
+                async with session.post(AT, json=service(name, type="NodePort")) as response:
                     answer = await response.json()
                     assert response.status == 201, answer
-                    acknowledged[name] = answer["metadata"]["uid"]
-                    if len(acknowledged) >= wanted:
-                        enough.set()
+                acknowledged[name] = answer["metadata"]["uid"]
+                if i % 4 == 1:  # it gives its node port back, or all that it has
+                    await session.patch(f"{AT}/{name}", json={"spec": {"type": "ClusterIP"}}, headers=MERGE)
+                elif i % 4 == 3:
+                    del acknowledged[name]
+                    await session.delete(f"{AT}/{name}")
+                if len(acknowledged) >= wanted:
+                    enough.set()
             except (aiohttp.ClientError, ConnectionError):
                 return
 
@@ -74,7 +79,7 @@ def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path) -> None:
         uvloop.run(round_of(number))
 
     async def test(client: Client) -> None:
-        items = (await client.get("/api/v1/namespaces/default/services"))["items"]
+        items = (await client.get(AT))["items"]
         found = {item["metadata"]["name"]: item for item in items}
         assert not [name for name, uid in acknowledged.items() if found[name]["metadata"]["uid"] != uid]
         addresses = [item["spec"]["clusterIP"] for item in items]

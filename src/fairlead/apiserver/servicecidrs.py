@@ -142,6 +142,8 @@ class ServiceCIDRController:
         return [decoded(SERVICECIDRS, entry.value, entry.revision) for entry in page.entries]
 
     async def _settle(self, name: str) -> None:
+        if not await self._view.fresh():
+            raise Failed("the view of what is reserved lags behind the store")
         every = await self._all()
         cidr = next((one for one in every if one.metadata.name == name), None)
         self._blockers.pop(name, None)
@@ -165,10 +167,8 @@ class ServiceCIDRController:
         """An address of a Service that would be in no ServiceCIDR any more.
 
         Costs a look at every address of the family, but only until the first that holds it, and again only when that
-        one is gone. The view is `fresh`: whatever was reserved before the deletion began is in it.
+        one is gone. Whatever was reserved before the deletion began is in the view, which is `fresh`.
         """
-        if not await self._view.fresh():
-            raise Failed("the view of what is reserved lags behind the store")
         for text in cidr.spec.cidrs:
             network = ipaddress.ip_network(text)
             for number in self._view.taken_in(network):
