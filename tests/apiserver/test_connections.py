@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.apiserver import connections, handler
+from fairlead.apiserver import connections, replies
 from fairlead.apiserver.bodies import LIMIT
 from tests.apiserver.serving import SECONDS, TOKEN, Client, config_map, with_server
 
@@ -193,7 +193,7 @@ def test_a_long_path_that_is_allowed(tmp_path: Path) -> None:
 def test_slow_clients_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
-    monkeypatch.setattr(handler, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(replies, "BODY_SECONDS", 0.3)
 
     async def test(client: Client) -> None:
         async with wire(client) as silent, wire(client) as dripping, wire(client) as lazy:

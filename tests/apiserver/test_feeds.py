@@ -111,7 +111,7 @@ def test_a_watcher_gets_what_a_walk_through_the_history_finds(steps: list[Any]) 
 
     async def main(directory: str) -> None:
         store = await SQLiteStore.open(Path(directory) / "store.db")
-        feeds = Feeds(store, frame)
+        feeds = Feeds(store, frame, lambda *_: None)
         clients: list[tuple[Client, Audience, int]] = []
         left: dict[int, list[str]] = {}
         writes: list[asyncio.Future[int]] = []
@@ -167,7 +167,7 @@ def test_of_a_thousand_kubelets_an_event_meets_one(tmp_path: Path, monkeypatch: 
 
     async def main() -> None:
         async with await SQLiteStore.open(tmp_path / "store.db") as store:
-            feeds = Feeds(store, frame)
+            feeds = Feeds(store, frame, lambda *_: None)
             kubelets = [Client() for _ in range(1000)]
             for i, kubelet in enumerate(kubelets):
                 feeds.at(PODS, 0).join(kubelet.watcher, audience("", "", f"spec.nodeName=n{i}"), 0)
@@ -213,7 +213,7 @@ def test_the_past_that_a_feed_keeps_is_bounded(tmp_path: Path, monkeypatch: pyte
 
     async def main() -> None:
         async with await SQLiteStore.open(tmp_path / "store.db") as store:
-            feeds = Feeds(store, frame)
+            feeds = Feeds(store, frame, lambda *_: None)
             first = feeds.at(PODS, 0)
             for i in range(20):
                 await store.commit([], [Change(PODS.key("one", f"p{i}"), pod("one", f"p{i}", "", "x"))])

@@ -6,8 +6,9 @@ cutting the bytes, and lists are joined from stored bytes without decoding them.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,6 +25,9 @@ from fairlead.objects.status import failure
 from fairlead.store import Entry
 
 META = "meta.k8s.io/v1"
+
+SLICE = 200
+"""Objects that are encoded before other requests have their turn: 0.2 ms as JSON, 10 ms as protobuf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +104,6 @@ def with_version(kind: Kind, value: bytes, revision: int) -> bytes:
     return b'%b"resourceVersion":"%d",%b' % (start, revision, kind.model.shown(value)[len(start) :])
 
 
-def list_of(kind: Kind, entries: Sequence[Entry], metadata: ListMeta) -> bytes:
-    """A list as JSON. Its items have no kind and apiVersion, as upstream's."""
-    cut, shown = len(kind.head), kind.model.shown
-    items = b",".join(
-        [b'{"metadata":{"resourceVersion":"%d",%b' % (e.revision, shown(e.value)[cut:]) for e in entries]
-    )
-    start = f'{{"kind":"{kind.resource.kind}List","apiVersion":"{kind.resource.api_version}","metadata":'
-    return b'%b%b,"items":[%b]}' % (start.encode(), encode(metadata), items)
-
-
 def decoded(kind: Kind, value: bytes, revision: int) -> Any:
     """The stored object as a value with its resourceVersion."""
     obj = kind.model.decode(value)
@@ -123,15 +117,6 @@ class Partial(Object, frozen=True, kw_only=True):
     kind: str = msgspec.field(default_factory=lambda: "PartialObjectMetadata")
     apiVersion: str = msgspec.field(default_factory=lambda: META)
     metadata: ObjectMeta
-
-
-class PartialList(Object, frozen=True, kw_only=True):
-    """A list of them."""
-
-    kind: str = msgspec.field(default_factory=lambda: "PartialObjectMetadataList")
-    apiVersion: str = msgspec.field(default_factory=lambda: META)
-    metadata: ListMeta
-    items: tuple[Partial, ...]
 
 
 class MetadataOnly(msgspec.Struct, gc=False):
@@ -173,22 +158,67 @@ def one(kind: Kind, value: bytes, revision: int, how: Form) -> bytes:
     return as_yaml(body) if how.yaml else body
 
 
-def many(kind: Kind, entries: Sequence[Entry], metadata: ListMeta, how: Form) -> bytes:
-    """The answer that is a list."""
+async def many(kind: Kind, entries: Sequence[Entry], metadata: ListMeta, how: Form) -> bytes:
+    """The answer that is a list, encoded in slices between which other requests have their turn."""
+    start, items, separator, end = parts(kind, metadata, how)
+    written: list[bytes] = []
+    for at in range(0, len(entries), SLICE):
+        if at:
+            await asyncio.sleep(0)
+        written.append(items(entries[at : at + SLICE]))
+    body = start + separator.join([piece for piece in written if piece]) + end
     if how.protobuf:
-        items = (msgspec.json.decode(with_version(kind, e.value, e.revision)) for e in entries)
         resource = kind.resource
-        return protobuf.encode_list(
-            resource.api_version, f"{resource.kind}List", msgspec.to_builtins(metadata), items
+        return protobuf.envelope(resource.api_version, f"{resource.kind}List", body)
+    return await asyncio.to_thread(as_yaml, body) if how.yaml else body
+
+
+Items = Callable[[Sequence[Entry]], bytes]
+
+
+def parts(kind: Kind, metadata: ListMeta, how: Form) -> tuple[bytes, Items, bytes, bytes]:
+    """How a list is put together: what it begins with, how items are written, what is between them and at the end."""
+    if how.protobuf:
+        list_type = f"{kind.resource.kind}List"
+        begin, write = protobuf.list_parts(
+            kind.resource.api_version, list_type, msgspec.to_builtins(metadata)
+        )
+        return (
+            begin,
+            lambda some: write([msgspec.json.decode(with_version(kind, e.value, e.revision)) for e in some]),
+            b"",
+            b"",
         )
     if how.shape == "Table":
-        body = table(kind, entries, metadata, how)
-    elif how.shape:
-        parts = tuple(partial(entry.value, entry.revision) for entry in entries)
-        body = encode(PartialList(metadata=metadata, items=parts))
-    else:
-        body = list_of(kind, entries, metadata)
-    return as_yaml(body) if how.yaml else body
+        empty = table(kind, [], metadata, how)
+        rows_of = Form(shape="Table", include_object=how.include_object)
+        cut = len(table(kind, [], ListMeta(), rows_of, columns=False)) - 2
+        return (
+            empty[:-2],
+            lambda some: table(kind, some, ListMeta(), rows_of, columns=False)[cut:-2],
+            b",",
+            b"]}",
+        )
+    if how.shape:
+        begin = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":'
+        return (
+            begin + encode(metadata) + b',"items":[',
+            lambda some: b",".join([encode(partial(entry.value, entry.revision)) for entry in some]),
+            b",",
+            b"]}",
+        )
+    cut, shown = len(kind.head), kind.model.shown
+    resource = kind.resource
+    begin = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
+    return (
+        begin + encode(metadata) + b',"items":[',
+        # Items have no kind and apiVersion, as upstream's.
+        lambda some: b",".join(
+            [b'{"metadata":{"resourceVersion":"%d",%b' % (e.revision, shown(e.value)[cut:]) for e in some]
+        ),
+        b",",
+        b"]}",
+    )
 
 
 def status(of: Status, how: Form) -> bytes:

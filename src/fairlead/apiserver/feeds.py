@@ -72,6 +72,9 @@ class Audience(NamedTuple):
 Frame = Callable[[Kind, Event, str, Form], bytes]
 """Encodes an event as a change."""
 
+Sent = Callable[[Kind, int, int], None]
+"""Is told how many events of how many bytes went out."""
+
 
 class Watcher:
     """One client's watch, as its feed sees it: chunks go out at once, or wait while the client is slow.
@@ -149,11 +152,12 @@ class Group:
 class Feed:
     """The events of one kind after a revision."""
 
-    def __init__(self, store: Store, kind: Kind, revision: int, frame: Frame) -> None:
+    def __init__(self, store: Store, kind: Kind, revision: int, frame: Frame, sent: Sent) -> None:
         self.oldest = revision
         self.watchers = 0
         self.kind = kind
         self._frame = frame
+        self._sent = sent
         self._watch: Watch = store.watch(kind.prefix, revision)
         self._handed = revision
         self._busy = False
@@ -258,6 +262,7 @@ class Feed:
         count = 0
         for changes, watchers in sending:
             whole = b"".join([change.frame for change in changes])
+            self._sent(self.kind, len(changes) * len(watchers), len(whole) * len(watchers))
             first, last = changes[0].event.revision, changes[-1].event.revision
             for watcher in watchers:
                 if watcher.revision < first and watcher.first is None:
@@ -322,9 +327,10 @@ def change_of(event: Event, wanted: Selection, seen: dict[bool, Seen]) -> str:
 class Feeds:
     """A feed for each kind that is watched."""
 
-    def __init__(self, store: Store, frame: Frame) -> None:
+    def __init__(self, store: Store, frame: Frame, sent: Sent) -> None:
         self._store = store
         self._frame = frame
+        self._sent = sent
         self._feeds: dict[Kind, Feed] = {}
         self._others: set[Feed] = set()
 
@@ -335,7 +341,7 @@ class Feeds:
             return feed
         if feed is not None and feed.running:
             self._others.add(feed)
-        feed = self._feeds[kind] = Feed(self._store, kind, revision, self._frame)
+        feed = self._feeds[kind] = Feed(self._store, kind, revision, self._frame, self._sent)
         return feed
 
     def leave(self, feed: Feed, watcher: Watcher, audience: Audience) -> None:

@@ -6,26 +6,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
 
 from fairlead.apiserver import answers, deletion, lists, patching, watches, writes
 from fairlead.apiserver.answers import Form
 from fairlead.apiserver.authentication import Tokens, authorize
-from fairlead.apiserver.bodies import LIMIT, too_large
+from fairlead.apiserver.bodies import too_large
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.connections import Connection
+from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher
 from fairlead.apiserver.kinds import Kind
-from fairlead.apiserver.metrics import REQUESTS, WATCHES
+from fairlead.apiserver.metrics import Metrics, labels_of
 from fairlead.apiserver.parts import PARTS, Answer
 from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.replies import no_such_path, read_body, refusal, reply, send, warn
 from fairlead.apiserver.requests import Query, RequestInfo, request_info
 from fairlead.apiserver.selection import Selection, only, selection
-from fairlead.apiserver.writes import Body, Result
+from fairlead.apiserver.writes import Result
 from fairlead.objects import protobuf
 from fairlead.objects.meta_v1 import ListMeta, Status, StatusDetails
 from fairlead.objects.status import StatusError, failure
@@ -36,33 +37,40 @@ log = logging.getLogger("fairlead.apiserver")
 AT_ONCE = 100
 """Objects of a collection that are deleted at a time."""
 
-BODY_SECONDS = 60.0
-"""How long a body may take to come in (upstream: --request-timeout)."""
-
-LONG = 200
-"""Objects of a list whose encoding as protobuf would keep the others waiting (about 50 us each): a thread does it."""
-
 DEPRECATED = {
     ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 }
 """What every answer about a collection warns of."""
 
-PlainPath = Callable[[RequestInfo, Query, Mapping[str, str]], tuple[int, str, bytes] | None]
-"""Answers a path that is no resource with status, content type and body, None where it has no answer."""
+HEALTH = ("/healthz", "/livez", "/readyz")
+
+Plain = tuple[int, str, bytes]
+"""Status, content type and body."""
+
+PlainPath = Callable[[RequestInfo, Query, Mapping[str, str]], Plain | Awaitable[Plain] | None]
+"""Answers a path that is no resource, at once or later; None where it has no answer."""
 
 
 class Handler:
     """The API over one registry."""
 
     def __init__(
-        self, registry: Registry, catalog: Catalog, tokens: Tokens, plain_paths: Sequence[PlainPath]
+        self,
+        registry: Registry,
+        catalog: Catalog,
+        tokens: Tokens,
+        plain_paths: Sequence[PlainPath],
+        seats: Seats,
+        metrics: Metrics,
     ) -> None:
         self._registry = registry
         self._catalog = catalog
         self._tokens = tokens
         self._plain_paths = plain_paths
+        self._seats = seats
+        self._metrics = metrics
         self._frames = watches.Frames()
-        self._feeds = Feeds(registry.store, self._frames.frame)
+        self._feeds = Feeds(registry.store, self._frames.frame, metrics.sent)
         self._stopping = False
         catalog.follow(self._changed)
 
@@ -72,10 +80,12 @@ class Handler:
         path, _, text = request.raw_path.partition("?")
         query = Query(text)
         info = request_info(request.method, path, query.flag("watch"))
+        kind = self._catalog.find(info.group, info.version, info.resource) if info.resource else None
         try:
-            authorize(self._tokens.user(request.headers.get("Authorization")), info)
-            response = await self._answer(request, info, query)
-            if (info.group, info.resource) in DEPRECATED and info.verb != "watch":
+            user = self._tokens.user(request.headers.get("Authorization"))
+            authorize(user, info)
+            response = await self._attended(request, kind, info, query, user.name)
+            if (info.group, info.resource) in DEPRECATED and not response.prepared:
                 warn(response, DEPRECATED[info.group, info.resource])
         except StatusError as error:
             response = refusal(error, request.headers.get("Accept", ""))
@@ -90,9 +100,28 @@ class Handler:
         except Exception as error:
             log.exception("%s %s", request.method, request.raw_path)
             response = refusal(failure(500, "InternalError", f"Internal error occurred: {error}"))
-        if info.verb != "watch":
-            REQUESTS.of(info.verb or info.method, info.resource, response.status, time.perf_counter() - began)
+        self._metrics.answered(labels_of(info, kind), response.status, time.perf_counter() - began)
         return response
+
+    async def _attended(
+        self, request: web.BaseRequest, kind: Kind | None, info: RequestInfo, query: Query, user: str
+    ) -> web.StreamResponse:
+        """Lets the request wait for its turn, once its body is there. Who asks for health does not wait."""
+        if info.verb == "watch" or (kind is None and info.path.startswith(HEALTH)):
+            return await self._answer(request, kind, info, query)
+        if not request.content.is_eof():
+            await read_body(request)
+        try:
+            await self._seats.take(user)
+        except StatusError:
+            self._metrics.rejected()
+            raise
+        self._metrics.began(info.method)
+        try:
+            return await self._answer(request, kind, info, query)
+        finally:
+            self._metrics.ended(info.method)
+            self._seats.leave(user)
 
     def end_watches(self) -> None:
         """Ends all streams, now and to come: the server stops."""
@@ -103,10 +132,11 @@ class Handler:
         """Ends the watches of kinds that are served no more, or in another way: their readers come back."""
         self._feeds.drop(before.served if before is not None else ())
 
-    async def _answer(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, kind: Kind | None, info: RequestInfo, query: Query
+    ) -> web.StreamResponse:
         if not info.resource:
-            return self._plain(request, info, query)
-        kind = self._catalog.find(info.group, info.version, info.resource)
+            return await self._plain(request, info, query)
         if kind is None or info.rest:
             raise no_such_path()
         if info.namespace and not kind.resource.namespaced and kind.plural != "namespaces":
@@ -130,11 +160,11 @@ class Handler:
                 return await self._delete_collection(request, kind, info, query)
         return await self._write(request, kind, info, query)
 
-    def _plain(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.Response:
+    async def _plain(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.StreamResponse:
         for answer in self._plain_paths:
             if (found := answer(info, query, request.headers)) is not None:
-                status, content_type, body = found
-                return reply(body, status, content_type)
+                status, content_type, body = found if isinstance(found, tuple) else await found
+                return await send(request, body, status, content_type)
         raise no_such_path()
 
     def _form(self, request: web.BaseRequest, kind: Kind, query: Query) -> Form:
@@ -153,11 +183,9 @@ class Handler:
         wanted = self._selection(kind, query)
         options = lists.list_options(query)
         entries, metadata = await lists.read(self._registry.store, kind, info.namespace, wanted, options)
-        if how.protobuf and len(entries) > LONG:
-            body = await asyncio.to_thread(answers.many, kind, entries, metadata, how)
-        else:
-            body = answers.many(kind, entries, metadata, how)
-        return reply(body, content_type=how.content_type)
+        return await send(
+            request, await answers.many(kind, entries, metadata, how), content_type=how.content_type
+        )
 
     @staticmethod
     def _selection(kind: Kind, query: Query) -> Selection:
@@ -179,11 +207,11 @@ class Handler:
         response = web.StreamResponse(
             headers={"Content-Type": watches.content_type(how), "Cache-Control": "no-cache, private"}
         )
-        send = connection.stream(request, response)
-        watcher = Watcher(send, lambda: connection.writing_paused, transport.abort)
+        write = connection.stream(request, response)
+        watcher = Watcher(write, lambda: connection.writing_paused, transport.abort)
         if (info.group, info.resource) in DEPRECATED:
             warn(response, DEPRECATED[info.group, info.resource])
-        with WATCHES.open(kind), connection.draining(watcher.drain):
+        with self._metrics.watch(labels_of(info, kind)), connection.draining(watcher.drain):
             async with contextlib.aclosing(stream.follow(watcher, connection.drained)) as chunks:
                 # The stream says by its first chunk, an empty one, that it was accepted.
                 async for chunk in chunks:
@@ -192,7 +220,7 @@ class Handler:
                         if kind is not self._catalog.find(info.group, info.version, info.resource):
                             break
                     if chunk:
-                        send(chunk)
+                        write(chunk)
             await response.write_eof()
         return response
 
@@ -257,7 +285,7 @@ class Handler:
 
     async def _delete_collection(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         how = self._form(request, kind, query)
         wanted = self._selection(kind, query)
         options = writes.delete_options(query, await read_body(request))
@@ -283,66 +311,6 @@ class Handler:
                 ):
                     raise result
         metadata = ListMeta(resourceVersion=str(self._registry.store.revision))
-        return reply(answers.many(kind, entries, metadata, how), content_type=how.content_type)
-
-
-async def read_body(request: web.BaseRequest) -> Body:
-    """The body of a request, asked for where the client waits for that. Raises 413, 504 where it does not come."""
-    content = request.content
-    if not content.is_eof():
-        length = request.content_length
-        if length is not None and length > LIMIT:
-            raise too_large()
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                await request.read()
-        except TimeoutError:
-            raise timed_out() from None
-    headers = request.headers
-    return Body(await request.read(), headers.get("Content-Type"), headers.get("User-Agent", ""))
-
-
-def timed_out() -> StatusError:
-    """504: the request took longer than it may. Upstream: errors.NewTimeoutError of the timeout filter."""
-    why = "request did not complete within the allotted timeout"
-    return failure(504, "Timeout", f"Timeout: {why}", details=StatusDetails())
-
-
-def reply(
-    body: bytes, status: int = 200, content_type: str = "application/json", warnings: Sequence[str] = ()
-) -> web.Response:
-    """An answer with its headers."""
-    headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
-    response = web.Response(body=body, status=status, headers=headers)
-    for warning in warnings:
-        warn(response, warning)
-    return response
-
-
-def warn(response: web.StreamResponse, warning: str) -> None:
-    """Adds a warning for whoever asked (RFC 7234, 5.5; KEP-1693)."""
-    escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-    response.headers.add("Warning", f'299 - "{escaped}"')
-
-
-def refusal(error: StatusError, accept: str = "") -> web.Response:
-    """A failure as its Status, in protobuf for those who prefer it."""
-    how = Form()
-    if protobuf.CONTENT_TYPE in accept:
-        with contextlib.suppress(StatusError):
-            preferred = answers.form(accept)
-            how = Form(protobuf=preferred.protobuf)
-    response = reply(answers.status(error.status, how), error.code, how.content_type)
-    details = error.status.details
-    if details is not None and details.retryAfterSeconds:
-        response.headers["Retry-After"] = str(details.retryAfterSeconds)
-    return response
-
-
-def no_such_path() -> StatusError:
-    """404: there is nothing at that path."""
-    return failure(
-        404, "NotFound", "the server could not find the requested resource", details=StatusDetails()
-    )
+        return await send(
+            request, await answers.many(kind, entries, metadata, how), content_type=how.content_type
+        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
-import uuid
 
 from msgspec.structs import replace
 
@@ -28,8 +28,10 @@ def generate_name(base: str) -> str:
 
 
 def new_uid() -> str:
-    """A random UUID."""
-    return str(uuid.uuid4())
+    """A random UUID, of version 4 (RFC 9562)."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def created(metadata: ObjectMeta, *, generation: int = 0) -> ObjectMeta:

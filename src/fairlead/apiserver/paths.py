@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from fairlead.apiserver import metrics
 from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.discovery import Discovery
+from fairlead.apiserver.metrics import Metrics
 from fairlead.apiserver.openapi import OpenApi
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.version import VERSION
@@ -18,28 +18,55 @@ from fairlead.store import Store
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
-Path = Callable[[RequestInfo, Query, Mapping[str, str]], Answer | None]
-"""Answers a path; None where it has none."""
+Path = Callable[[RequestInfo, Query, Mapping[str, str]], Answer | Awaitable[Answer] | None]
+"""Answers a path, at once or later; None where it has no answer."""
 
-CHECKS = ("ping", "log", "etcd")
-"""The names of checks that upstream's clients ask for by path; all of them are the health of the store here."""
+READING = ("GET", "HEAD")
+
+LIVE = ("ping", "log", "etcd")
+READY = (*LIVE, "informer-sync", "shutdown")
+"""The checks that upstream's clients ask for by name. What a component reports besides is a check of its own name."""
+
+PLAIN = "text/plain; charset=utf-8"
+
+
+def checks(state: Health, *, readiness: bool) -> dict[str, bool]:
+    """Every check by its name, and whether all is well with it."""
+    _, text = state.report(readiness=readiness)
+    found = dict.fromkeys(READY if readiness else LIVE, True)
+    return found | {line.partition(":")[0]: False for line in text.splitlines() if ":" in line}
 
 
 def health(state: Health) -> Path:
-    """`/healthz`, `/livez`, `/readyz`, with `?verbose`."""
+    """`/healthz`, `/livez`, `/readyz`, each with `?verbose` and `?exclude=NAME`, and each check below them.
+
+    Why a check fails is in the log, as upstream's: anybody may ask. Upstream: apiserver/pkg/server/healthz.
+    """
 
     def answer(info: RequestInfo, query: Query, __: Mapping[str, str]) -> Answer | None:
-        first, _, check = info.path.strip("/").partition("/")
-        if first not in ("healthz", "livez", "readyz") or (check and check not in CHECKS):
+        first, _, name = info.path.strip("/").partition("/")
+        if first not in ("healthz", "livez", "readyz"):
             return None
-        good, text = state.report(readiness=first == "readyz")
-        if not good:
-            said = "".join(f"[-]{line}\n" for line in text.splitlines())
-            return 500, "text/plain; charset=utf-8", f"{said}{first} check failed\n".encode()
-        if "verbose" in query:
-            said = "".join(f"[+]{name} ok\n" for name in CHECKS)
-            return 200, "text/plain; charset=utf-8", f"{said}{first} check passed\n".encode()
-        return 200, "text/plain; charset=utf-8", b"ok"
+        found = checks(state, readiness=first == "readyz")
+        if name:
+            if name not in found:
+                return None
+            return (200, PLAIN, b"ok") if found[name] else (500, PLAIN, f"{name} failed\n".encode())
+        excluded = query.all("exclude")
+        good = all(well for name, well in found.items() if name not in excluded)
+        if good and "verbose" not in query:
+            return 200, PLAIN, b"ok"
+        lines = [
+            f"[+]{name} excluded: ok" if name in excluded
+            else f"[+]{name} ok" if well
+            else f"[-]{name} failed: reason withheld"
+            for name, well in found.items()
+        ]  # fmt: skip
+        if strange := [f'"{name}"' for name in excluded if name not in found]:
+            said = f"warn: some health checks cannot be excluded: no matches for {', '.join(strange)}"
+            lines.append(said)
+        lines.append(f"{first} check {'passed' if good else 'failed'}\n")
+        return 200 if good else 500, PLAIN, "\n".join(lines).encode()
 
     return answer
 
@@ -68,14 +95,22 @@ def documented(catalog: Catalog, make: Callable[[Catalog], Discovery | OpenApi])
     return answer
 
 
-def exposition(store: Store) -> Path:
-    """`/metrics`."""
+def exposition(metrics: Metrics, store: Store, catalog: Catalog) -> Path:
+    """`/metrics`; the objects are counted when it is asked for."""
 
-    def answer(info: RequestInfo, _: Query, __: Mapping[str, str]) -> Answer | None:
+    async def text() -> Answer:
+        counted = {}
+        for kind in catalog.collections():
+            page = await store.range(kind.prefix, limit=1)
+            counted[kind] = len(page.entries) + page.remaining
+        return (200, *metrics.exposition(counted, store.size))
+
+    def answer(info: RequestInfo, _: Query, __: Mapping[str, str]) -> Awaitable[Answer] | None:
         if info.path != "/metrics":
             return None
-        content_type, text = metrics.exposition(store.size)
-        return 200, content_type, text
+        if info.method not in READING:
+            raise not_get(info)
+        return text()
 
     return answer
 
@@ -83,9 +118,11 @@ def exposition(store: Store) -> Path:
 def only_get(path: Path) -> Path:
     """The path for GET and HEAD; anything else at it is 405."""
 
-    def answer(info: RequestInfo, query: Query, headers: Mapping[str, str]) -> Answer | None:
+    def answer(
+        info: RequestInfo, query: Query, headers: Mapping[str, str]
+    ) -> Answer | Awaitable[Answer] | None:
         found = path(info, query, headers)
-        if found is not None and info.method not in ("GET", "HEAD"):
+        if found is not None and info.method not in READING:
             raise not_get(info)
         return found
 
@@ -97,12 +134,14 @@ def not_get(info: RequestInfo) -> StatusError:
     return failure(405, "MethodNotAllowed", f"the server does not allow {info.method} on {info.path}")
 
 
-def plain_paths(store: Store, state: Health, catalog: Catalog, address: str) -> tuple[Path, ...]:
+def plain_paths(
+    store: Store, state: Health, catalog: Catalog, metrics: Metrics, address: str
+) -> tuple[Path, ...]:
     """All of them. `address` is what clients in the cluster reach the server at, HOST:PORT."""
     paths = (
         health(state),
         version,
-        exposition(store),
+        exposition(metrics, store, catalog),
         documented(catalog, lambda kinds: Discovery(kinds, address)),
         documented(catalog, lambda kinds: OpenApi(kinds, VERSION.gitVersion)),
     )

@@ -5,7 +5,8 @@ Upstream: apiserver/pkg/endpoints/request RequestInfo.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
@@ -14,6 +15,8 @@ from fairlead.objects.status import bad_request
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NAMESPACE_PARTS = ("status", "finalize")
 """After `/namespaces/NAME/` these are parts of the namespace; everything else is a resource in it."""
+
+WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +72,15 @@ class Query(Mapping[str, str]):
     """The query of a URL; where a name is given twice, the first counts."""
 
     def __init__(self, text: str) -> None:
-        self._values: dict[str, str] = {}
+        self._values: dict[str, list[str]] = {}
         if text:
             for name, value in parse_qsl(text, keep_blank_values=True):
-                self._values.setdefault(name, value)
+                self._values.setdefault(name, []).append(value)
 
     def __getitem__(self, name: str) -> str:
-        return self._values[name]
+        return self._values[name][0]
 
-    def __iter__(self) -> object:  # type: ignore[override]
+    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
@@ -85,19 +88,25 @@ class Query(Mapping[str, str]):
 
     def text(self, name: str) -> str:
         """A parameter, "" where it is absent."""
-        return self._values.get(name, "")
+        values = self._values.get(name)
+        return values[0] if values is not None else ""
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a parameter that may be given several times."""
+        return self._values.get(name, [])
 
     def flag(self, name: str) -> bool:
-        """A boolean parameter. Go reads 1, t, T, TRUE, true, True; the empty value counts as true there."""
-        value = self._values.get(name)
-        return value is not None and value.lower() not in ("0", "f", "false")
+        """A boolean parameter: everything but `0` and `false` is true (upstream: Convert_Slice_string_To_bool)."""
+        values = self._values.get(name)
+        return values is not None and values[0].lower() not in ("0", "false")
 
     def number(self, name: str) -> int | None:
-        """A whole number. Raises 400 for anything else."""
-        value = self._values.get(name)
+        """A whole number of 64 bits. Raises 400 for anything else."""
+        value = self.text(name)
         if not value:
             return None
-        try:
-            return int(value)
-        except ValueError:
-            raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
+        if not WHOLE.fullmatch(value):
+            raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+        if len(value) > 20 or not -(2**63) <= int(value) < 2**63:
+            raise bad_request(f'strconv.ParseInt: parsing "{value}": value out of range')
+        return int(value)

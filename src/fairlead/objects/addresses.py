@@ -8,6 +8,7 @@ whether a text means an address at all, the strict one what new objects may writ
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from fairlead.objects.status import FieldError, invalid
@@ -127,6 +128,16 @@ def is_reachable(value: str) -> tuple[str, ...]:
     if multicast:
         return ("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)",)
     return ()
+
+
+@lru_cache(maxsize=16_384)
+def is_plain(value: str) -> bool:
+    """Whether it is an IPv4 address of which there is nothing to say at all.
+
+    The addresses of pods come again and again: a slice is judged whole at every change of one of its endpoints.
+    """
+    address = _strict(value)
+    return address is not None and len(address) == 4 and not is_reachable(value)
 
 
 def _prefix(value: str) -> tuple[bytes, int] | None:

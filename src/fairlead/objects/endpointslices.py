@@ -68,8 +68,10 @@ def _validate_endpoint(endpoint: Endpoint, kind: str, path: str, known: Collecti
     elif len(listed) > MAX_ADDRESSES:
         errors.append(too_many(f"{path}.addresses", len(listed), MAX_ADDRESSES))
     for i, address in enumerate(listed):
+        if kind == "IPv4" and addresses.is_plain(address):
+            continue
         errors += _validate_address(address, kind, f"{path}.addresses[{i}]", known)
-    if endpoint.nodeName is not None:
+    if endpoint.nodeName is not None and names.is_dns1123_subdomain(endpoint.nodeName):
         errors += names.wrong(names.is_dns1123_subdomain, f"{path}.nodeName", endpoint.nodeName)
     if endpoint.deprecatedTopology:
         at = f"{path}.deprecatedTopology"

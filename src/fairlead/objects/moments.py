@@ -30,7 +30,7 @@ def in_usual_form(data: bytes, of: schema.Type | None) -> bytes:
 
 
 def usual(moment: str, *, micro: bool = False) -> str:
-    """One moment in the usual form; a text that is none stays as it is."""
+    """One moment in the usual form; a others stay."""
     try:
         read = datetime.fromisoformat(moment.upper())
     except ValueError:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
-from fairlead.objects.remembering import remembered
 from fairlead.objects.status import FieldError, invalid, required
 
 Check = Callable[[str], tuple[str, ...]]
@@ -51,7 +51,7 @@ def _form(said: str, pattern: str, *examples: str) -> str:
     return f"{said} (e.g. {quoted}regex used for validation is '{pattern}')"
 
 
-@remembered(4096)
+@lru_cache(maxsize=4096)
 def is_dns1123_label(value: str) -> tuple[str, ...]:
     """One part of a DNS name, as RFC 1123 has it: namespaces, Services, containers, ports of Services."""
     wrong = []
@@ -69,7 +69,7 @@ def is_dns1123_label(value: str) -> tuple[str, ...]:
     return tuple(wrong)
 
 
-@remembered(4096)
+@lru_cache(maxsize=4096)
 def is_dns1123_subdomain(value: str) -> tuple[str, ...]:
     """A DNS name, as RFC 1123 has it: the names of most objects."""
     wrong = []
@@ -94,7 +94,7 @@ def is_wildcard_subdomain(value: str) -> tuple[str, ...]:
     return long if _wildcard.fullmatch(value) else (*long, _form(said, _WILDCARD, "*.example.com"))
 
 
-@remembered(4096)
+@lru_cache(maxsize=4096)
 def is_qualified_name(value: str) -> tuple[str, ...]:
     """The key of a label, with or without a domain in front: `app`, `topology.kubernetes.io/zone`."""
     said = (
@@ -121,7 +121,7 @@ def is_qualified_name(value: str) -> tuple[str, ...]:
     return tuple(wrong)
 
 
-@remembered(4096)
+@lru_cache(maxsize=4096)
 def is_label_value(value: str) -> tuple[str, ...]:
     """The value of a label: at most 63 bytes, possibly none."""
     wrong = []
@@ -141,7 +141,7 @@ def is_port_number(port: int) -> tuple[str, ...]:
     return () if 1 <= port <= 65535 else (between(1, 65535),)
 
 
-@remembered(1024)
+@lru_cache(maxsize=1024)
 def is_port_name(value: str) -> tuple[str, ...]:
     """The name of a container's port, which a Service's `targetPort` may give (RFC 6335, lower case)."""
     wrong = []

@@ -10,7 +10,7 @@ Upstream: apimachinery/pkg/runtime/serializer/protobuf.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -387,15 +387,13 @@ def encode(obj: Mapping[str, Any]) -> bytes:
     return envelope(api_version, kind, message(type_of(api_version, kind)).write(obj))
 
 
-def encode_list(
-    api_version: str, kind: str, metadata: Mapping[str, Any], items: Iterable[Mapping[str, Any]]
-) -> bytes:
-    """A list, of items that are needed one at a time only. `kind` is that of the list."""
+def list_parts(
+    api_version: str, kind: str, metadata: Mapping[str, Any]
+) -> tuple[bytes, Callable[[Sequence[Mapping[str, Any]]], bytes]]:
+    """What a list begins with, and how to write more of its items; `envelope` goes around it all."""
     of = message(type_of(api_version, kind))
-    parts = [of.write({"metadata": metadata})]
     write = of.writers["items"]
-    parts += [write((item,)) for item in items]
-    return envelope(api_version, kind, b"".join(parts))
+    return of.write({"metadata": metadata}), lambda items: b"".join([write((item,)) for item in items])
 
 
 def frame(change: str, obj: bytes) -> bytes:

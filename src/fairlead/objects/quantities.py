@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
-from fairlead.objects.remembering import remembered
 from fairlead.objects.scalars import Quantity
 from fairlead.objects.status import FieldError, invalid
 
@@ -19,7 +19,7 @@ _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 MALFORMED = r"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
-@remembered(1024)
+@lru_cache(maxsize=1024)
 def parse(quantity: Quantity) -> Decimal:
     """The amount. Raises ValueError with upstream's sentence where the text is none."""
     match = _FORM.fullmatch(str(quantity))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -33,6 +34,12 @@ Quantity = str | int | float
 
 def timestamp(seconds: float) -> str:
     """A moment, in seconds since 1970, as the API writes it: RFC 3339, UTC, to the second."""
+    return _timestamp(int(seconds // 1))
+
+
+@lru_cache(maxsize=16)
+def _timestamp(seconds: int) -> str:
+    # Thousands of objects are made in one second.
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

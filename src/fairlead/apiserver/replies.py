@@ -1,0 +1,121 @@
+"""Requests read and answers written, as HTTP has them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+from collections.abc import Sequence
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from fairlead.apiserver import answers
+from fairlead.apiserver.answers import Form
+from fairlead.apiserver.bodies import LIMIT, too_large
+from fairlead.apiserver.writes import Body
+from fairlead.objects import protobuf
+from fairlead.objects.meta_v1 import StatusDetails
+from fairlead.objects.status import StatusError, failure
+
+JSON = "application/json"
+
+BODY_SECONDS = 60.0
+"""How long a body may take to come in (upstream: --request-timeout)."""
+
+COMPRESSED = 128 << 10
+"""Answers larger than this are compressed for those who take it."""
+
+PART = 256 << 10
+"""Bytes of an answer that are encrypted and sent before other requests have their turn: some 0.3 ms."""
+
+
+async def read_body(request: web.BaseRequest) -> Body:
+    """The body of a request, asked for where the client waits for that. Raises 413, 504 where it does not come."""
+    content = request.content
+    if not content.is_eof():
+        length = request.content_length
+        if length is not None and length > LIMIT:
+            raise too_large()
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                await request.read()
+        except TimeoutError:
+            raise timed_out() from None
+    headers = request.headers
+    return Body(await request.read(), headers.get("Content-Type"), headers.get("User-Agent", ""))
+
+
+def timed_out() -> StatusError:
+    """504: the request took longer than it may. Upstream: errors.NewTimeoutError of the timeout filter."""
+    why = "request did not complete within the allotted timeout"
+    return failure(504, "Timeout", f"Timeout: {why}", details=StatusDetails())
+
+
+def reply(
+    body: bytes, status: int = 200, content_type: str = JSON, warnings: Sequence[str] = ()
+) -> web.Response:
+    """An answer with its headers."""
+    headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    response = web.Response(body=body, status=status, headers=headers)
+    for warning in warnings:
+        warn(response, warning)
+    return response
+
+
+def warn(response: web.StreamResponse, warning: str) -> None:
+    """Adds a warning for whoever asked (RFC 7234, 5.5; KEP-1693)."""
+    escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+    response.headers.add("Warning", f'299 - "{escaped}"')
+
+
+async def send(
+    request: web.BaseRequest, body: bytes, status: int = 200, content_type: str = JSON
+) -> web.StreamResponse:
+    """An answer that may be large: compressed for those who take it, in parts as the client reads them.
+
+    It is on its way when this returns. Upstream: responsewriters.SerializeObject.
+    """
+    headers = {"Content-Type": content_type, "Cache-Control": "no-cache, private"}
+    if len(body) > COMPRESSED and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        body = await asyncio.to_thread(gzip.compress, body, 1)
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    if len(body) <= PART or request.method == "HEAD":
+        return web.Response(body=body, status=status, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    view = memoryview(body)
+    for start in range(0, len(body), PART):
+        await response.write(view[start : start + PART])
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response
+
+
+def accepts_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding header has it, by upstream's simple reading."""
+    return any(part.strip() == "gzip" for part in header.split(","))
+
+
+def refusal(error: StatusError, accept: str = "") -> web.Response:
+    """A failure as its Status, in protobuf for those who prefer it."""
+    how = Form()
+    if protobuf.CONTENT_TYPE in accept:
+        with contextlib.suppress(StatusError):
+            preferred = answers.form(accept)
+            how = Form(protobuf=preferred.protobuf)
+    response = reply(answers.status(error.status, how), error.code, how.content_type)
+    details = error.status.details
+    if details is not None and details.retryAfterSeconds:
+        response.headers["Retry-After"] = str(details.retryAfterSeconds)
+    return response
+
+
+def no_such_path() -> StatusError:
+    """404: there is nothing at that path."""
+    return failure(
+        404, "NotFound", "the server could not find the requested resource", details=StatusDetails()
+    )
