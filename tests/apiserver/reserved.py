@@ -56,4 +56,5 @@ def addresses_of(spec: dict[str, Any]) -> list[str]:
 
 def ports_of(spec: dict[str, Any]) -> set[int]:
     numbers = {port.get("nodePort", 0) for port in spec.get("ports", [])}
+    assert spec.get("healthCheckNodePort", -1) not in numbers
     return (numbers | {spec.get("healthCheckNodePort", 0)}) - {0}

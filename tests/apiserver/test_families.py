@@ -1,4 +1,4 @@
-"""Which IP families a new Service gets: every combination of cluster, addresses, policy and families asked for.
+"""Which IP families a Service gets, new or changed: every combination of what can be asked for.
 
 A row is what is asked for by address and policy; its five columns are the families that are asked for: none, IPv4,
 IPv6, both, both the other way round. A cell is what comes of it: `4`, `46`, `64`, ..., and `-` for a refusal. The
@@ -10,8 +10,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from fairlead.apiserver.families import with_families
-from fairlead.objects.core_v1 import Service
+from fairlead.apiserver.families import to_allocate, with_families
+from fairlead.apiserver.transitions import in_step, inherited, without_useless
+from fairlead.objects.core_v1 import Service, ServiceSpec
+from fairlead.objects.dualstack import validate_addresses_kept, validate_cluster_ips
 from fairlead.objects.status import StatusError
 
 POLICIES = {".": None, "S": "SingleStack", "P": "PreferDualStack", "R": "RequireDualStack"}
@@ -122,3 +124,68 @@ def test_every_combination(cluster: str) -> None:
             found = [outcome(cluster, address, policy, asked) for asked in COLUMNS]
             assert found == cells, (address, policy)
     assert len(seen) == len(ADDRESSES) * len(POLICIES), "no combination is left out"
+
+
+# ---- changes --------------------------------------------------------------------------------------------------------
+
+CHANGES = {
+    "4": """
+        .S   1 1 -  1 1 -  - - -
+        PR   2 2 2  2 2 2  2 2 2
+    """,
+    "46": """
+        .    2 - 2  - - -  2 - 2
+        S    1 1 1  1 1 1  1 1 1
+        PR   2 - 2  - - -  2 - 2
+    """,
+}
+"""By what the Service had, on a cluster of both families; a row is a policy, its nine columns are the families that are
+asked for (none, one, both), and for each the addresses (none, one, both). A cell is how many it has then."""
+
+
+def changed(had: str, policy: str, asked: str, addresses: str) -> str:
+    """What comes of a change, in the form of the table; nothing but the second address may be different."""
+    both = ADDRESSES["46"]
+    old = msgspec.convert(
+        {
+            "type": "ClusterIP",
+            "clusterIP": both[0],
+            "clusterIPs": both[: len(had)],
+            "ipFamilies": families(had),
+            "ipFamilyPolicy": "SingleStack" if had == "4" else "RequireDualStack",
+        },
+        ServiceSpec,
+    )
+    given = both[: len(addresses)]
+    spec = {
+        "type": "ClusterIP",
+        "clusterIP": given[0] if given else "",
+        "clusterIPs": given,
+        "ipFamilies": families(asked),
+        "ipFamilyPolicy": POLICIES[policy],
+    }
+    new = without_useless(in_step(inherited(msgspec.convert(spec, ServiceSpec), old), old), old)
+    try:
+        made = with_families(Service(spec=new), old, families("46"))
+    except StatusError:
+        return "-"
+    wanted = to_allocate(made, old)
+    assert wanted == (range(1, 2) if len(made.ipFamilies) > len(old.ipFamilies) else range(0))
+    held = (*made.clusterIPs[:1], *(both[i] for i in range(1, len(made.ipFamilies))))
+    made = msgspec.structs.replace(made, clusterIPs=held)
+    assert not validate_cluster_ips(made, old) + validate_addresses_kept(made, old)
+    return str(len(held))
+
+
+@pytest.mark.parametrize("had", CHANGES)
+def test_every_change(had: str) -> None:
+    policies = ""
+    for line in filter(str.strip, CHANGES[had].split("\n")):
+        row, *cells = line.split()
+        policies += row
+        for policy in row:
+            found = [
+                changed(had, policy, asked, given) for asked in ("", "4", "46") for given in ("", "4", "46")
+            ]
+            assert found == cells, policy
+    assert sorted(policies) == sorted(POLICIES)

@@ -259,6 +259,48 @@ CASES = [
         },
     ),
     Case(
+        "two ports change places and name no node ports",
+        {
+            "type": "NodePort",
+            "ports": [
+                {"name": "a", "port": 1, "nodePort": 30501},
+                {"name": "b", "port": 2, "nodePort": 30502},
+            ],
+        },
+        {"nodePorts": [30502, 30501]},
+        put={"type": "NodePort", "ports": [{"name": "b", "port": 2}, {"name": "a", "port": 1}]},
+    ),
+    Case(
+        "one port takes the other's node port, which gets a new one",
+        {
+            "type": "NodePort",
+            "ports": [
+                {"name": "a", "port": 1, "nodePort": 30501},
+                {"name": "b", "port": 2, "nodePort": 30502},
+            ],
+        },
+        {"nodePorts": [30502, "new"]},
+        put={
+            "type": "NodePort",
+            "ports": [{"name": "a", "port": 1, "nodePort": 30502}, {"name": "b", "port": 2}],
+        },
+    ),
+    Case(
+        "one node port is named, the other kept",
+        {
+            "type": "NodePort",
+            "ports": [
+                {"name": "a", "port": 1, "nodePort": 30501},
+                {"name": "b", "port": 2, "nodePort": 30502},
+            ],
+        },
+        {"nodePorts": [30501, 30502]},
+        put={
+            "type": "NodePort",
+            "ports": [{"name": "a", "port": 1, "nodePort": 30501}, {"name": "b", "port": 2}],
+        },
+    ),
+    Case(
         "external addresses taken away",
         {"externalIPs": ["198.51.100.1"]},
         {"externalTrafficPolicy": None},
@@ -479,6 +521,18 @@ REFUSED = [
         LOCAL,
         {"healthCheckNodePort": 30701},
         ["spec.healthCheckNodePort: field is immutable"],
+    ),
+    (
+        "a node port for that of the health check",
+        LOCAL | {"healthCheckNodePort": 30702},
+        {"ports": [{"name": "a", "port": 1, "protocol": "TCP", "nodePort": 30702}]},
+        ["spec.ports[0].nodePort: provided port is already allocated"],
+    ),
+    (
+        "ports that change places with the health check",
+        LOCAL | {"healthCheckNodePort": 30702, "ports": [PORT | {"nodePort": 30703}]},
+        {"healthCheckNodePort": 30703, "ports": [PORT | {"protocol": "TCP", "nodePort": 30702}]},
+        ["spec.ports[0].nodePort: provided port is already allocated"],
     ),
     (
         "one node port twice",

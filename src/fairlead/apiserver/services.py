@@ -12,7 +12,7 @@ Upstream: pkg/registry/core/service/storage/alloc.go, strategy.go.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from msgspec.structs import replace
@@ -159,7 +159,7 @@ class ServiceStrategy(Strategy):
         claim: Claim,
         dry_run: bool,
     ) -> ServiceSpec:
-        held = node_ports(before) if before is not None else {}
+        held = {port.nodePort for port in before.ports} if before is not None else set()
         operation = PortOperation(store, self._reservations, held, dry_run)
         if needs_node_ports(spec):
             name = service.metadata.name
@@ -174,9 +174,12 @@ class ServiceStrategy(Strategy):
 
 
 class PortOperation:
-    """The node ports that one write takes. `held`: those that the Service has already."""
+    """The node ports that one write takes. `held`: those that ports of the Service have already.
 
-    def __init__(self, store: Store, view: Reservations, held: dict[int, None], dry_run: bool) -> None:
+    The port of its health check is not among them: no other port may take it over.
+    """
+
+    def __init__(self, store: Store, view: Reservations, held: Set[int], dry_run: bool) -> None:
         self._store = store
         self._view = view
         self._held = held
