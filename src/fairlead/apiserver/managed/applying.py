@@ -195,14 +195,15 @@ def _pruned(
     owned = fields
     for entry in others:
         owned = union(owned, fields_of(entry))
-    pruned = removed(document, last, shape)
-    left = with_named_members(field_set(pruned, shape), shape)
-    # First comes back what somebody manages, then what the applier never did.
-    dropped = difference(everything, union(left, with_named_members(owned, shape)))
-    pruned = removed(document, dropped, shape)
-    left = with_named_members(field_set(pruned, shape), shape)
-    dropped = intersection(difference(everything, left), last)
-    result: dict[str, Json] = removed(document, dropped, shape)
+    kept = with_named_members(owned, shape)
+
+    def dropped(pruned: dict[str, Json]) -> Fields:
+        return difference(everything, union(with_named_members(field_set(pruned, shape), shape), kept))
+
+    # Of what the applier had, that comes back which somebody manages; then all else that it never had.
+    pruned = removed(document, last, shape, owned)
+    pruned = removed(document, dropped(pruned), shape, owned)
+    result: dict[str, Json] = removed(document, intersection(dropped(pruned), last), shape, owned)
     return result
 
 

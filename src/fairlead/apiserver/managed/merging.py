@@ -143,12 +143,16 @@ def _merged_items(old: list[Json], new: list[Json], shape: ListShape) -> list[Js
     return result
 
 
-def removed(value: Json, fields: Fields, shape: Shape) -> Json:
-    """The value without the members and items in a set; what is atomic stays or goes as a whole."""
+def removed(value: Json, fields: Fields, shape: Shape, kept: Fields | None = None) -> Json:
+    """The value without the members and items in a set; what is atomic stays or goes as a whole.
+
+    A map or list of which nothing is left becomes null, as upstream's does, unless it is itself in the set `kept`.
+    """
     if isinstance(shape, DeducedShape):
         shape = deduced(value)
     if not value or shape.leaf:
         return value
+    kept = kept or {}
     if isinstance(shape, MapShape) and isinstance(value, dict):
         left: dict[str, Json] = {}
         for name, member in value.items():
@@ -157,23 +161,26 @@ def removed(value: Json, fields: Fields, shape: Shape) -> Json:
             if node is None:
                 left[name] = member
             elif not has(node):
-                rest = removed(member, node, of)
-                # Upstream leaves null where nothing of a map or list is left.
-                left[name] = rest if rest or not member else None
+                wanted = kept.get(key)
+                rest = removed(member, node, of, wanted)
+                emptied = member and not rest and (wanted is None or not has(wanted))
+                left[name] = None if emptied else rest
         return left
     if isinstance(shape, ListShape) and isinstance(value, list):
-        items: list[Json] = []
-        for item in value:
-            try:
-                node = fields.get(element(item, shape))
-            except BadItem:
-                node = None
-            if node is None:
-                items.append(item)
-            elif not has(node):
-                items.append(removed(item, node, shape.element))
-        return items
+        return [one for item in value for one in _without_items(item, fields, shape, kept)]
     return value
+
+
+def _without_items(item: Json, fields: Fields, shape: ListShape, kept: Fields) -> list[Json]:
+    """What is left of an item: nothing, or itself without some of its members."""
+    try:
+        key = element(item, shape)
+    except BadItem:
+        return [item]
+    node = fields.get(key)
+    if node is None:
+        return [item]
+    return [] if has(node) else [removed(item, node, shape.element, kept.get(key))]
 
 
 def with_named_members(fields: Fields, shape: Shape) -> Fields:
