@@ -335,3 +335,34 @@ def test_an_address_that_somebody_deletes_or_changes_comes_back(tmp_path: Path) 
         assert mended["metadata"]["uid"] == again["metadata"]["uid"]
 
     with_server(tmp_path, test)
+
+
+def test_what_was_written_past_the_api_does_not_stop_the_server(tmp_path: Path) -> None:
+    async def before(client: Client) -> None:
+        await client.create(SERVICES, service(clusterIP="10.96.3.1"))
+
+    with_server(tmp_path, before)
+    cidr = stored(
+        kind="ServiceCIDR",
+        apiVersion="networking.k8s.io/v1",
+        metadata={"name": "odd", "uid": "odd"},
+        spec={"cidrs": ["10.0.0.1/8"]},
+    )
+    odd = stored(
+        kind="Service",
+        apiVersion="v1",
+        metadata={"name": "odd", "namespace": "default", "uid": "odd"},
+        spec={"type": "ClusterIP", "clusterIP": "nonsense", "clusterIPs": ["nonsense"]},
+    )
+    change(
+        tmp_path,
+        Change("/servicecidrs.networking.k8s.io/odd", cidr),
+        Change("/services/default/odd", odd),
+        Change("/ipaddresses.networking.k8s.io/10.96.3.1", None),
+    )
+
+    async def after(client: Client) -> None:
+        await told(client, ("ClusterIPNotValid", "odd"), ("ClusterIPNotAllocated", "web"))
+        await client.create(SERVICES, service("next"))
+
+    with_server(tmp_path, after)

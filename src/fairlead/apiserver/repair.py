@@ -32,6 +32,7 @@ log = logging.getLogger("fairlead.apiserver")
 
 INTERVAL_SECONDS = 180.0
 """Upstream: controlplane's repair interval."""
+RETRY_SECONDS = 5.0
 PAGE = 200
 """So many objects are looked at before others have their turn."""
 
@@ -45,38 +46,45 @@ class Repair:
         self._addresses = Happenings(registry, "ipallocator-repair-controller")
         self._ports = Happenings(registry, "portallocator-repair-controller")
         self._changed: dict[str, Event] = {}
+        self._due = 0.0
         self._awake = asyncio.Event()
         view.watchers.append(self._seen)
 
     async def run(self) -> None:
         """Works until it is cancelled or the store is closed."""
-        due = 0.0
         while True:
             try:
-                if time.monotonic() >= due:
+                if time.monotonic() >= self._due:
+                    self._due = time.monotonic() + INTERVAL_SECONDS
                     await self.look_at_everything()
-                    due = time.monotonic() + INTERVAL_SECONDS
                 changed, self._changed = self._changed, {}
                 for event in changed.values():
                     await self._look_at_change(event)
-                await self._wait(due)
+                await self._wait()
             except Closed:
                 return
             except Failed as error:
                 log.warning("cannot repair what is reserved: %s", error)
-                due = time.monotonic() + INTERVAL_SECONDS
+                self._due = time.monotonic() + RETRY_SECONDS
+                await self._wait()
+            except Exception:
+                log.exception("cannot repair what is reserved")
+                await self._wait()
 
-    async def _wait(self, due: float) -> None:
+    async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(max(0.0, due - time.monotonic())):
+            async with asyncio.timeout(max(0.0, self._due - time.monotonic())):
                 await self._awake.wait()
         except TimeoutError:
             return
         self._awake.clear()
 
-    def _seen(self, event: Event) -> None:
+    def _seen(self, event: Event | None) -> None:
         """Only what happened to an IPAddress that there was: new ones come with their Service."""
-        if event.previous is not None and event.key.startswith(IPADDRESSES.prefix):
+        if event is None:
+            self._due = 0.0
+            self._awake.set()
+        elif event.previous is not None and event.key.startswith(IPADDRESSES.prefix):
             self._changed[event.key] = event
             self._awake.set()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -20,6 +21,8 @@ from fairlead.objects import addresses
 from fairlead.objects.codec import decoder
 from fairlead.objects.networking_v1 import ServiceCIDR
 from fairlead.store import Closed, Compacted, Condition, Event, Store, TooSlow, Watch
+
+log = logging.getLogger("fairlead.apiserver")
 
 NODE_PORTS = "/allocations/nodeports/"
 FRESH_SECONDS = 5.0
@@ -53,8 +56,8 @@ class Reservations:
         self._ready: dict[int, list[Source]] = {4: [], 6: []}
         self._pools: dict[Network, Pool] = {}
         self._watches: dict[str, Watch] = {}
-        self.watchers: list[Callable[[Event], None]] = []
-        """Who wants to know of every change of an IPAddress or a ServiceCIDR."""
+        self.watchers: list[Callable[[Event | None], None]] = []
+        """Who wants to know of every change of an IPAddress or a ServiceCIDR; None says that some were missed."""
 
     async def load(self) -> None:
         """Reads all of it; afterwards `run` follows."""
@@ -97,6 +100,8 @@ class Reservations:
                 except (TooSlow, Compacted):
                     self._watches[prefix].close()
                     await self._read(prefix, reset, note)
+                    for tell in self.watchers:
+                        tell(None)
         except Closed:
             return
         finally:
@@ -138,15 +143,18 @@ class Reservations:
         (self._ports.give_back if value is None else self._ports.take)(int(name))
 
     def _note_cidr(self, name: str, value: bytes | None, revision: int) -> None:
-        if value is None:
-            self._sources.pop(name, None)
-        else:
-            cidr = decoder(ServiceCIDR).decode(value)
+        self._sources.pop(name, None)
+        if value is not None:
             condition = Condition(SERVICECIDRS.key("", name), revision)
-            networks = [ipaddress.ip_network(text) for text in cidr.spec.cidrs]
-            self._sources[name] = tuple(
-                Source(network, addresses_of(network), condition, is_ready(cidr)) for network in networks
-            )
+            try:
+                cidr = decoder(ServiceCIDR).decode(value)
+                networks = [ipaddress.ip_network(text) for text in cidr.spec.cidrs]
+            except ValueError as error:  # somebody wrote it past the API
+                log.warning("no addresses are taken from the ServiceCIDR %s: %s", name, error)
+            else:
+                self._sources[name] = tuple(
+                    Source(network, addresses_of(network), condition, is_ready(cidr)) for network in networks
+                )
         self._settle_sources()
 
     def _settle_sources(self) -> None:
@@ -156,6 +164,11 @@ class Reservations:
         known = {source.network for source in every}
         for network in [network for network in self._pools if network not in known]:
             del self._pools[network]
+
+    @property
+    def cidrs(self) -> list[str]:
+        """The names of all ServiceCIDRs."""
+        return list(self._sources)
 
     def covering(self, number: int, version: int) -> Source | None:
         """A ready network that has an address; None where there is none."""

@@ -103,7 +103,7 @@ class ServiceCIDRController:
 
     async def run(self) -> None:
         """Works until it is cancelled or the store is closed."""
-        self._add(cidr.metadata.name for cidr in await self._all())
+        self._add(self._view.cidrs)
         while True:
             await self._awake.wait()
             self._awake.clear()
@@ -130,9 +130,11 @@ class ServiceCIDRController:
         log.warning("cannot settle the ServiceCIDR %s yet: %s", name, error)
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._add, [name])
 
-    def _seen(self, event: Event) -> None:
+    def _seen(self, event: Event | None) -> None:
         """Costs nothing for addresses unless a ServiceCIDR waits for them to go."""
-        if event.key.startswith(SERVICECIDRS.prefix):
+        if event is None:
+            self._add(self._view.cidrs)
+        elif event.key.startswith(SERVICECIDRS.prefix):
             self._add([event.key[len(SERVICECIDRS.prefix) :], *self._blockers])
         elif self._blockers and event.value is None:
             self._add([name for name, blocker in self._blockers.items() if blocker == event.key])
