@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -20,10 +18,8 @@ import dns.message
 import dns.rcode
 import uvloop
 
+from bench.cluster import DEADLINE, api_server, child, pss, until_up
 from bench.report import Measure, Unavailable
-from fairlead.apiserver.certificates import make_authority
-from fairlead.apiserver.server import ServerConfig
-from fairlead.apiserver.server import serve as serve_api
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import Config
 from fairlead.dns.server import DnsConfig
@@ -31,8 +27,6 @@ from fairlead.dns.server import serve as serve_dns
 from fairlead.objects import core_v1, discovery_v1
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTSLICES, SERVICES
-from fairlead.process import Health, listener
-from fairlead.process import run as run_process
 
 TITLE = "DNS: A queries over 5,000 Services"
 SERVICES_COUNT, QUICK_COUNT = 5_000, 1_000
@@ -40,7 +34,6 @@ ENDPOINTS = 2
 WORKERS = 2
 PEER = "CoreDNS"
 DOMAIN = "default.svc.cluster.local"
-DEADLINE = 60.0
 
 
 def measure(quick: bool) -> list[Measure]:
@@ -90,39 +83,6 @@ def measure(quick: bool) -> list[Measure]:
                 return found
 
 
-@contextmanager
-def child(work: Callable[[], int]) -> Iterator[int]:
-    """A process that does this work until the end of the block; gives its ID."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os._exit(work())
-        finally:
-            os._exit(1)
-    try:
-        yield pid
-    finally:
-        os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
-
-
-@contextmanager
-def api_server(directory: Path) -> Iterator[Config]:
-    """An API server with an empty store."""
-    authority = make_authority(directory)
-    certificate, key = authority.issue(directory, "apiserver", ["127.0.0.1"], ["kubernetes"])
-    tokens = directory / "tokens.csv"
-    tokens.write_text('secret,admin,1,"system:masters"\n')
-    sock = listener("127.0.0.1", 0)
-    config = ServerConfig(
-        store=f"sqlite:{directory / 'objects.db'}", tokens=tokens, certificate=certificate, key=key
-    )
-    with child(lambda: run_process(lambda: serve_api(config, [sock], Health()))):
-        server = f"https://127.0.0.1:{sock.getsockname()[1]}"
-        yield Config(server=server, authority=authority.pem, token="secret")
-    sock.close()
-
-
 async def make_services(credentials: Config, count: int) -> dict[str, str]:
     """Services with a slice each; gives the address by name that the API server gave to each."""
     expected: dict[str, str] = {}
@@ -156,19 +116,6 @@ async def make_services(credentials: Config, count: int) -> dict[str, str]:
         await until_up(api)
         await asyncio.gather(*(create() for _ in range(32)))
     return dict(sorted(expected.items()))
-
-
-async def until_up(api: Api) -> None:
-    """Returns when the API server answers."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        try:
-            await api.list(SERVICES)
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.05)
 
 
 @contextmanager
@@ -236,10 +183,3 @@ def ask(port: int, file: Path, seconds: int, options: tuple[str, ...]) -> float:
     rate = re.search(r"Queries per second:\s+([\d.]+)", output)
     assert rate is not None
     return float(rate[1])
-
-
-def pss(pid: int) -> int:
-    """The proportional share of memory of a process in bytes."""
-    found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024

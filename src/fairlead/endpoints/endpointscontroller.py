@@ -63,10 +63,12 @@ class EndpointsController:
         if wanted is None or service.metadata.deletionTimestamp:
             return
         try:
-            if current is None:
-                written = await self._writer.create(ENDPOINTS, wanted)
-            else:
-                written = await self._writer.replace(ENDPOINTS, wanted)
+            with self._endpoints.writing(key):
+                if current is None:
+                    written = await self._writer.create(ENDPOINTS, wanted)
+                else:
+                    written = await self._writer.replace(ENDPOINTS, wanted)
+                self._endpoints.wrote(key, written)
         except StatusError as error:
             if is_terminating(error):
                 return
@@ -75,7 +77,6 @@ class EndpointsController:
                 reason = "FailedToUpdateEndpoint" if current else "FailedToCreateEndpoint"
                 self._recorder.event(service, "Warning", reason, f"Failed to write endpoints {key}: {error}")
             raise
-        self._endpoints.wrote(key, written)
 
     def _roster(self, service: Service, key: str, names: frozenset[str] | None) -> tuple[Roster, str]:
         """Who stands behind the Service, and the time of the change that led here."""

@@ -63,20 +63,21 @@ class Writer:
 
         Raises at the first refusal; the rest is planned again.
         """
-        for piece in plan.create:
-            written.wrote(key, await self.create(ENDPOINTSLICES, piece))
-            metrics.wrote("create")
-        for piece in plan.update:
-            try:
-                written.wrote(key, await self.replace(ENDPOINTSLICES, piece))
-            except StatusError:
-                written.refused(key, piece)
-                raise
-            metrics.wrote("update")
-        for piece in plan.delete:
-            await self.delete(ENDPOINTSLICES, piece)
-            written.deleted(key, piece)
-            metrics.wrote("delete")
+        with written.writing(key):
+            for piece in plan.create:
+                written.wrote(key, await self.create(ENDPOINTSLICES, piece))
+                metrics.wrote("create")
+            for piece in plan.update:
+                try:
+                    written.wrote(key, await self.replace(ENDPOINTSLICES, piece))
+                except StatusError:
+                    written.refused(key, piece)
+                    raise
+                metrics.wrote("update")
+            for piece in plan.delete:
+                await self.delete(ENDPOINTSLICES, piece)
+                written.deleted(key, piece)
+                metrics.wrote("delete")
 
 
 def is_terminating(error: StatusError) -> bool:

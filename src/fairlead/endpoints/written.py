@@ -6,7 +6,8 @@ between must not create a slice a second time, and need not wait either.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,6 +45,8 @@ class Written(Generic[T]):
         self._group = group
         self._changed = changed
         self._ahead: dict[str, dict[str, _Ahead[T]]] = {}
+        self._unsure: dict[str, list[tuple[str, str, str]]] = {}
+        self._own: dict[str, set[tuple[str, str, str]]] = {}
         informer.index(name, lambda obj: [found] if (found := group(obj)) is not None else [])
         informer.subscribe(self._on_change)
 
@@ -64,8 +67,24 @@ class Written(Generic[T]):
                 found[key] = write.obj
         return list(found.values())
 
+    @contextmanager
+    def writing(self, group: str) -> Iterator[None]:
+        """We write objects of the group: what the informer tells meanwhile may be our own doing.
+
+        It often tells of a write before its answer is here. Not to be nested.
+        """
+        self._unsure[group], self._own[group] = [], set()
+        try:
+            yield
+        finally:
+            own = self._own.pop(group)
+            if not own.issuperset(self._unsure.pop(group)):
+                self._changed(group)
+
     def wrote(self, group: str, obj: T) -> None:
         """The server answered to our write with this object."""
+        if group in self._own:
+            self._own[group].add(_version(obj))
         write = _Ahead(_number(obj), obj.metadata.uid, obj)
         key = key_of(obj)
         if not self._has_seen(key, write):
@@ -73,6 +92,8 @@ class Written(Generic[T]):
 
     def deleted(self, group: str, obj: T) -> None:
         """The server answered that the object is deleted, or that it was already."""
+        if group in self._own:
+            self._own[group].add(_gone(obj))
         key = key_of(obj)
         seen = self._informer.items.get(key)
         if seen is not None and seen.metadata.uid == obj.metadata.uid:
@@ -101,7 +122,11 @@ class Written(Generic[T]):
             assert group is not None
             write = self._ahead.get(group, {}).get(change.key)
             if write is None:
-                self._changed(group)
+                if group in self._unsure:
+                    now = _version(change.new) if change.new is not None else _gone(change.old)
+                    self._unsure[group].append(now)
+                else:
+                    self._changed(group)
                 continue
             if change.new is None:
                 own = write.obj is None
@@ -122,6 +147,16 @@ class Written(Generic[T]):
             ahead.pop(key, None)
             if not ahead:
                 del self._ahead[group]
+
+
+def _version(obj: Stored) -> tuple[str, str, str]:
+    meta = obj.metadata
+    return (key_of(obj), meta.uid, meta.resourceVersion)
+
+
+def _gone(obj: Stored | None) -> tuple[str, str, str]:
+    assert obj is not None
+    return (key_of(obj), obj.metadata.uid, "")
 
 
 def _number(obj: Stored) -> int:
