@@ -12,6 +12,9 @@ from fairlead.endpoints.capacity import Capacity
 from fairlead.objects.core_v1 import Node, Pod, Service
 from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, NODES, PODS, SERVICES
 
+Concerned = set[tuple[str, str]]
+"""Keys of Services, each with the name of a pod that changed."""
+
 
 class Cluster:
     """Informers, and indexes such that finding what a change concerns does not walk all objects."""
@@ -27,7 +30,9 @@ class Cluster:
         self.pods.index("node", lambda pod: [pod.spec.nodeName])
         self.capacity = Capacity()
         self._shares_handlers: list[Callable[[], None]] = []
+        self._pods_handlers: list[Callable[[Concerned], None]] = []
         self.nodes.subscribe(self._on_node)
+        self.pods.subscribe(self._on_pod)
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -37,6 +42,16 @@ class Cluster:
     def on_shares(self, handler: Callable[[], None]) -> None:
         """Calls `handler` whenever the zones' parts of the CPU change."""
         self._shares_handlers.append(handler)
+
+    def on_pods(self, handler: Callable[[Concerned], None]) -> None:
+        """Calls `handler` with the Services whose endpoints the change of a pod may change, if there are any."""
+        self._pods_handlers.append(handler)
+
+    def _on_pod(self, change: Change[Pod]) -> None:
+        concerned = self.concerned_by_pod(change)
+        if concerned:
+            for handler in self._pods_handlers:
+                handler(concerned)
 
     def _on_node(self, change: Change[Node]) -> None:
         if self.capacity.change(change.old, change.new):
@@ -74,7 +89,7 @@ class Cluster:
             return None
         return pod
 
-    def concerned_by_pod(self, change: Change[Pod]) -> set[tuple[str, str]]:
+    def concerned_by_pod(self, change: Change[Pod]) -> Concerned:
         """The keys of the Services whose endpoints the change of a pod may change, each with the pod's name."""
         old, new = change.old, change.new
         if old is not None and new is not None and not pod_endpoints.concerns_endpoints(old, new):
@@ -83,7 +98,7 @@ class Cluster:
             (key, pod.metadata.name) for pod in (old, new) if pod is not None for key in self.selecting(pod)
         }
 
-    def concerned_by_node(self, change: Change[Node]) -> set[tuple[str, str]]:
+    def concerned_by_node(self, change: Change[Node]) -> Concerned:
         """The keys of the Services and their pods on a node that came, went, or moved to another zone."""
         if _zone(change.old) == _zone(change.new):
             return set()

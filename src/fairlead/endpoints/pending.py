@@ -27,7 +27,7 @@ class Pending:
     def follow(self, cluster: Cluster, *, nodes: bool = True) -> None:
         """Queues the Services whose endpoints a change of a Service, a pod or, if asked, a node may change."""
         cluster.services.subscribe(lambda change: self._anything(concerned_by_service(change)))
-        cluster.pods.subscribe(lambda change: self._changed(cluster.concerned_by_pod(change)))
+        cluster.on_pods(self._changed)
         if nodes:
             cluster.nodes.subscribe(lambda change: self._changed(cluster.concerned_by_node(change)))
 

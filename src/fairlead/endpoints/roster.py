@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from fairlead.endpoints import pods as pod_endpoints
-from fairlead.endpoints.ports import target_port
+from fairlead.endpoints.ports import differ_by_pod, target_port
 from fairlead.endpoints.slices import address_types, is_headless
 from fairlead.objects.core_v1 import EndpointAddress, EndpointPort, EndpointSubset, Pod, Service
 
@@ -49,6 +49,10 @@ class Roster:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        # Endpoints have one family only: the Service's first.
+        self._family = address_types(service)[0]
+        self._ports_differ = differ_by_pod(service)
+        self._ports: Ports | None = None
         self._entries: dict[str, Entry] = {}
         self._addresses: dict[Key, EndpointAddress] = {}
         self._groups: dict[Ports, _Group] = {}
@@ -58,7 +62,7 @@ class Roster:
         """The roster of the pods that the Service selects."""
         roster = cls(service)
         for pod in pods:
-            roster._entries[pod.metadata.name] = entry = _entry(service, pod)  # type: ignore[assignment]
+            roster._entries[pod.metadata.name] = entry = roster._entry(pod)  # type: ignore[assignment]
             if entry is None:
                 del roster._entries[pod.metadata.name]
                 continue
@@ -76,7 +80,7 @@ class Roster:
             old = self._entries.pop(name, None)
             if old is not None:
                 self._remove(old)
-            new = None if pod is None else _entry(self._service, pod)
+            new = None if pod is None else self._entry(pod)
             if new is not None:
                 self._entries[name] = new
                 self._addresses[new.key] = new.address
@@ -109,6 +113,29 @@ class Roster:
         if sum(len(s.addresses) + len(s.notReadyAddresses) for s in subsets) > CAPACITY:
             return _truncated(subsets), True
         return subsets, False
+
+    def _entry(self, pod: Pod) -> Entry | None:
+        """The pod on the roster; None if it is not on it.
+
+        Unless the Service publishes not-ready addresses, terminating ones are left out, not-ready ones not ready.
+        """
+        service = self._service
+        published = service.spec.publishNotReadyAddresses
+        if not pod_endpoints.is_eligible(pod, terminating=published):
+            return None
+        own = pod_endpoints.addresses(pod, self._family)
+        if not own:
+            return None
+        target = pod_endpoints.reference(pod)
+        address = EndpointAddress(
+            ip=own[0],
+            hostname=pod_endpoints.hostname(pod, service),
+            nodeName=pod.spec.nodeName,
+            targetRef=target,
+        )
+        if self._ports is None or self._ports_differ:
+            self._ports = _ports(service, pod)
+        return Entry((own[0], target.uid), published or pod_endpoints.is_ready(pod), address, self._ports)
 
     def _remove(self, entry: Entry) -> None:
         group = self._groups[entry.ports]
@@ -155,33 +182,14 @@ def port_order(port: EndpointPort) -> tuple[str, int, str, str]:
     return (port.name, port.port, port.protocol, port.appProtocol or "")
 
 
-def _entry(service: Service, pod: Pod) -> Entry | None:
-    """The pod on the roster; None if it is not on it.
-
-    Terminating pods are left out and not-ready ones are not ready, unless the Service publishes not-ready addresses.
-    """
-    published = service.spec.publishNotReadyAddresses
-    if not pod_endpoints.is_eligible(pod, terminating=published):
-        return None
-    # Endpoints have one family only: the Service's first.
-    own = pod_endpoints.addresses(pod, address_types(service)[0])
-    if not own:
-        return None
-    target = pod_endpoints.reference(pod)
-    address = EndpointAddress(
-        ip=own[0],
-        hostname=pod_endpoints.hostname(pod, service),
-        nodeName=pod.spec.nodeName,
-        targetRef=target,
-    )
-    ports = tuple(
+def _ports(service: Service, pod: Pod) -> Ports:
+    return tuple(
         EndpointPort(
             name=port.name, port=number, protocol=port.protocol or "TCP", appProtocol=port.appProtocol
         )
         for port in service.spec.ports
         if (number := target_port(pod, port)) is not None
     )
-    return Entry((own[0], target.uid), published or pod_endpoints.is_ready(pod), address, ports)
 
 
 def _truncated(subsets: tuple[EndpointSubset, ...]) -> tuple[EndpointSubset, ...]:
