@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.apiserver import feeds as feeds_module
-from fairlead.apiserver.answers import Form
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher, change_of
 from fairlead.apiserver.kinds import PODS, Kind
+from fairlead.apiserver.negotiation import Form
 from fairlead.apiserver.selection import Selection, selection
 from fairlead.store import Change, Event
 from fairlead.store.sqlite import SQLiteStore

@@ -59,7 +59,7 @@ def test_an_object_gets_its_identity_when_it_is_made(tmp_path: Path) -> None:
         ),
         ("PUT", f"{MAPS}/none", config_map("none"), 404, "NotFound", 'configmaps "none" not found'),
         ("PUT", f"{MAPS}/a", config_map("b"), 400, "BadRequest", "does not match the name on the URL"),
-        ("PUT", MAPS, config_map(), 405, "MethodNotAllowed", "not supported"),
+        ("PUT", MAPS, config_map(), 405, "MethodNotAllowed", "does not allow this method"),
         ("DELETE", f"{MAPS}/none", None, 404, "NotFound", 'configmaps "none" not found'),
         ("GET", f"{MAPS}?fieldSelector=data.a=1", None, 400, "BadRequest", "data.a"),
         ("GET", f"{MAPS}?labelSelector=a(", None, 400, "BadRequest", "unable to parse requirement"),

@@ -9,93 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 import yaml
 
 from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.negotiation import Form
 from fairlead.objects import protobuf
 from fairlead.objects.codec import decoder, encode
 from fairlead.objects.meta_v1 import ListMeta, ObjectMeta, Status
 from fairlead.objects.scalars import Object
-from fairlead.objects.status import failure
 from fairlead.store import Entry
 
 META = "meta.k8s.io/v1"
 
 SLICE = 200
 """Objects that are encoded before other requests have their turn: 0.2 ms as JSON, 10 ms as protobuf."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How an answer is to be written. `shape` is "" for the objects themselves, or one of `SHAPES`."""
-
-    shape: str = ""
-    yaml: bool = False
-    include_object: str = "Metadata"
-    protobuf: bool = False
-
-    @property
-    def plain(self) -> bool:
-        """Whether stored bytes can be sent as they are."""
-        return not self.shape and not self.yaml and not self.protobuf
-
-    @property
-    def content_type(self) -> str:
-        """The header of the answer."""
-        if self.protobuf:
-            return protobuf.CONTENT_TYPE
-        return "application/yaml" if self.yaml else "application/json"
-
-
-SHAPES = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-
-
-def options(accept: str) -> list[tuple[str, dict[str, str]]]:
-    """The media types of an Accept header with their parameters, the preferred ones first."""
-    found: list[tuple[float, str, dict[str, str]]] = []
-    for option in accept.split(",") if accept.strip() else ("*/*",):
-        kind, *rest = (part.strip() for part in option.split(";"))
-        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
-        try:
-            quality = float(parameters.get("q", "1"))
-        except ValueError:
-            quality = 1.0
-        found.append((quality, kind, parameters))
-    found.sort(key=lambda option: -option[0])
-    return [(kind, parameters) for _, kind, parameters in found]
-
-
-@lru_cache(maxsize=256)
-def form(accept: str, include_object: str = "", serves_protobuf: bool = True) -> Form:
-    """The form in an Accept header that is preferred of those that can be given. Raises 406 where there is none.
-
-    Tables and bare metadata are given as JSON only, and so is a type that protobuf does not have.
-    """
-    for kind, parameters in options(accept):
-        if kind == protobuf.CONTENT_TYPE and serves_protobuf and "as" not in parameters:
-            return Form(protobuf=True)
-        if kind not in ("application/json", "application/yaml", "*/*", "application/*"):
-            continue
-        shape = parameters.get("as", "")
-        if shape and (
-            shape not in SHAPES
-            or parameters.get("g", "meta.k8s.io") != "meta.k8s.io"
-            or parameters.get("v", "v1") != "v1"
-        ):
-            continue
-        return Form(shape, kind == "application/yaml", include_object or "Metadata")
-    raise failure(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json, application/yaml, "
-        f"{protobuf.CONTENT_TYPE}, "
-        "application/json;as=Table;v=v1;g=meta.k8s.io",
-    )
 
 
 def with_version(kind: Kind, value: bytes, revision: int) -> bytes:
@@ -145,7 +75,8 @@ def table(
 def one(kind: Kind, value: bytes, revision: int, how: Form) -> bytes:
     """The answer that is one object."""
     if how.plain:
-        return with_version(kind, value, revision)
+        body = with_version(kind, value, revision)
+        return msgspec.json.format(body, indent=2) + b"\n" if how.pretty else body
     if how.protobuf:
         return protobuf.encode(msgspec.json.decode(with_version(kind, value, revision)))
     if how.shape == "Table":
@@ -155,22 +86,22 @@ def one(kind: Kind, value: bytes, revision: int, how: Form) -> bytes:
         body = encode(partial(value, revision))
     else:
         body = with_version(kind, value, revision)
-    return as_yaml(body) if how.yaml else body
+    return written(body, how)
 
 
 async def many(kind: Kind, entries: Sequence[Entry], metadata: ListMeta, how: Form) -> bytes:
     """The answer that is a list, encoded in slices between which other requests have their turn."""
     start, items, separator, end = parts(kind, metadata, how)
-    written: list[bytes] = []
+    pieces: list[bytes] = []
     for at in range(0, len(entries), SLICE):
         if at:
             await asyncio.sleep(0)
-        written.append(items(entries[at : at + SLICE]))
-    body = start + separator.join([piece for piece in written if piece]) + end
+        pieces.append(items(entries[at : at + SLICE]))
+    body = start + separator.join([piece for piece in pieces if piece]) + end
     if how.protobuf:
         resource = kind.resource
         return protobuf.envelope(resource.api_version, f"{resource.kind}List", body)
-    return await asyncio.to_thread(as_yaml, body) if how.yaml else body
+    return await asyncio.to_thread(written, body, how) if how.yaml or how.pretty else body
 
 
 Items = Callable[[Sequence[Entry]], bytes]
@@ -223,7 +154,14 @@ def parts(kind: Kind, metadata: ListMeta, how: Form) -> tuple[bytes, Items, byte
 
 def status(of: Status, how: Form) -> bytes:
     """The answer that is a Status."""
-    return protobuf.encode(msgspec.to_builtins(of)) if how.protobuf else encode(of)
+    return protobuf.encode(msgspec.to_builtins(of)) if how.protobuf else written(encode(of), how)
+
+
+def written(body: bytes, how: Form) -> bytes:
+    """JSON text as YAML, or indented, where it is to be read."""
+    if how.yaml:
+        return as_yaml(body)
+    return msgspec.json.format(body, indent=2) + b"\n" if how.pretty else body
 
 
 def as_yaml(body: bytes) -> bytes:

@@ -21,8 +21,9 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from fairlead.apiserver.answers import Form, status
+from fairlead.apiserver.answers import status
 from fairlead.apiserver.bodies import LIMIT
+from fairlead.apiserver.negotiation import Form
 from fairlead.objects.status import failure
 
 log = logging.getLogger("fairlead.apiserver")

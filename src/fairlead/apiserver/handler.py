@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from fairlead.apiserver import answers, deletion, lists, patching, watches, writes
-from fairlead.apiserver.answers import Form
 from fairlead.apiserver.authentication import Tokens, authorize
 from fairlead.apiserver.bodies import too_large
 from fairlead.apiserver.catalog import Catalog, Family
@@ -21,13 +20,13 @@ from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.metrics import Metrics, labels_of
+from fairlead.apiserver.negotiation import Form, form, reads
 from fairlead.apiserver.parts import PARTS, Answer
 from fairlead.apiserver.registry import Registry
-from fairlead.apiserver.replies import no_such_path, read_body, refusal, reply, send, warn
-from fairlead.apiserver.requests import Query, RequestInfo, request_info
+from fairlead.apiserver.replies import NotAllowed, no_such_path, read_body, refusal, reply, send, warn
+from fairlead.apiserver.requests import METHODS, OF_COLLECTIONS, OF_OBJECTS, Query, RequestInfo, request_info
 from fairlead.apiserver.selection import Selection, only, selection
 from fairlead.apiserver.writes import Result
-from fairlead.objects import protobuf
 from fairlead.objects.meta_v1 import ListMeta, Status, StatusDetails
 from fairlead.objects.status import StatusError, failure
 from fairlead.store import Closed, Failed
@@ -88,7 +87,7 @@ class Handler:
             if (info.group, info.resource) in DEPRECATED and not response.prepared:
                 warn(response, DEPRECATED[info.group, info.resource])
         except StatusError as error:
-            response = refusal(error, request.headers.get("Accept", ""))
+            response = refusal(error, request.headers.get("Accept", ""), pretty=self._pretty(request, query))
         except web.HTTPRequestEntityTooLarge:
             response = refusal(too_large())
         except (Failed, Closed) as error:
@@ -143,17 +142,13 @@ class Handler:
             raise no_such_path()
         if info.subresource:
             return await self._part(request, kind, info, query)
-        if not info.verb or info.verb not in kind.verbs:
-            raise writes.method_not_allowed(kind, info.verb or info.method)
+        if info.verb not in (verbs := possible(kind, info)):
+            raise NotAllowed([METHODS[verb] for verb in verbs if verb in METHODS])
         match info.verb:
             case "get" | "list":
                 return await self._read(request, kind, info, query)
             case "watch":
                 return await self._watch(request, kind, info, query)
-            case "create" if info.name:
-                raise writes.method_not_allowed(kind, "create")
-            case "update" | "patch" if not info.name:
-                raise writes.method_not_allowed(kind, info.verb)
             case "delete":
                 return await self._delete(request, kind, info, query)
             case "deletecollection":
@@ -169,15 +164,20 @@ class Handler:
 
     def _form(self, request: web.BaseRequest, kind: Kind, query: Query) -> Form:
         accept = request.headers.get("Accept", "")
-        return answers.form(
-            accept, query.text("includeObject"), protobuf.CONTENT_TYPE in accept and kind.model.protobuf
+        return form(
+            accept, query.text("includeObject"), kind.model.protobuf, pretty=self._pretty(request, query)
         )
+
+    @staticmethod
+    def _pretty(request: web.BaseRequest, query: Query) -> bool:
+        return reads(query.get("pretty"), request.headers.get("User-Agent", ""))
 
     async def _read(
         self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
     ) -> web.StreamResponse:
         how = self._form(request, kind, query)
         if info.verb == "get":
+            await lists.reach(self._registry.store, lists.parse_version(query.text("resourceVersion")) or 0)
             entry = await self._registry.get(kind, info.namespace, info.name)
             return reply(answers.one(kind, entry.value, entry.revision, how), content_type=how.content_type)
         wanted = self._selection(kind, query)
@@ -247,7 +247,7 @@ class Handler:
         if verbs is None:
             raise no_such_path()
         if info.verb not in verbs:
-            raise writes.method_not_allowed(kind, info.verb or info.method)
+            raise NotAllowed([METHODS[verb] for verb in verbs])
         part = PARTS.get(info.subresource)
         if part is not None:
             body = await read_body(request)
@@ -314,3 +314,11 @@ class Handler:
         return await send(
             request, await answers.many(kind, entries, metadata, how), content_type=how.content_type
         )
+
+
+def possible(kind: Kind, info: RequestInfo) -> list[str]:
+    """What can be done at a path of the kind: of all namespaces together there is only the list."""
+    of: tuple[str, ...] = OF_OBJECTS if info.name else OF_COLLECTIONS
+    if kind.resource.namespaced and not info.namespace:
+        of = ("list",)
+    return [verb for verb in (*of, "watch") if verb in kind.verbs]

@@ -17,14 +17,27 @@ from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.requests import Query
 from fairlead.apiserver.selection import Selection
 from fairlead.objects.meta_v1 import ListMeta, StatusCause, StatusDetails
-from fairlead.objects.status import FieldError, StatusError, bad_request, expired, failure, forbidden, invalid
+from fairlead.objects.status import (
+    FieldError,
+    StatusError,
+    bad_request,
+    expired,
+    failure,
+    forbidden,
+    invalid,
+    not_supported,
+)
 from fairlead.objects.status import unprocessable as refused
 from fairlead.store import Compacted, Entry, Future, Store
 
 TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
-    "the continue parameter."
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
 )
+LATEST = -1
+"""The revision of a token that goes on in what there is by then."""
 
 FRESH_SECONDS = 3.0
 """How long a read waits for a revision that the store does not know yet."""
@@ -51,9 +64,26 @@ def decode_token(text: str) -> Token:
         token = msgspec.json.decode(raw, type=Token)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise bad_request(f"continue key is not valid: {error}") from None
-    if token.v != "meta.k8s.io/v1" or not token.start.endswith("\0"):
-        raise bad_request("continue key is not valid: incorrect encoded form")
+    if token.v != "meta.k8s.io/v1":
+        raise bad_request(
+            f"continue key is not valid: server does not recognize this encoded version {token.v}"
+        )
+    if not token.rv or not token.start:
+        missing = "incorrect encoded start resourceVersion" if not token.rv else "encoded start key empty"
+        raise bad_request(f"continue key is not valid: {missing} (version meta.k8s.io/v1)")
     return token
+
+
+def gone(options: ListOptions, after: str) -> StatusError:
+    """410: the state that the list is of is forgotten. Who was paging can go on with the token that comes with it.
+
+    Upstream: etcd3 handleCompactedErrorForPaging.
+    """
+    if not options.continue_:
+        return expired("The resourceVersion for the provided list is too old.")
+    error = expired(TOO_OLD)
+    token = ListMeta(continue_=encode_token(LATEST, after))
+    return StatusError(msgspec.structs.replace(error.status, metadata=token))
 
 
 @dataclass(frozen=True)
@@ -68,7 +98,7 @@ class ListOptions:
 
 def list_options(query: Query) -> ListOptions:
     """Reads and checks the parameters. Raises 400 or 422."""
-    limit = query.number("limit") or 0
+    limit = max(query.number("limit") or 0, 0)
     version, match, token = (
         query.text("resourceVersion"),
         query.text("resourceVersionMatch"),
@@ -86,23 +116,20 @@ def list_options(query: Query) -> ListOptions:
                 )
             )
         if match not in ("Exact", "NotOlderThan"):
-            errors.append(
-                FieldError(
-                    "FieldValueNotSupported",
-                    "resourceVersionMatch",
-                    'supported values: "Exact", "NotOlderThan"',
-                    match,
-                )
-            )
+            errors.append(not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
         if match == "Exact" and version == "0":
             why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
             errors.append(forbidden("resourceVersionMatch", why))
+    if "sendInitialEvents" in query:
+        errors.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if errors:
         raise refused("ListOptions", "", errors, "meta.k8s.io")
     revision = parse_version(version)
     exact = match == "Exact" or bool(limit and revision and not match)
     if token and revision:
         raise bad_request("specifying resource version is not allowed when using continue")
+    if version == "0" and not token:
+        limit = 0  # as upstream, whose cache answers that at once and whole
     return ListOptions(limit, token, revision, exact)
 
 
@@ -110,8 +137,10 @@ def parse_version(text: str) -> int | None:
     """A resourceVersion of a query; None where it is not given. Raises 400 for what is no number."""
     if not text:
         return None
-    if not text.isdecimal():
-        error = invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    digits = text.isascii() and text.isdigit()
+    if not digits or len(text) > 20 or int(text) >= 2**64:
+        why = "value out of range" if digits else "invalid syntax"
+        error = invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": {why}')
         raise bad_request(f"Invalid value for resourceVersion: {error}")
     return int(text)
 
@@ -124,7 +153,7 @@ async def read(
     revision, after = 0, ""
     if options.continue_:
         token = decode_token(options.continue_)
-        revision, after = max(token.rv, 0), prefix + token.start[:-1]
+        revision, after = max(token.rv, 0), prefix + token.start.removesuffix("\0")
     elif options.revision:
         await reach(store, options.revision)
         revision = options.revision if options.exact else 0
@@ -136,9 +165,8 @@ async def read(
     while True:
         try:
             page = await store.range(prefix, after=after, limit=options.limit, revision=revision)
-        except Compacted as error:
-            said = TOO_OLD if options.continue_ else f"too old resource version: {revision} ({error.oldest})"
-            raise expired(said) from None
+        except Compacted:
+            raise gone(options, after[len(prefix) :]) from None
         except Future as error:
             raise too_large_version(revision, error.current) from None
         revision = page.revision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 from collections.abc import Sequence
 
@@ -11,10 +10,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from fairlead.apiserver import answers
-from fairlead.apiserver.answers import Form
 from fairlead.apiserver.bodies import LIMIT, too_large
+from fairlead.apiserver.negotiation import Form, form
 from fairlead.apiserver.writes import Body
-from fairlead.objects import protobuf
 from fairlead.objects.meta_v1 import StatusDetails
 from fairlead.objects.status import StatusError, failure
 
@@ -100,18 +98,29 @@ def accepts_gzip(header: str) -> bool:
     return any(part.strip() == "gzip" for part in header.split(","))
 
 
-def refusal(error: StatusError, accept: str = "") -> web.Response:
-    """A failure as its Status, in protobuf for those who prefer it."""
-    how = Form()
-    if protobuf.CONTENT_TYPE in accept:
-        with contextlib.suppress(StatusError):
-            preferred = answers.form(accept)
-            how = Form(protobuf=preferred.protobuf)
+def refusal(error: StatusError, accept: str = "", *, pretty: bool = False) -> web.Response:
+    """A failure as its Status, in the form that its reader prefers, JSON where he prefers none that there is."""
+    try:
+        preferred = form(accept, pretty=pretty)
+        how = Form(yaml=preferred.yaml, protobuf=preferred.protobuf, pretty=preferred.pretty)
+    except StatusError:
+        how = Form()
     response = reply(answers.status(error.status, how), error.code, how.content_type)
     details = error.status.details
     if details is not None and details.retryAfterSeconds:
         response.headers["Retry-After"] = str(details.retryAfterSeconds)
+    if isinstance(error, NotAllowed):
+        response.headers["Allow"] = ", ".join(error.methods)
     return response
+
+
+class NotAllowed(StatusError):
+    """405: the path takes other methods. Upstream: errors.NewGenericServerResponse, from go-restful's answer."""
+
+    def __init__(self, methods: Sequence[str]) -> None:
+        said = "the server does not allow this method on the requested resource"
+        super().__init__(failure(405, "MethodNotAllowed", said, details=StatusDetails()).status)
+        self.methods = methods
 
 
 def no_such_path() -> StatusError:

@@ -16,6 +16,20 @@ VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"
 NAMESPACE_PARTS = ("status", "finalize")
 """After `/namespaces/NAME/` these are parts of the namespace; everything else is a resource in it."""
 
+METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+    "deletecollection": "DELETE",
+}
+"""The method of each verb; watches are lists."""
+
+OF_OBJECTS = ("get", "update", "patch", "delete")
+OF_COLLECTIONS = ("list", "create", "deletecollection")
+
 WHOLE = re.compile(r"[+-]?[0-9]+")
 
 

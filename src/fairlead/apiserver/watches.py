@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fairlead.apiserver import answers
-from fairlead.apiserver.answers import Form
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher, change_of
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.lists import parse_version, reach
+from fairlead.apiserver.negotiation import Form
 from fairlead.apiserver.requests import Query
 from fairlead.objects import protobuf
 from fairlead.objects.codec import encode

@@ -16,9 +16,7 @@ from fairlead.apiserver.writers import updater
 from fairlead.objects.codec import decode
 from fairlead.objects.meta_v1 import DeleteOptions, Preconditions
 from fairlead.objects.status import (
-    StatusError,
     bad_request,
-    failure,
     not_supported,
     unprocessable,
 )
@@ -159,10 +157,3 @@ def subresource_verbs(kind: Kind, subresource: str) -> tuple[str, ...] | None:
         if part.name == subresource:
             return part.verbs
     return None
-
-
-def method_not_allowed(kind: Kind, verb: str) -> StatusError:
-    """405: the kind does not take this verb. Upstream: errors.NewMethodNotSupported."""
-    return failure(
-        405, "MethodNotAllowed", f'{verb} is not supported on resources of kind "{kind.qualified}"'
-    )

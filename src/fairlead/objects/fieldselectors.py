@@ -97,10 +97,22 @@ def _term(part: str, text: str) -> Term:
     raise ValueError(f"invalid selector: '{text}'; can't understand '{part}'")
 
 
-@lru_cache(maxsize=1024)
 def parse(text: str) -> FieldSelector:
     """The selector of `?fieldSelector=` and `kubectl --field-selector`. The empty text selects everything.
 
     Raises ValueError with upstream's sentence.
     """
+    return _known(text) if len(text) <= KNOWN else _parsed(text)
+
+
+KNOWN = 1024
+"""Bytes of the longest selector that is remembered: those who ask again ask the same."""
+
+
+@lru_cache(maxsize=1024)
+def _known(text: str) -> FieldSelector:
+    return _parsed(text)
+
+
+def _parsed(text: str) -> FieldSelector:
     return FieldSelector(tuple(_term(part, text) for part in sorted(_split(text)) if part))

@@ -124,12 +124,20 @@ def _selector(requirements: Sequence[Requirement]) -> Selector:
     return Selector(tuple(sorted(requirements, key=lambda r: r.key)))
 
 
-@lru_cache(maxsize=1024)
 def parse(text: str) -> Selector:
     """The selector that `?labelSelector=` and `kubectl -l` give. The empty text selects everything.
 
     Raises ValueError with upstream's sentence, which names what was found and what was expected.
     """
+    return _known(text) if len(text) <= KNOWN else _Parser(text).parse()
+
+
+KNOWN = 1024
+"""Bytes of the longest selector that is remembered: those who ask again ask the same."""
+
+
+@lru_cache(maxsize=1024)
+def _known(text: str) -> Selector:
     return _Parser(text).parse()
 
 
