@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
+from prometheus_client import REGISTRY
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
-from fairlead.endpoints.config import EndpointsConfig
+from fairlead.endpoints.config import MIRRORING as MIRRORS
+from fairlead.endpoints.config import SLICES, EndpointsConfig
 from fairlead.endpoints.controller import run
 from fairlead.endpoints.endpoints import MANAGED_BY as ENDPOINTS_MANAGED_BY
 from fairlead.endpoints.mirroring import CONTROLLER as MIRRORING
@@ -34,7 +36,7 @@ from fairlead.objects.core_v1 import (
 )
 from fairlead.objects.discovery_v1 import Endpoint, EndpointSlice
 from fairlead.objects.meta_v1 import ObjectMeta
-from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, NODES, PODS, SERVICES
+from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, EVENTS, NODES, PODS, SERVICES
 from fairlead.objects.status import StatusError
 from tests.client.cluster import eventually, with_server
 from tests.client.server import until
@@ -322,3 +324,109 @@ def test_a_pods_status_reaches_the_slice_within_milliseconds() -> None:
         assert sorted(taken)[10] < 0.1  # generous: what it is on an idle machine stands in the benchmark
 
     scenario(told)
+
+
+def test_a_selector_takes_the_mirrors_away() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api, selector={})
+        subset = EndpointSubset(addresses=(EndpointAddress(ip="192.0.2.7"),), ports=(EndpointPort(port=80),))
+        await api.create(
+            ENDPOINTS, Endpoints(metadata=ObjectMeta(name="web", namespace="default"), subsets=(subset,))
+        )
+
+        async def mirrors(*ips: str) -> bool:
+            return [e.addresses[0] for e in await held(api, manager=MIRRORING)] == list(ips)
+
+        async def own(*ips: str) -> bool:
+            return [e.addresses[0] for e in await held(api)] == list(ips) and await mirrors()
+
+        await eventually(lambda: mirrors("192.0.2.7"), "the Endpoints are mirrored")
+        await make_pod(api, "a", "10.244.1.2")
+        await api.patch(SERVICES, "web", "default", {"spec": {"selector": {"app": "web"}}})
+        await eventually(lambda: own("10.244.1.2"), "the mirror is gone, the pod is the endpoint")
+
+    scenario(told)
+
+
+def test_the_endpoints_controller_can_be_turned_off() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await make_pod(api, "a", "10.244.1.2")
+
+        async def there() -> bool:
+            return [e.addresses for e in await held(api)] == [("10.244.1.2",)]
+
+        await eventually(there, "the Service has its slice")
+        names = [e.metadata.name for e in (await api.list(ENDPOINTS, "default")).items]
+        assert "web" not in names
+
+    config = EndpointsConfig(controllers=(SLICES, MIRRORS))
+    with_server(told, lambda api, health: run(api, config, health))
+
+
+def test_endpoints_too_many_to_mirror_are_told() -> None:
+    async def told(api: Api) -> None:
+        await make_service(api, "db", selector={})
+        ips = [f"192.0.2.{n}" for n in range(1, 6)]
+        subset = EndpointSubset(addresses=tuple(EndpointAddress(ip=ip) for ip in ips))
+        await api.create(
+            ENDPOINTS, Endpoints(metadata=ObjectMeta(name="db", namespace="default"), subsets=(subset,))
+        )
+
+        async def mirrored() -> bool:
+            return len(await held(api, "db", MIRRORING)) == 3
+
+        async def events() -> bool:
+            found = (await api.list(EVENTS, "default")).items
+            return [(e.reason, e.message, e.involvedObject.kind) for e in found] == [
+                (
+                    "TooManyAddressesToMirror",
+                    "A max of 3 addresses can be mirrored to EndpointSlices per Endpoints subset."
+                    " 2 addresses were skipped",
+                    "Endpoints",
+                )
+            ]
+
+        await eventually(mirrored, "as many as there may be are mirrored")
+        await eventually(events, "it is told")
+
+    config = EndpointsConfig(mirroring_max_endpoints_per_subset=3)
+    with_server(told, lambda api, health: run(api, config, health))
+
+
+def test_metrics_have_upstreams_names() -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    subsystem = "endpoint_slice_controller"
+
+    async def told(api: Api) -> None:
+        created = value(f"{subsystem}_changes", operation="create")
+        await make_node(api)
+        await make_service(api, trafficDistribution="PreferSameZone")
+        await asyncio.gather(*(make_pod(api, f"p{n}", f"10.244.1.{n + 1}") for n in range(25)))
+
+        async def complete() -> bool:
+            return len(await held(api)) == 25
+
+        await eventually(complete, "all pods are endpoints")
+        await until(lambda: value(f"{subsystem}_endpoints_desired") == 25, "the endpoints are counted")
+        assert value(f"{subsystem}_num_endpoint_slices") >= 3
+        assert value(f"{subsystem}_desired_endpoint_slices") == 3
+        assert value(f"{subsystem}_changes", operation="create") - created >= 3
+        assert value(f"{subsystem}_syncs", result="success") >= 1
+        distribution = {"traffic_distribution": "PreferSameZone"}
+        assert value(f"{subsystem}_services_count_by_traffic_distribution", **distribution) == 1
+        changed = {"topology": "Disabled", **distribution}
+        assert value(f"{subsystem}_endpointslices_changed_per_sync_count", **changed) >= 1
+        assert value(f"{subsystem}_endpoints_added_per_sync_sum") >= 25
+        await api.delete(SERVICES, "web", "default")
+        await until(
+            lambda: value(f"{subsystem}_endpoints_desired") == 0, "a Service that goes is not counted"
+        )
+        assert value(f"{subsystem}_num_endpoint_slices") == 0
+        assert value(f"{subsystem}_services_count_by_traffic_distribution", **distribution) == 0
+
+    scenario(told, limit=10)

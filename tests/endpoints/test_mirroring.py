@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from fairlead.endpoints.mirroring import LAST_APPLIED, LEADER, SKIP, plan_mirror
+from fairlead.endpoints.mirroring import LAST_APPLIED, LEADER, SKIP, complaints, plan_mirror
 from fairlead.endpoints.slices import MANAGED_BY, SERVICE_NAME
 from fairlead.objects.core_v1 import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Service
 from fairlead.objects.discovery_v1 import EndpointConditions
@@ -117,3 +117,26 @@ def test_mirrors_go_when(case: str, endpoints: Endpoints | None, database: Servi
     stored.apply(plan_mirror(endpoints, database, stored.all).plan)
     assert stored.all == [], case
     assert not plan_mirror(endpoints, database, []).plan
+
+
+def test_what_a_mirror_leaves_out_is_counted_and_told() -> None:
+    mirror = plan_mirror(
+        handmade(subset("192.168.1.1", "no-address", "192.168.1.2", "192.168.1.3")), DATABASE, [], limit=2
+    )
+    assert (mirror.invalid, mirror.surplus, mirror.plan.added) == (1, 1, 2)
+    assert complaints(mirror, 2) == [
+        ("InvalidIPAddress", "Skipped 1 invalid IP addresses when mirroring to EndpointSlices"),
+        (
+            "TooManyAddressesToMirror",
+            "A max of 2 addresses can be mirrored to EndpointSlices per Endpoints subset."
+            " 2 addresses were skipped",
+        ),
+    ]
+
+
+def test_a_mirror_counts_what_it_changes() -> None:
+    stored = mirrored()
+    mirror = plan_mirror(
+        handmade(subset("192.168.1.102", not_ready=("192.168.1.100",))), DATABASE, stored.all
+    )
+    assert (mirror.plan.added, mirror.updated, mirror.plan.removed) == (1, 1, 1)

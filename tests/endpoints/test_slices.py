@@ -24,6 +24,10 @@ def only(web: Service, *pods: Pod) -> Endpoint:
     return endpoint
 
 
+def replace_reason(evicted: Pod) -> Pod:
+    return replace(evicted, status=replace(evicted.status, reason="Evicted"))
+
+
 READY = EndpointConditions(ready=True, serving=True, terminating=False)
 NOT_READY = EndpointConditions(ready=False, serving=False, terminating=False)
 
@@ -59,6 +63,7 @@ NOT_READY = EndpointConditions(ready=False, serving=False, terminating=False)
         ),
         ("a pod that pends with an address", service(), pod("a", "10.244.1.2", phase="Pending"), READY),
         ("a failed pod", service(), pod("a", "10.244.1.2", phase="Failed"), None),
+        ("an evicted pod", service(), replace_reason(pod("a", "10.244.1.2", phase="Failed")), None),
         ("a pod that succeeded", service(), pod("a", "10.244.1.2", phase="Succeeded"), None),
         ("a pod without an address", service(), pod("a"), None),
         ("a pod of the other family", service(), pod("a", "fd00::2"), None),
@@ -116,6 +121,60 @@ def test_a_slice_says_whose_it_is() -> None:
     )
     assert (meta.namespace, meta.generateName, piece.addressType) == ("default", "web-", "IPv4")
     assert piece.ports == (EndpointPort(name="http", port=8080, protocol="TCP"),)
+
+
+def test_a_service_of_another_proxy_says_so_in_its_slices() -> None:
+    """A proxy leaves such slices alone, so the label has to be carried over."""
+    label = {"service.kubernetes.io/service-proxy-name": "other"}
+    (piece,) = made(service(labels=label), pod("a", "10.244.1.2")).all
+    assert label.items() <= piece.metadata.labels.items()
+
+
+def test_annotations_of_the_service_are_not_the_slices() -> None:
+    (piece,) = made(service(annotations={"a": "b"}), pod("a", "10.244.1.2")).all
+    assert piece.metadata.annotations == {}
+
+
+def test_annotations_that_others_made_stay_and_the_trigger_time_goes() -> None:
+    stored = made(service(), pod("a", "10.244.1.2"), triggered="2026-11-23T09:00:00Z")
+    (name,) = stored.slices
+    piece = stored.slices[name]
+    annotations = {**piece.metadata.annotations, "mine": "stays"}
+    stored.slices[name] = replace(piece, metadata=replace(piece.metadata, annotations=annotations))
+    stored.apply(plan_slices(service(), [pod("a", "10.244.1.2", ready=False)], nodes(), stored.all))
+    assert stored.slices[name].metadata.annotations == {"mine": "stays"}
+
+
+def test_pods_of_the_host_network_share_an_address() -> None:
+    """Two pods of one node have one address; each is an endpoint of its own."""
+    first, second = (pod(name, "192.168.1.10", hostNetwork=True) for name in ("a", "b"))
+    stored = made(service(), first, second)
+    assert stored.addresses() == ["192.168.1.10", "192.168.1.10"]
+    assert sorted(e.targetRef.name for e in stored.endpoints() if e.targetRef) == ["a", "b"]
+    stored.apply(plan_slices(service(), [second], nodes(), stored.all))
+    assert [e.targetRef and e.targetRef.name for e in stored.endpoints()] == ["b"]
+
+
+def test_a_pod_that_takes_over_a_dead_pods_address_is_another_endpoint() -> None:
+    stored = made(service(), pod("a", "10.244.1.2"))
+    plan = plan_slices(service(), [pod("b", "10.244.1.2")], nodes(), stored.all)
+    assert (len(plan), len(plan.update), plan.added, plan.removed) == (1, 1, 1, 1)
+
+
+def test_a_pod_made_again_under_its_name_is_told_by_its_uid() -> None:
+    stored = made(service(), pod("web-0", "10.244.1.2"))
+    again = pod("web-0", "10.244.1.2")
+    again = replace(again, metadata=replace(again.metadata, uid="uid-again"))
+    plan = plan_slices(service(), [again], nodes(), stored.all)
+    assert [e.targetRef and e.targetRef.uid for s in plan.update for e in s.endpoints] == ["uid-again"]
+
+
+def test_what_does_not_fill_a_slice_goes_into_the_one_that_it_fills_best() -> None:
+    stored = made(service(), *numbered(150))  # one slice is full, one half
+    plan = plan_slices(service(), numbered(280), nodes(), stored.all)
+    stored.apply(plan)
+    assert sorted(len(s.endpoints) for s in stored.all) == [80, 100, 100]
+    assert (len(plan.create), len(plan.update)) == (1, 1)
 
 
 def test_a_headless_service_is_labelled_so() -> None:
