@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from fairlead.apiserver import feeds
+from fairlead.apiserver import feeds, lists
 from fairlead.apiserver import watches as server_watches
 from tests.apiserver.serving import Client, Frames, config_map, pod, service, with_server
 
@@ -64,7 +64,9 @@ def test_services_are_selected_by_address_and_type(tmp_path: Path) -> None:
     with_server(tmp_path, test)
 
 
-def test_pages_show_one_moment(tmp_path: Path) -> None:
+def test_pages_show_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "FRESH_SECONDS", 0.1)
+
     async def test(client: Client) -> None:
         for i in range(7):
             await client.create(PODS, pod(f"p{i}"))

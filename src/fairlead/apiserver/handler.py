@@ -28,7 +28,7 @@ from fairlead.apiserver.requests import METHODS, OF_COLLECTIONS, OF_OBJECTS, Que
 from fairlead.apiserver.selection import Selection, only, selection
 from fairlead.apiserver.writes import Result
 from fairlead.objects.meta_v1 import ListMeta, Status, StatusDetails
-from fairlead.objects.status import StatusError, failure
+from fairlead.objects.status import StatusError, bad_request, failure
 from fairlead.store import Closed, Failed
 
 log = logging.getLogger("fairlead.apiserver")
@@ -95,7 +95,9 @@ class Handler:
         except (asyncio.CancelledError, ConnectionError):
             raise
         except HttpProcessingError as error:
-            response = refusal(failure(400, "BadRequest", error.message))
+            response = refusal(bad_request(error.message))
+        except RecursionError:
+            response = refusal(bad_request("the request is nested too deeply: exceeded max depth"))
         except Exception as error:
             log.exception("%s %s", request.method, request.raw_path)
             response = refusal(failure(500, "InternalError", f"Internal error occurred: {error}"))

@@ -10,11 +10,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from fairlead.apiserver import answers
-from fairlead.apiserver.bodies import LIMIT, too_large
+from fairlead.apiserver.bodies import APPLIED, LARGE, LIMIT, YAML, as_value, media_type, too_large
 from fairlead.apiserver.negotiation import Form, form
 from fairlead.apiserver.writes import Body
+from fairlead.objects import protobuf
+from fairlead.objects.codec import encode
 from fairlead.objects.meta_v1 import StatusDetails
-from fairlead.objects.status import StatusError, failure
+from fairlead.objects.status import StatusError, bad_request, failure
 
 JSON = "application/json"
 
@@ -42,8 +44,16 @@ async def read_body(request: web.BaseRequest) -> Body:
                 await request.read()
         except TimeoutError:
             raise timed_out() from None
-    headers = request.headers
-    return Body(await request.read(), headers.get("Content-Type"), headers.get("User-Agent", ""))
+    headers, data = request.headers, await request.read()
+    kind = headers.get("Content-Type")
+    if not data.isascii() and media_type(kind) != protobuf.CONTENT_TYPE:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise bad_request(f"the body is not UTF-8: {error}") from None
+    if len(data) > LARGE and media_type(kind) in (*YAML, APPLIED):
+        data = await asyncio.to_thread(lambda: encode(as_value(data)))
+    return Body(data, kind, headers.get("User-Agent", ""))
 
 
 def timed_out() -> StatusError:

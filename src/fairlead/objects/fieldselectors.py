@@ -105,6 +105,9 @@ def parse(text: str) -> FieldSelector:
     return _known(text) if len(text) <= KNOWN else _parsed(text)
 
 
+MOST = 1000
+"""Terms of a selector: every object of a list is held against all of them."""
+
 KNOWN = 1024
 """Bytes of the longest selector that is remembered: those who ask again ask the same."""
 
@@ -115,4 +118,7 @@ def _known(text: str) -> FieldSelector:
 
 
 def _parsed(text: str) -> FieldSelector:
-    return FieldSelector(tuple(_term(part, text) for part in sorted(_split(text)) if part))
+    parts = sorted(_split(text))
+    if len(parts) > MOST:
+        raise ValueError(f"invalid field selector: more than {MOST} terms")
+    return FieldSelector(tuple(_term(part, text) for part in parts if part))

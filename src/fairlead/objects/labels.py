@@ -7,6 +7,7 @@ The grammar is upstream's (apimachinery/pkg/labels): requirements joined by comm
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,17 +47,21 @@ class Requirement:
         value = labels.get(self.key)
         match self.operator:
             case "in" | "=" | "==":
-                return value is not None and value in self.values
+                return value is not None and self._has(value)
             case "notin" | "!=":
-                return value is None or value not in self.values
+                return value is None or not self._has(value)
             case "exists":
                 return value is not None
             case "!":
                 return value is None
-        if value is None or not _INTEGER.fullmatch(value):
+        if value is None or not _INTEGER.fullmatch(value) or len(value) > 63:
             return False
         number, bound = int(value), int(self.values[0])
         return number > bound if self.operator == GREATER else number < bound
+
+    def _has(self, value: str) -> bool:
+        at = bisect_left(self.values, value)  # they are sorted, and may be ten thousand
+        return at < len(self.values) and self.values[at] == value
 
     def __str__(self) -> str:
         if self.operator == EXISTS:
@@ -131,6 +136,9 @@ def parse(text: str) -> Selector:
     """
     return _known(text) if len(text) <= KNOWN else _Parser(text).parse()
 
+
+MOST = 1000
+"""Requirements of a selector: every object of a list is held against all of them."""
 
 KNOWN = 1024
 """Bytes of the longest selector that is remembered: those who ask again ask the same."""
@@ -214,10 +222,11 @@ def _tokens(text: str) -> list[str]:
         if word[0] not in "=!(),<>":
             found.append(word)
             continue
-        while word:
-            size = 2 if word[:2] in _SINGLE else 1
-            found.append(word[:size])
-            word = word[size:]
+        start = 0
+        while start < len(word):
+            size = 2 if word[start : start + 2] in _SINGLE else 1
+            found.append(word[start : start + size])
+            start += size
     return [*found, ""]
 
 
@@ -245,6 +254,8 @@ class _Parser:
         while item := self.look():
             if not self._word(item) and item != "!":
                 raise ValueError(f"found '{item}', expected: !, identifier, or 'end of string'")
+            if len(requirements) == MOST:
+                raise ValueError(f"more than {MOST} requirements")
             try:
                 requirements.append(self.requirement())
             except ValueError as error:
