@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -96,6 +97,37 @@ def test_of_several_delays_the_one_that_ends_first_counts() -> None:
 
     served(story, sync)
     assert ran == ["a"]
+
+
+def test_the_end_of_an_outage_ends_all_waiting() -> None:
+    done: set[str] = set()
+
+    async def sync(key: str) -> None:
+        done.add(key)
+
+    async def story(queue: WorkQueue[str]) -> None:
+        for key in "abc":
+            queue.add_after(key, 3600)
+        queue.hurry()
+        await until(lambda: done == set("abc"), "all is done")
+
+    served(story, sync)
+
+
+def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    tries: Counter[str] = Counter()
+
+    async def sync(key: str) -> None:
+        tries[key] += 1
+        if tries.total() < 8:
+            raise OSError("away")
+
+    async def story(queue: WorkQueue[str]) -> None:
+        for key in "abc":
+            queue.add(key)
+
+    served(story, sync)
+    assert [record.levelname for record in caplog.records if record.levelno > logging.DEBUG] == ["WARNING"]
 
 
 @pytest.mark.parametrize("error", [OSError("away"), failure(409, "Conflict", "late"), KeyError("a defect")])

@@ -82,6 +82,7 @@ class Informer(Generic[T]):
         self._items: dict[str, T] = {}
         self._indexes: dict[str, _Index[T]] = {}
         self._handlers: list[Callable[[Change[T]], None]] = []
+        self._returns: list[Callable[[], None]] = []
         self._synced = asyncio.Event()
         self._version = ""
         self._failures = 0
@@ -108,6 +109,10 @@ class Informer(Generic[T]):
         for key, obj in self._items.items():
             self._tell(handler, Change(key, None, obj))
         self._handlers.append(handler)
+
+    def on_return(self, handler: Callable[[], None]) -> None:
+        """Calls `handler` whenever the server is in touch again after it was not."""
+        self._returns.append(handler)
 
     def index(self, name: str, func: Callable[[T], Iterable[str]]) -> None:
         """Keeps the objects by the values that `func` gives of each."""
@@ -211,7 +216,10 @@ class Informer(Generic[T]):
     def _reached(self) -> None:
         if self._failures >= _OUTAGE:
             log.info("%s: in touch with %s again", self.resource.plural, self._api.server)
-        self._failures = 0
+        if self._failures:
+            self._failures = 0
+            for handler in self._returns:
+                handler()
 
     def _apply(self, key: str, new: T | None) -> None:
         old = self._items.get(key)

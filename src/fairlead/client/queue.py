@@ -31,6 +31,7 @@ class WorkQueue(Generic[K]):
         self._running: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._backoffs: dict[K, Backoff] = {}
+        self._outage = False
 
     def __len__(self) -> int:
         return self._ready.qsize()
@@ -59,6 +60,12 @@ class WorkQueue(Generic[K]):
                 return
             timer.cancel()
         self._timers[key] = loop.call_later(delay, self._elapsed, key)
+
+    def hurry(self) -> None:
+        """What waits for a delay waits no longer: the reason for it, an outage say, is over."""
+        for key, timer in list(self._timers.items()):
+            timer.cancel()
+            self._elapsed(key)
 
     def retry(self, key: K, initial: float = 0.005, limit: float = 10.0) -> float:
         """Adds the key after a delay that grows until `forget`; gives the delay in seconds."""
@@ -103,15 +110,21 @@ class WorkQueue(Generic[K]):
             key = await self.get()
             try:
                 await sync(key)
-            except (StatusError, OSError) as error:
+            except StatusError as error:
                 delay = self.retry(key)
                 # A write that lost against another's is daily business: the next attempt reads the newer state.
-                lost = isinstance(error, StatusError) and error.code == HTTPStatus.CONFLICT
-                level = logging.DEBUG if lost else logging.WARNING
+                level = logging.DEBUG if error.code == HTTPStatus.CONFLICT else logging.WARNING
                 log.log(level, "%s: %s; again in %.2f s", key, error, delay)
+            except OSError as error:
+                delay = self.retry(key)
+                # An outage is told once, not for each key and try.
+                level = logging.DEBUG if self._outage else logging.WARNING
+                log.log(level, "%s: %s; again in %.2f s", key, error, delay)
+                self._outage = True
             except Exception:
                 log.exception("%s: a defect; again in %.2f s", key, self.retry(key))
             else:
+                self._outage = False
                 self.forget(key)
             finally:
                 self.done(key)

@@ -50,6 +50,9 @@ async def run(
                 await informer.synced()
                 health.has(f"endpoints/{informer.resource.plural}")
             for each in controllers:
+                # Whatever waits for the server to come back does so no longer once one informer has found it.
+                for informer in cluster.informers:
+                    informer.on_return(each.queue.hurry)
                 group.create_task(each.queue.serve(each.sync, workers=each.workers))
             while True:
                 await asyncio.sleep(config.resync)

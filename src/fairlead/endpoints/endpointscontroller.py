@@ -42,14 +42,10 @@ class EndpointsController:
 
     async def sync(self, key: str) -> None:
         """Makes the Endpoints of one Service right."""
-        try:
-            await self._sync(key)
-        except BaseException:
-            self.pending.failed(key)
-            raise
+        with self.pending.taken(key) as names:
+            await self._sync(key, names)
 
-    async def _sync(self, key: str) -> None:
-        names = self.pending.take(key)
+    async def _sync(self, key: str, names: frozenset[str] | None) -> None:
         service = self._cluster.services.items.get(key)
         current = next(iter(self._endpoints.members(key)), None)
         if service is None:

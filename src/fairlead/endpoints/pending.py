@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from fairlead.client.queue import WorkQueue
 from fairlead.endpoints.cluster import Cluster, concerned_by_service
@@ -47,14 +48,15 @@ class Pending:
             self._repaired[key] = now
             self._queue.add(key)
 
-    def failed(self, key: str) -> None:
-        """The plan was not carried out: the next one has to look at all."""
-        self._pods[key] = None
-
-    def take(self, key: str) -> frozenset[str] | None:
-        """The names of the pods that changed since the last call; None for anything."""
-        found = self._pods.pop(key, set())
-        return None if found is None else frozenset(found)
+    @contextmanager
+    def taken(self, key: str) -> Iterator[frozenset[str] | None]:
+        """The names of the pods that changed since the last time; None for anything. If it fails, that is next."""
+        names = self._pods.pop(key, set())
+        try:
+            yield None if names is None else frozenset(names)
+        except BaseException:
+            self._pods[key] = None
+            raise
 
     def forget(self, key: str) -> None:
         """The Service is gone."""

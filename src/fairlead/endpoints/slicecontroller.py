@@ -52,16 +52,15 @@ class SliceController:
 
     async def sync(self, key: str) -> None:
         """Makes the slices of one Service right."""
+        well = False
         try:
-            await self._sync(key)
-        except BaseException:
-            self.pending.failed(key)
-            metrics.SLICES.synced(well=False)
-            raise
-        metrics.SLICES.synced(well=True)
+            with self.pending.taken(key) as names:
+                await self._sync(key, names)
+            well = True
+        finally:
+            metrics.SLICES.synced(well=well)
 
-    async def _sync(self, key: str) -> None:
-        names = self.pending.take(key)
+    async def _sync(self, key: str, names: frozenset[str] | None) -> None:
         service = self._cluster.services.items.get(key)
         if service is None:
             await self._clean_up(key)
