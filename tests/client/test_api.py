@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -175,3 +176,20 @@ def test_raw_gives_status_and_body() -> None:
         assert b"Status" in body or body
 
     with_server(scenario)
+
+
+def test_the_end_of_an_outage_is_told_to_all_who_wait() -> None:
+    async def run() -> None:
+        with TemporaryDirectory(prefix="fairlead-test-") as directory:
+            async with api_server(Path(directory)) as config:
+                port = int(config.server.rpartition(":")[2])
+            async with Api(config) as api:
+                with pytest.raises(Unreachable):
+                    await api.list(CONFIGMAPS)
+                waiting = [asyncio.create_task(api.pause(3600)) for _ in range(3)]
+                async with api_server(Path(directory), port):
+                    assert not any(task.done() for task in waiting)
+                    await api.list(CONFIGMAPS)
+                    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+    asyncio.run(run())

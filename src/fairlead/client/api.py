@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -35,6 +36,9 @@ REQUEST = aiohttp.ClientTimeout(total=60, sock_connect=10)
 
 LONGEST_EVENT = 16 << 20
 """Bytes; a server stores no object half as long, so a longer line is not a watch event."""
+
+SPREAD = 0.25
+"""Seconds in which those who waited for the end of an outage come back."""
 
 _PATCHES = {
     "merge": "application/merge-patch+json",
@@ -94,6 +98,7 @@ class Api:
         self._credentials = Credentials(config)
         self._host = URL(config.server).authority
         self._session: aiohttp.ClientSession | None = None
+        self._answered = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -108,6 +113,16 @@ class Api:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def pause(self, seconds: float) -> None:
+        """Waits so long after a failure, or until another request is answered: then the outage is over for all.
+
+        They do not all come at the same moment, and one that fails while others do not is no busy loop.
+        """
+        self._answered.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), seconds)
+            await asyncio.sleep(random.uniform(0, min(seconds, SPREAD)))  # noqa: S311
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """One object."""
@@ -317,6 +332,7 @@ class Api:
                     ):
                         continue
                     code = str(response.status)
+                    self._answered.set()
                     yield response
                     return
         finally:

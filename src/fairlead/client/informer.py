@@ -136,6 +136,7 @@ class Informer(Generic[T]):
         while True:
             started = time.monotonic()
             before = self._version
+            away = False
             try:
                 if not listed:
                     await self._list()
@@ -157,13 +158,17 @@ class Informer(Generic[T]):
                 if self._failures <= _OUTAGE:
                     level = logging.WARNING if self._failures == _OUTAGE else logging.INFO
                     log.log(level, "%s: %s", self.resource.plural, error)
+                away = True
             except Exception:
                 # A defect of ours: a fresh list is the best chance to get past it.
                 listed = False
                 log.exception("%s: watching failed", self.resource.plural)
             if self._version not in ("", before) or time.monotonic() - started > backoff.limit:
                 backoff.reset()
-            await backoff.wait()
+            if away:
+                await self._api.pause(backoff.next())
+            else:
+                await backoff.wait()
 
     async def _list(self) -> None:
         """Reads all pages and tells the differences to what we have."""
