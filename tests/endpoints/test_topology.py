@@ -83,6 +83,11 @@ def spread(**counts: int) -> list[Pod]:
     ]
 
 
+def cpus(*amounts: int) -> dict[str, Node]:
+    """A node in each of the zones a, b, c, with so many CPUs."""
+    return {f"n{zone}": node(f"n{zone}", zone, str(cpu)) for zone, cpu in zip("abc", amounts, strict=True)}
+
+
 @pytest.mark.parametrize(
     ("case", "there", "pods", "zones"),
     [
@@ -107,6 +112,25 @@ def spread(**counts: int) -> list[Pod]:
             {"a": 3, "b": 1},
         ),
         (
+            "a zone's own endpoints before the best fit",
+            cpus(51, 51, 58),
+            spread(na=16),
+            {"a": 6, "b": 5, "c": 5},
+        ),
+        ("less than one to give: who lacks most", cpus(50, 56, 54), spread(na=16), {"a": 5, "b": 6, "c": 5}),
+        (
+            "of two who give, who has most too much",
+            cpus(50, 56, 54),
+            spread(nb=8, nc=8),
+            {"a": 5, "b": 6, "c": 5},
+        ),
+        (
+            "little too much and little too few",
+            cpus(35, 35, 30),
+            spread(na=5, nb=2, nc=3),
+            {"a": 4, "b": 3, "c": 3},
+        ),
+        (
             "an endpoint where no node is ready serves those that are",
             {**nodes(node1="a", node2="b"), "node3": node("node3", "c", ready=False)},
             spread(node1=2, node2=1, node3=1),
@@ -114,8 +138,8 @@ def spread(**counts: int) -> list[Pod]:
         ),
         (
             "a small zone gets its minimum though the givers have little too much",
-            {name: node(name, name[-1], cpu) for name, cpu in (("n-a", "36"), ("n-b", "36"), ("n-c", "8"))},
-            spread(**{"n-a": 4, "n-b": 4}),
+            cpus(36, 36, 8),
+            spread(na=4, nb=4),
             {"a": 3, "b": 4, "c": 1},
         ),
     ],
