@@ -107,9 +107,7 @@ def api_server(directory: Path) -> Iterator[Server]:
         port = probe.getsockname()[1]
     kubeconfig = directory / "kubeconfig"
     command = [FAIRLEAD, "apiserver", "--directory", str(directory), "--listen", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(
-        [*command, "--kubeconfig", str(kubeconfig), "--service-cidr", "10.96.0.0/16", "--log-level", "error"]
-    )
+    process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig), "--log-level", "error"])
     try:
         deadline = time.monotonic() + DEADLINE
         while not (kubeconfig.exists() and accepts(port)):

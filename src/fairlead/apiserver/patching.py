@@ -111,13 +111,16 @@ def patched(
 ) -> tuple[Any, tuple[str, ...]]:
     """The object after a patch, with warnings. Raises 400, 413 or 422."""
     after = encode(merged(form, before, change, kind))
-    shown = go_text(change) if form == "strategic" else after.decode()
+
+    def shown() -> str:
+        return go_text(change) if form == "strategic" else after.decode()
+
     try:
         obj, warnings = kind.model.read(after, strictness)
     except Unreadable as error:
-        raise unprocessable("", "", [invalid("patch", shown, error.why)]) from None
+        raise unprocessable("", "", [invalid("patch", shown(), error.why)]) from None
     if found and strictness == "Strict":
-        raise unprocessable("", "", [invalid("patch", shown, strict_error(found))])
+        raise unprocessable("", "", [invalid("patch", shown(), strict_error(found))])
     return obj, (*found, *warnings)
 
 

@@ -10,7 +10,7 @@ Upstream: apimachinery/pkg/runtime/serializer/protobuf.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -387,13 +387,14 @@ def encode(obj: Mapping[str, Any]) -> bytes:
     return envelope(api_version, kind, message(type_of(api_version, kind)).write(obj))
 
 
-def list_parts(
-    api_version: str, kind: str, metadata: Mapping[str, Any]
-) -> tuple[bytes, Callable[[Sequence[Mapping[str, Any]]], bytes]]:
-    """What a list begins with, and how to write more of its items; `envelope` goes around it all."""
-    of = message(type_of(api_version, kind))
-    write = of.writers["items"]
-    return of.write({"metadata": metadata}), lambda items: b"".join([write((item,)) for item in items])
+def list_head(api_version: str, kind: str, metadata: Mapping[str, Any]) -> bytes:
+    """What a list begins with; its items follow, and `envelope` goes around it all. `kind` is that of the list."""
+    return message(type_of(api_version, kind)).write({"metadata": metadata})
+
+
+def list_item(list_kind: str, obj: Mapping[str, Any]) -> bytes:
+    """An object as an item of its list."""
+    return message(type_of(obj["apiVersion"], list_kind)).writers["items"]((obj,))
 
 
 def frame(change: str, obj: bytes) -> bytes:
