@@ -37,6 +37,7 @@ MODULES = {
     "k8s.io.api.rbac.v1": "rbac_v1",
     "k8s.io.api.authentication.v1": "authentication_v1",
     "k8s.io.api.authorization.v1": "authorization_v1",
+    schema.APIEXTENSIONS: "apiextensions_v1",
 }
 
 SCALARS = {
@@ -44,7 +45,7 @@ SCALARS = {
     "bool": "bool",
     "int32": "int",
     "int64": "int",
-    "double": "float",
+    "double": "int | float",
     "bytes": "bytes",
     "k8s.io.apimachinery.pkg.apis.meta.v1.Time": "Time",
     "k8s.io.apimachinery.pkg.apis.meta.v1.MicroTime": "MicroTime",
@@ -53,9 +54,16 @@ SCALARS = {
     "k8s.io.apimachinery.pkg.util.intstr.IntOrString": "IntOrString",
     "k8s.io.apimachinery.pkg.api.resource.Quantity": "Quantity",
     "k8s.io.apimachinery.pkg.runtime.RawExtension": "Any",
+    f"{schema.APIEXTENSIONS}.JSON": "Any",
+    f"{schema.APIEXTENSIONS}.JSONSchemaPropsOrArray": "JSONSchemaProps | tuple[JSONSchemaProps, ...]",
+    f"{schema.APIEXTENSIONS}.JSONSchemaPropsOrBool": "JSONSchemaProps | bool",
+    f"{schema.APIEXTENSIONS}.JSONSchemaPropsOrStringArray": "JSONSchemaProps | tuple[str, ...]",
 }
-ZERO = {"str": '""', "bool": "False", "int": "0", "float": "0.0", "bytes": 'b""'}
-ALWAYS = {"str": "text", "bool": "no", "int": "zero", "float": "zero", "bytes": "octets"}
+LINE = 110
+"""The formatter's limit."""
+
+ZERO = {"str": '""', "bool": "False", "int": "0", "int | float": "0.0", "bytes": 'b""'}
+ALWAYS = {"str": "text", "bool": "no", "int": "zero", "int | float": "zero", "bytes": "octets"}
 
 # Optional scalars that are pointers in Go: an explicit zero value is kept.
 POINTERS: dict[str, str] = {
@@ -150,6 +158,13 @@ POINTERS: dict[str, str] = {
     "IngressPortStatus": "error",
     "PodDisruptionBudgetSpec": "unhealthyPodEvictionPolicy",
     "TokenRequestSpec": "expirationSeconds",
+    "CustomResourceDefinitionVersion": "deprecationWarning",
+    "CustomResourceSubresourceScale": "labelSelectorPath",
+    "JSONSchemaProps": "$ref maximum minimum maxLength minLength maxItems minItems multipleOf maxProperties "
+    "minProperties x-kubernetes-preserve-unknown-fields x-kubernetes-list-type x-kubernetes-map-type",
+    "ValidationRule": "reason optionalOldSelf",
+    "WebhookClientConfig": "url",
+    "ServiceReference": "path port",
 }
 
 # Message fields that are structs by value in Go: written even when empty.
@@ -171,6 +186,7 @@ VALUES: dict[str, str] = {
     "Event": "source involvedObject",
     "PersistentVolumeClaimSpec": "resources",
     "IngressStatus": "loadBalancer",
+    "CustomResourceDefinitionStatus": "acceptedNames",
 }
 
 # Optional scalars that Go writes even when they are zero.
@@ -211,8 +227,12 @@ def render_type(table: Table, full: str, imports: set[str]) -> str:
     values = set(VALUES.get(short, "").split())
     gvk = facts.get("gvk")
     renamed = {python_name(f): f for f in table.fields(full) if python_name(f) != f}
-    options = f", rename={json.dumps(renamed)}" if renamed else ""
-    lines = [f"class {short}(Object, frozen=True, kw_only=True{options}):"]
+    rename = f", rename={json.dumps(renamed)}" if renamed else ""
+    lines = [f"class {short}(Object, frozen=True, kw_only=True{rename}):"]
+    if len(lines[0]) > LINE:
+        names = [f'        "{python}": "{name}",' for python, name in renamed.items()]
+        options = ["    Object,", "    frozen=True,", "    kw_only=True,", "    rename={", *names, "    },"]
+        lines = [f"class {short}(", *options, "):"]
     if gvk:
         version = f"{gvk['group']}/{gvk['version']}" if gvk["group"] else gvk["version"]
         lines.append(f'    kind: str = field(default_factory=lambda: "{gvk["kind"]}")')
@@ -252,10 +272,13 @@ def render_type(table: Table, full: str, imports: set[str]) -> str:
             # The text as it came: it is looked into only when fields change hands.
             lines.append(f"    {python}: Raw = Raw()")
         elif kind not in SCALARS and (name in values or (required and owner_is_value(short, name))):
-            lines.append(f"    {python}: {typed} = field(default_factory=lambda: {typed}())")
+            default = f"field(default_factory=lambda: {typed}())"
+            if len(f"    {python}: {typed} = {default}") > LINE:
+                default = f"field(\n        default_factory=lambda: {typed}()\n    )"
+            lines.append(f"    {python}: {typed} = {default}")
         else:
             lines.append(f"    {python}: {typed} | None = None")
-    if len(lines) == 1:
+    if not lines[-1].startswith("    ") or len(lines) == 1:
         lines.append("    pass")
     return "\n".join(lines)
 

@@ -231,6 +231,9 @@ def test_every_type_of_the_table_can_be_written() -> None:
 WHOLE = st.integers(-(1 << 31), (1 << 31) - 1)
 TEXT = st.text(max_size=5)
 TIMES = st.datetimes().map(lambda moment: moment.replace(microsecond=0).isoformat() + "Z")
+SCHEMAS = st.fixed_dictionaries({}, optional={"type": TEXT, "nullable": st.booleans(), "maximum": WHOLE})
+"""Small ones, where a schema stands in the place of something else."""
+
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "string": TEXT,
     "bytes": st.binary(max_size=5).map(lambda data: base64.b64encode(data).decode()),
@@ -243,6 +246,11 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     protobuf.QUANTITY: st.sampled_from(["1", "500m", "1Gi"]),
     **dict.fromkeys(schema.STRINGS, st.lists(TEXT, max_size=2)),
     **dict.fromkeys(schema.FREE, st.dictionaries(TEXT, st.integers(0, 9) | TEXT, max_size=2)),
+    "double": st.floats(allow_nan=False, allow_infinity=False),
+    schema.ANY: st.integers(0, 9) | TEXT | st.lists(TEXT, max_size=2),
+    f"{schema.APIEXTENSIONS}.JSONSchemaPropsOrArray": SCHEMAS | st.lists(SCHEMAS, min_size=1, max_size=2),
+    f"{schema.APIEXTENSIONS}.JSONSchemaPropsOrBool": SCHEMAS | st.booleans(),
+    f"{schema.APIEXTENSIONS}.JSONSchemaPropsOrStringArray": SCHEMAS | st.lists(TEXT, max_size=2),
 }
 
 

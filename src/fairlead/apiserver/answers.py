@@ -100,7 +100,7 @@ async def many(kind: Kind, entries: Sequence[Entry], metadata: ListMeta, how: Fo
     body = start + separator.join([piece for piece in pieces if piece]) + end
     if how.protobuf:
         resource = kind.resource
-        return protobuf.envelope(resource.api_version, f"{resource.kind}List", body)
+        return protobuf.envelope(resource.api_version, kind.list_kind, body)
     return await asyncio.to_thread(written, body, how) if how.yaml or how.pretty else body
 
 
@@ -138,7 +138,7 @@ Items = Callable[[Sequence[Entry]], bytes]
 def parts(kind: Kind, metadata: ListMeta, how: Form) -> tuple[bytes, Items, bytes, bytes]:
     """How a list is put together: what it begins with, how items are written, what is between them and at the end."""
     if how.protobuf:
-        version, list_kind = kind.resource.api_version, f"{kind.resource.kind}List"
+        version, list_kind = kind.resource.api_version, kind.list_kind
         begin = protobuf.list_head(version, list_kind, msgspec.to_builtins(metadata))
         return begin, lambda some: b"".join([ITEMS.of(kind, list_kind, entry) for entry in some]), b"", b""
     if how.shape == "Table":
@@ -160,8 +160,7 @@ def parts(kind: Kind, metadata: ListMeta, how: Form) -> tuple[bytes, Items, byte
             b"]}",
         )
     cut, shown = len(kind.head), kind.model.shown
-    resource = kind.resource
-    begin = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
+    begin = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.resource.api_version}","metadata":'.encode()
     return (
         begin + encode(metadata) + b',"items":[',
         # Items have no kind and apiVersion, as upstream's.

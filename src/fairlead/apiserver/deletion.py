@@ -41,6 +41,8 @@ async def delete(
         obj = decoded(kind, entry.value, entry.revision)
         check_preconditions(kind, obj, entry.revision, options.preconditions)
         marked = mark(kind, obj, options)
+        if obj.metadata.deletionTimestamp is None:
+            marked = registry.strategy(kind).prepare_delete(marked)
         conditions = [Condition(entry.key, entry.revision)]
         if finished(marked):
             released = await registry.strategy(kind).release(registry.store, obj)

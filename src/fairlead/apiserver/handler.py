@@ -36,11 +36,6 @@ log = logging.getLogger("fairlead.apiserver")
 AT_ONCE = 100
 """Objects of a collection that are deleted at a time."""
 
-DEPRECATED = {
-    ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
-}
-"""What every answer about a collection warns of."""
-
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 Plain = tuple[int, str, bytes]
@@ -84,8 +79,8 @@ class Handler:
             user = self._tokens.user(request.headers.get("Authorization"))
             authorize(user, info)
             response = await self._attended(request, kind, info, query, user.name)
-            if (info.group, info.resource) in DEPRECATED and not response.prepared:
-                warn(response, DEPRECATED[info.group, info.resource])
+            if kind is not None and kind.deprecation and not response.prepared:
+                warn(response, kind.deprecation)
         except StatusError as error:
             response = refusal(error, request.headers.get("Accept", ""), pretty=self._pretty(request, query))
         except web.HTTPRequestEntityTooLarge:
@@ -211,8 +206,8 @@ class Handler:
         )
         write = connection.stream(request, response)
         watcher = Watcher(write, lambda: connection.writing_paused, transport.abort)
-        if (info.group, info.resource) in DEPRECATED:
-            warn(response, DEPRECATED[info.group, info.resource])
+        if kind.deprecation:
+            warn(response, kind.deprecation)
         with self._metrics.watch(labels_of(info, kind)), connection.draining(watcher.drain):
             async with contextlib.aclosing(stream.follow(watcher, connection.drained)) as chunks:
                 # The stream says by its first chunk, an empty one, that it was accepted.

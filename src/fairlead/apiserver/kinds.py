@@ -9,7 +9,13 @@ from typing import Any
 
 from fairlead.apiserver.managed.shapes import MapShape, shape_of
 from fairlead.apiserver.models import Converted, Model, Typed
-from fairlead.apiserver.strategies import DeploymentStrategy, JobStrategy, StatusStrategy, Strategy
+from fairlead.apiserver.strategies import (
+    DefinitionStrategy,
+    DeploymentStrategy,
+    JobStrategy,
+    StatusStrategy,
+    Strategy,
+)
 from fairlead.objects import core_v1, reports, resources, scales
 from fairlead.objects.autoscaling_v1 import Scale
 from fairlead.objects.resources import Resource
@@ -86,6 +92,12 @@ class Kind:
     """How its objects are read and written, where it is not by their type."""
     strategy: Strategy = field(default_factory=Strategy)
     """How its objects are written, where the server's configuration does not say."""
+    own_list_kind: str = ""
+    """The kind of its lists, where it is not its own with List at the end."""
+    columns: tuple[tuple[Any, ...], Callable[[Any, float], list[Any]]] | None = None
+    """The columns of its table with what stands in them, where it is not by its type (`tables.py`)."""
+    deprecation: str = ""
+    """What those who use it are warned of."""
 
     @cached_property
     def model(self) -> Model:
@@ -105,6 +117,11 @@ class Kind:
         """What every value of it begins with, stored or shown."""
         resource = self.resource
         return f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of its lists."""
+        return self.own_list_kind or f"{self.resource.kind}List"
 
     @property
     def plural(self) -> str:
@@ -232,7 +249,14 @@ SERVICES = Kind(
     create_on_update=True,
     returns_deleted=True,
 )
-ENDPOINTS = Kind(resources.ENDPOINTS, "endpoints", ("ep",), create_on_update=True)
+ENDPOINTS_DEPRECATION = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+ENDPOINTS = Kind(
+    resources.ENDPOINTS,
+    "endpoints",
+    ("ep",),
+    create_on_update=True,
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+)
 ENDPOINTSLICES = Kind(resources.ENDPOINTSLICES, "endpointslice", generation=True)
 CONFIGMAPS = Kind(resources.CONFIGMAPS, "configmap", ("cm",))
 SECRETS = Kind(resources.SECRETS, "secret", selectable_fields={"type": lambda secret: secret.type})
@@ -354,6 +378,17 @@ PODDISRUPTIONBUDGETS = Kind(
     strategy=WITH_STATUS,
 )
 
+CUSTOMRESOURCEDEFINITIONS = Kind(
+    resources.CUSTOMRESOURCEDEFINITIONS,
+    "customresourcedefinition",
+    ("crd", "crds"),
+    ("api-extensions",),
+    status=True,
+    generation=True,
+    unconditional_update=False,
+    strategy=DefinitionStrategy(),
+)
+
 KINDS: tuple[Kind, ...] = (
     CONFIGMAPS,
     ENDPOINTS,
@@ -382,6 +417,7 @@ KINDS: tuple[Kind, ...] = (
     NETWORKPOLICIES,
     SERVICECIDRS,
     PODDISRUPTIONBUDGETS,
+    CUSTOMRESOURCEDEFINITIONS,
     LEASES,
     ENDPOINTSLICES,
 )

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from fairlead.apiserver.bodies import as_json, read_object
 from fairlead.objects import protobuf, schema
+from fairlead.objects.apiextensions_v1 import JSONSchemaProps
 from fairlead.objects.codec import decode, decoder, encode, plain
 from fairlead.objects.moments import in_usual_form
 from fairlead.objects.resources import Resource
@@ -40,6 +41,10 @@ class Model(Protocol):
     def schema(self) -> schema.Type | None:
         """Their fields, with the types of their lists; None where nothing is known of them."""
 
+    @property
+    def openapi(self) -> JSONSchemaProps | None:
+        """The schema that OpenAPI publishes, where it is not drawn from the table of types."""
+
     def body(self, data: bytes, content_type: str | None) -> bytes:
         """The body of a request as JSON. Raises 415 or 400."""
 
@@ -63,6 +68,7 @@ class Typed:
     """The model of a kind with a type: what is stored is shown as it is."""
 
     strategic = True
+    openapi = None
 
     def __init__(self, resource: Resource[Any]) -> None:
         self._resource = resource

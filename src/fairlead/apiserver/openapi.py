@@ -11,6 +11,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
+from fairlead.apiserver import published
 from fairlead.apiserver.gnostic import document as gnostic
 from fairlead.apiserver.kinds import Kind
 from fairlead.objects import schema
@@ -114,6 +115,7 @@ def _definition_name(name: str) -> str:
 def _definitions(kinds: Iterable[Kind], prefix: str) -> Json:
     """The kinds, their lists, and all types that these speak of, by name."""
     found: Json = {}
+    kinds = tuple(kinds)
     waiting = list(_roots(kinds))
     while waiting:
         name = waiting.pop()
@@ -123,12 +125,17 @@ def _definitions(kinds: Iterable[Kind], prefix: str) -> Json:
         of = schema.type_named(name)
         if of is not None:
             waiting += [field.type for field in of.fields.values() if field.type in schema.table()]
+    for kind in kinds:
+        found |= published.definitions(kind, prefix)
     return dict(sorted(found.items()))
 
 
 def _roots(kinds: Iterable[Kind]) -> Iterator[str]:
     for kind in kinds:
         resource = kind.resource
+        if kind.model.openapi is not None:
+            yield from (f"{schema.META}.ObjectMeta", f"{schema.META}.ListMeta")
+            continue
         for suffix in ("", "List"):
             yield schema.type_name(resource.group, resource.version, resource.kind + suffix)
     yield from (f"{schema.META}.{name}" for name in ("DeleteOptions", "Patch", "Status") if _known(name))
@@ -143,6 +150,8 @@ def _definition(name: str, prefix: str) -> Json:
         return {"type": "array", "items": {"type": "string"}}
     if name in schema.SCALARS:
         return {"type": schema.SCALARS[name], **_FORMATS.get(name, {})}
+    if name == schema.ANY or name in schema.SCHEMA_OR:
+        return {"description": "Any value."}
     of = schema.type_named(name)
     if of is None:
         return {"type": "object"}
@@ -213,18 +222,23 @@ def _paths(kinds: Iterable[Kind], prefix: str) -> Json:
     return paths
 
 
+def _title(name: str) -> str:
+    return name.partition(".")[0].title()
+
+
 def _operation(kind: Kind, action: str, prefix: str, *options: str) -> Json:
     resource = kind.resource
+    patches = PATCHES if kind.model.strategic else [one for one in PATCHES if "strategic" not in one]
     own = {"group": resource.group, "kind": resource.kind, "version": resource.version}
     operation: Json = {
-        "operationId": f"{action}{resource.group.partition('.')[0].title() or 'Core'}V1{resource.kind}",
+        "operationId": f"{action}{_title(resource.group) or 'Core'}{_title(resource.version)}{resource.kind}",
         "parameters": [_parameter(option, "query", prefix) for option in options],
         "responses": {"200": {"description": "OK"}},
         "x-kubernetes-action": action,
         GVK: own,
     }
     if prefix == V2 and action == "patch":
-        operation["consumes"] = list(PATCHES)
+        operation["consumes"] = list(patches)
     elif prefix == V3 and action == "patch":
-        operation["requestBody"] = {"content": {media: {"schema": {"type": "object"}} for media in PATCHES}}
+        operation["requestBody"] = {"content": {media: {"schema": {"type": "object"}} for media in patches}}
     return operation

@@ -21,6 +21,7 @@ from fairlead.apiserver.bootstrap import bootstrap, keep
 from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.connections import Server, room_for_connections
+from fairlead.apiserver.definitions import Definitions
 from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.handler import Handler
 from fairlead.apiserver.kinds import (
@@ -87,6 +88,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         registry = Registry(store, strategies(config, authority, reservations))
         address = f"{config.advertise_address}:{config.advertise_port}" if config.advertise_address else ""
         catalog = Catalog()
+        definitions = Definitions(registry, catalog)
         seats = Seats()
         metrics = Metrics(lambda: seats.waiting)
         paths = plain_paths(store, health, catalog, metrics, address)
@@ -99,6 +101,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         try:
             own = (config.service_cidrs, config.advertise_address, config.advertise_port)
             await bootstrap(registry, *own)
+            await definitions.load()
             for sock in sockets:
                 await web.SockSite(runner, sock, ssl_context=context).start()
             health.has("apiserver")
@@ -106,6 +109,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 tasks.create_task(joined(following))
                 tasks.create_task(server.sweep())
                 tasks.create_task(keep(registry, *own))
+                tasks.create_task(definitions.run())
                 tasks.create_task(ServiceCIDRController(registry, reservations).run())
                 tasks.create_task(Repair(registry, reservations).run())
                 tasks.create_task(Collector(registry, catalog, authority).run())

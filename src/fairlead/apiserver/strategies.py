@@ -13,6 +13,11 @@ import msgspec
 from msgspec.structs import replace
 
 from fairlead.objects import apps_v1, batch_v1, core_v1, jobs
+from fairlead.objects.apiextensions_v1 import (
+    CustomResourceDefinition,
+    CustomResourceDefinitionCondition,
+    CustomResourceDefinitionStatus,
+)
 from fairlead.store import Change, Condition, Store
 
 
@@ -45,6 +50,10 @@ class Strategy:
     def prepare_status(self, obj: Any, old: Any) -> Any:
         """The object with what a status update may not change, as it was."""
         return replace(obj, spec=old.spec)
+
+    def prepare_delete(self, obj: Any) -> Any:
+        """The object, marked as on its way out, with what holds it."""
+        return obj
 
     async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
         """The object with what is allocated for it."""
@@ -181,3 +190,65 @@ class SecretStrategy(Strategy):
         """The same; a type that was left out stays."""
         prepared = self.prepare_create(obj)
         return replace(prepared, type=prepared.type or old.type)
+
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer that holds a definition while there are instances of it."""
+
+
+def with_condition(
+    obj: CustomResourceDefinition, condition: CustomResourceDefinitionCondition
+) -> CustomResourceDefinition:
+    """A definition with a condition; its time is that of the last change of its status."""
+    conditions = obj.status.conditions
+    old = next((one for one in conditions if one.type == condition.type), None)
+    if old is None:
+        return replace(obj, status=replace(obj.status, conditions=(*conditions, condition)))
+    if old.status == condition.status:
+        condition = replace(condition, lastTransitionTime=old.lastTransitionTime)
+    changed = tuple(condition if one is old else one for one in conditions)
+    return replace(obj, status=replace(obj.status, conditions=changed))
+
+
+class DefinitionStrategy(StatusStrategy):
+    """Definitions of custom resources: the versions ever stored are counted, and instances go first."""
+
+    def prepare_create(self, obj: CustomResourceDefinition) -> CustomResourceDefinition:
+        """Without a status but for the version that is stored."""
+        return self._storing(replace(obj, status=CustomResourceDefinitionStatus()))
+
+    def prepare_update(
+        self, obj: CustomResourceDefinition, old: CustomResourceDefinition
+    ) -> CustomResourceDefinition:
+        """With the old status, and the version that is stored from now on."""
+        return self._storing(replace(obj, status=old.status))
+
+    def prepare_status(
+        self, obj: CustomResourceDefinition, old: CustomResourceDefinition
+    ) -> CustomResourceDefinition:
+        """With the old spec and metadata."""
+        metadata = replace(old.metadata, resourceVersion=obj.metadata.resourceVersion)
+        return replace(obj, spec=old.spec, metadata=metadata)
+
+    def prepare_delete(self, obj: CustomResourceDefinition) -> CustomResourceDefinition:
+        """Held until its instances are gone."""
+        metadata = obj.metadata
+        if CLEANUP not in metadata.finalizers:
+            metadata = replace(metadata, finalizers=(*metadata.finalizers, CLEANUP))
+        ending = CustomResourceDefinitionCondition(
+            type="Terminating",
+            status="True",
+            lastTransitionTime=metadata.deletionTimestamp,
+            reason="InstanceDeletionInProgress",
+            message="CustomResource deletion is in progress",
+        )
+        return with_condition(replace(obj, metadata=metadata), ending)
+
+    @staticmethod
+    def _storing(obj: CustomResourceDefinition) -> CustomResourceDefinition:
+        stored = obj.status.storedVersions
+        names = (version.name for version in obj.spec.versions if version.storage)
+        name = next(names, None)
+        if name is None or name in stored:
+            return obj
+        return replace(obj, status=replace(obj.status, storedVersions=(*stored, name)))

@@ -22,10 +22,12 @@ from fairlead.objects.codec import decoder
 def unknown_fields(kind: Any, data: bytes) -> list[str]:
     """A sentence for each field of the JSON text that `kind` does not have, as upstream writes it."""
     try:
-        decoder(twin(kind)).decode(data)
+        if not recursive(kind):
+            decoder(twin(kind)).decode(data)
+            return []
     except msgspec.ValidationError:
-        return [f'unknown field "{path}"' for path in walk(kind, msgspec.json.decode(data), "")]
-    return []
+        pass
+    return [f'unknown field "{path}"' for path in walk(kind, msgspec.json.decode(data), "")]
 
 
 def repeated_fields(data: bytes, *, thorough: bool = False) -> list[str]:
@@ -66,7 +68,7 @@ def twice(value: Any, path: str) -> Iterator[str]:
 
 def walk(kind: Any, value: Any, path: str) -> Iterator[str]:
     """The paths of members that the type does not have."""
-    kind = bare(kind)
+    kind = among(bare(kind), value)
     if isinstance(value, dict):
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             known = members(kind)
@@ -94,6 +96,38 @@ def bare(kind: Any) -> Any:
         others = [option for option in get_args(kind) if option is not types.NoneType]
         return bare(others[0]) if len(others) == 1 else kind
     return kind
+
+
+def among(kind: Any, value: Any) -> Any:
+    """The one of several types that a JSON value is read as: an object or a list; other values have no members."""
+    if get_origin(kind) not in (types.UnionType, typing.Union):
+        return kind
+    for option in get_args(kind):
+        if isinstance(value, dict) and isinstance(option, type) and issubclass(option, msgspec.Struct):
+            return option
+        if isinstance(value, list) and get_origin(option) is tuple:
+            return option
+    return Any
+
+
+def parts(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """The types that a field's type is made of."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for option in get_args(kind):
+        yield from parts(option)
+
+
+@cache
+def recursive(kind: Any) -> bool:
+    """Whether a type has parts of a kind that has parts of its own kind, so that it has no twin."""
+
+    def above(one: type[msgspec.Struct], seen: frozenset[type[msgspec.Struct]]) -> bool:
+        if one in seen:
+            return True
+        return any(above(part, seen | {one}) for of in members(one).values() for part in parts(of))
+
+    return above(kind, frozenset())
 
 
 @cache

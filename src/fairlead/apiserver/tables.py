@@ -338,13 +338,13 @@ def table(
 
     The frames of a watch need the columns in the first only.
     """
-    shown, cells = TABLES.get(kind.resource.type, (ANY, rows.anything))
+    shown, cells = kind.columns or TABLES.get(kind.resource.type, (ANY, rows.anything))
     listed: list[Row] = []
     for one in objects:
         found = cells(one, now)
         attached: Any = None
         if include_object == "Object":
-            attached = one
+            attached = kind.model.document(one)
         elif include_object != "None":
             attached = Partial(metadata=one.metadata)
         conditions = rows.pod_conditions(one) if isinstance(one, core_v1.Pod) else ()

@@ -15,6 +15,7 @@ from fairlead.objects.status import FieldError, invalid, required
 Check = Callable[[str], tuple[str, ...]]
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_OLD_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _KEY = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
@@ -23,6 +24,7 @@ _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _HEADER = "[-A-Za-z0-9]+"
 
 _label = re.compile(_LABEL)
+_old_label = re.compile(_OLD_LABEL)
 _subdomain = re.compile(_SUBDOMAIN)
 _wildcard = re.compile(_WILDCARD)
 _key = re.compile(_KEY)
@@ -66,6 +68,21 @@ def is_dns1123_label(value: str) -> tuple[str, ...]:
                 "and must start and end with an alphanumeric character"
             )
             wrong.append(_form(said, _LABEL, "my-name", "123-abc"))
+    return tuple(wrong)
+
+
+@lru_cache(maxsize=4096)
+def is_dns1035_label(value: str) -> tuple[str, ...]:
+    """A label that does not begin with a digit (RFC 1035): the names and versions of custom resources."""
+    wrong = []
+    if _size(value) > 63:
+        wrong.append(at_most(63))
+    if not _old_label.fullmatch(value):
+        said = (
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+            "character, and end with an alphanumeric character"
+        )
+        wrong.append(_form(said, _OLD_LABEL, "my-name", "abc-123"))
     return tuple(wrong)
 
 

@@ -10,15 +10,26 @@ Upstream: apimachinery/pkg/runtime/serializer/protobuf.
 from __future__ import annotations
 
 import base64
+import struct
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from fairlead.objects.schema import FREE, INLINED, META, STRINGS, table, type_name
+from fairlead.objects.schema import (
+    ANY,
+    APIEXTENSIONS,
+    FREE,
+    INLINED,
+    META,
+    SCHEMA_OR,
+    STRINGS,
+    table,
+    type_name,
+)
 
 MAGIC = b"k8s\0"
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
@@ -199,6 +210,29 @@ def _read_free(data: bytes, depth: int) -> Any:
     return None
 
 
+def _schema_or(name: str) -> tuple[Writer, Reader]:
+    """Writes and reads a schema (field 1 of them but for booleans, where it is 2), or what stands in its place."""
+    schema = f"{APIEXTENSIONS}.JSONSchemaProps"
+
+    def write(value: Any) -> bytes:
+        if isinstance(value, bool):
+            return b"\x08\x01" if value else b"\x08\x00"
+        if isinstance(value, Mapping):
+            content = message(schema).write(value)
+            return b"\x08\x01" + delimited(2, content) if name.endswith("Bool") else delimited(1, content)
+        return message(name).write({"jSONSchemas": value, "property": value})
+
+    def read(data: bytes, depth: int) -> Any:
+        found = message(name).read(data, {}, depth + 1)
+        if "schema" in found:
+            return found["schema"]
+        if name.endswith("Bool"):
+            return found.get("allows", False)
+        return found.get("jSONSchemas", found.get("property", []))
+
+    return write, read
+
+
 SPECIAL: Mapping[str, tuple[Writer, Reader]] = {
     f"{META}.Time": (_time, _read_moment(False)),
     f"{META}.MicroTime": (_micro_time, _read_moment(True)),
@@ -207,7 +241,8 @@ SPECIAL: Mapping[str, tuple[Writer, Reader]] = {
     **dict.fromkeys(
         STRINGS, (lambda value: b"".join([delimited(1, one.encode()) for one in value]), _read_strings)
     ),
-    **dict.fromkeys(FREE, (lambda value: delimited(1, msgspec.json.encode(value)), _read_free)),
+    **dict.fromkeys((*FREE, ANY), (lambda value: delimited(1, msgspec.json.encode(value)), _read_free)),
+    **{name: (_schema_or(name)) for name in SCHEMA_OR},
     "string": (str.encode, _text),
     "bytes": (_octets, lambda value, depth: base64.b64encode(value).decode()),
 }
@@ -300,11 +335,37 @@ def _entry(data: bytes) -> tuple[bytes, bytes]:
     return key, content
 
 
-@cache
+_messages: dict[str, Message] = {}
+_being_made: dict[str, Message] = {}
+_making = threading.RLock()
+
+
 def message(name: str) -> Message:
-    """How a type of the table is written and read. Raises KeyError for one that is not in it."""
-    found = Message()
-    for field, facts in table()[name]["fields"].items():
+    """How a type of the table is written and read; made once. Raises KeyError for one that is not in it.
+
+    A type may have parts of its own kind, so it is known while it is made, to whoever makes it; to others after that.
+    """
+    found = _messages.get(name)
+    if found is not None:
+        return found
+    with _making:
+        found = _messages.get(name) or _being_made.get(name)
+        if found is not None:
+            return found
+        outermost = not _being_made
+        found = _being_made[name] = Message()
+        try:
+            _fill(found, table()[name]["fields"])
+            if outermost:
+                _messages.update(_being_made)
+        finally:
+            if outermost:
+                _being_made.clear()
+        return found
+
+
+def _fill(found: Message, of_fields: Mapping[str, Any]) -> None:
+    for field, facts in of_fields.items():
         number, kind = facts["number"], facts["type"]
         repeated, is_map = facts.get("repeated", False), "map" in facts
         if field in INLINED and not repeated:
@@ -317,6 +378,10 @@ def message(name: str) -> Message:
             found.writers[field] = _number_writer(tag, repeated)
             found.parts[number] = Part(field, VARINT, NUMBERS[kind], repeated)
             continue
+        if kind == "double":
+            found.writers[field] = _double_writer(varint(number << 3 | FIXED64))
+            found.parts[number] = Part(field, FIXED64, _read_double)
+            continue
         tag = varint(number << 3 | BYTES)
         of: Message | None = None
         if kind in SPECIAL:
@@ -326,7 +391,16 @@ def message(name: str) -> Message:
             write, read = of.write, _message_reader(of)
         found.writers[field] = _writer(tag, write, repeated, is_map)
         found.parts[number] = Part(field, BYTES, read, repeated, is_map, of)
-    return found
+
+
+def _double_writer(tag: bytes) -> Writer:
+    return lambda value: tag + struct.pack("<d", value)
+
+
+def _read_double(value: bytes, depth: int) -> int | float:
+    """A number; whole ones are written without a point in JSON, as Go does it."""
+    found: float = struct.unpack("<d", value)[0]
+    return int(found) if found.is_integer() and abs(found) < 1e21 else found
 
 
 def _message_reader(of: Message) -> Reader:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from fairlead.objects import (
+    apiextensions_v1,
     apps_v1,
     batch_v1,
     coordination_v1,
@@ -105,4 +106,12 @@ INGRESSCLASSES = _networking("ingressclasses", networking_v1.IngressClass, names
 NETWORKPOLICIES = _networking("networkpolicies", networking_v1.NetworkPolicy)
 PODDISRUPTIONBUDGETS = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", policy_v1.PodDisruptionBudget
+)
+CUSTOMRESOURCEDEFINITIONS = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    apiextensions_v1.CustomResourceDefinition,
+    namespaced=False,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from fairlead.objects import (
+    apiextensions_v1,
     apps_v1,
     batch_v1,
     configuration,
@@ -15,6 +16,7 @@ from fairlead.objects import (
     core_v1,
     cronjobs,
     daemonsets,
+    definitions,
     deployments,
     discovery_v1,
     endpoints,
@@ -97,6 +99,9 @@ class Rules(Generic[T]):
 
 
 _RULES: dict[type[Any], Rules[Any]] = {
+    apiextensions_v1.CustomResourceDefinition: Rules(
+        definitions.default, definitions.validate, definitions.validate_status, definitions.warnings
+    ),
     core_v1.ConfigMap: Rules(validate=configuration.validate_configmap),
     core_v1.Endpoints: Rules(endpoints.default, endpoints.validate, warnings=endpoints.warnings),
     core_v1.Event: Rules(validate=events.validate),

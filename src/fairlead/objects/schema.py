@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 META = "k8s.io.apimachinery.pkg.apis.meta.v1"
+APIEXTENSIONS = "k8s.io.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 
 INLINED = frozenset(
     {
@@ -54,6 +55,17 @@ STRINGS = frozenset(
 
 FREE = frozenset({f"{META}.FieldsV1", "k8s.io.apimachinery.pkg.runtime.RawExtension"})
 """The messages whose JSON form is any object at all."""
+
+ANY = f"{APIEXTENSIONS}.JSON"
+"""The message whose JSON form is any value at all."""
+
+SCHEMA_OR = frozenset(
+    f"{APIEXTENSIONS}.JSONSchemaPropsOr{other}" for other in ("Array", "Bool", "StringArray")
+)
+"""The messages whose JSON form is a schema, or else what their other fields say."""
+
+NO_FIELDS = frozenset({*SCALARS, *STRINGS, *FREE, *SCHEMA_OR, ANY})
+"""The types that are one value in JSON, whatever fields their messages have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,7 @@ def unfolded(name: str) -> dict[str, Mapping[str, Any]]:
 @cache
 def type_named(name: str) -> Type | None:
     """The type of that full name, such as `k8s.io.api.core.v1.Service`; None for scalars and names unknown."""
-    if name in SCALARS or name in STRINGS or name in FREE or name not in table():
+    if name in NO_FIELDS or name not in table():
         return None
     facts = table()[name]
     fields = {field: _field(field, of) for field, of in unfolded(name).items()}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from fairlead.apiserver.patch.errors import MalformedPatch, PatchError, TooManyOperations
-
-Json = Any
+from fairlead.objects.jsonvalues import Json, equal
 
 MAX_OPERATIONS = 10_000
 
@@ -43,7 +41,7 @@ def _apply(document: Json, operation: Mapping[str, Json]) -> Json:
             return _changed(document, path, "replace", operation["value"])
         case "test":
             found = _value(document, path, missing=None)
-            if not _equal(found, operation.get("value")):
+            if not equal(found, operation.get("value")):
                 raise PatchError(f"testing value {path} failed: test failed")
             return document
         case "move" | "copy":
@@ -68,17 +66,6 @@ def _steps(path: str) -> list[str]:
     if path and not path.startswith("/"):
         raise PatchError(f'doc is missing path: "{path}": missing value')
     return [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
-
-
-def _equal(one: Json, other: Json) -> bool:
-    """Equality of JSON values: true is not 1."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(one == other)
 
 
 def _value(document: Json, path: str, *, missing: Json) -> Json:

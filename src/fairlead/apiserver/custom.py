@@ -1,0 +1,407 @@
+"""Custom resources: the kinds that a definition gives rise to, one for each version, and the model of their objects.
+
+There is no type: an object is JSON, with typed metadata, read and judged by the schema of its version. What is stored
+is in the storage version; it is completed by the defaults of the version that it was stored in, and cut to the version
+that it is shown in. Upstream: customresource_handler.go and pkg/registry/customresource of apiextensions-apiserver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from fairlead.apiserver import columns
+from fairlead.apiserver.bodies import as_json, media_type, strict_error, unreadable, unsupported
+from fairlead.apiserver.catalog import Family
+from fairlead.apiserver.kinds import SCALE, Kind, Scaling
+from fairlead.apiserver.strategies import Claim, Strategy
+from fairlead.apiserver.strictness import repeated_fields, unknown_fields
+from fairlead.objects import embedded, jsonpaths, jsonschema, listtypes, names, protobuf, pruning, schema
+from fairlead.objects.apiextensions_v1 import (
+    CustomResourceDefinition,
+    CustomResourceDefinitionVersion,
+    CustomResourceSubresourceScale,
+    JSONSchemaProps,
+)
+from fairlead.objects.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
+from fairlead.objects.codec import decode, decoder, encode, plain
+from fairlead.objects.definitions import schema_of
+from fairlead.objects.jsonvalues import copied
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.metadata import validate_metadata, validate_metadata_update
+from fairlead.objects.moments import in_usual_form
+from fairlead.objects.resources import Resource
+from fairlead.objects.rules import Rules
+from fairlead.objects.scales import identity
+from fairlead.objects.schemas import type_of_schema
+from fairlead.objects.status import FieldError, bad_request, failure, invalid, not_found
+from fairlead.objects.versions import preference
+from fairlead.store import Condition, Store
+
+MOST_REPLICAS = (1 << 31) - 1
+
+
+class Custom(msgspec.Struct, frozen=True, kw_only=True):
+    """A custom resource. `content` is all of it but for kind, apiVersion, metadata; nobody changes it in place."""
+
+    kind: str
+    apiVersion: str
+    metadata: ObjectMeta
+    content: dict[str, Any]
+
+
+class Metadata(msgspec.Struct):
+    """What of a custom resource has a type. The rest is any JSON."""
+
+    metadata: ObjectMeta | None = None
+
+
+METADATA = schema.Type("Metadata", {"metadata": schema.Field("metadata", f"{schema.META}.ObjectMeta", 0)})
+
+
+class CustomModel:
+    """The model of one version of a custom resource."""
+
+    protobuf = False
+    strategic = False
+
+    def __init__(
+        self, resource: Resource[Any], version: Version, stored: Version, all_: Mapping[str, Version]
+    ) -> None:
+        self._resource = resource
+        self._version = version
+        self._stored = stored
+        self._versions = all_
+
+    @property
+    def rules(self) -> Rules[Any]:
+        """Those of metadata and schema."""
+        return Rules(validate=self._validate, validate_status=self._validate_status)
+
+    @cached_property
+    def schema(self) -> schema.Type | None:
+        """The schema, as patches and apply read it."""
+        return type_of_schema(self._version.schema, self._resource)
+
+    @property
+    def openapi(self) -> JSONSchemaProps:
+        """The schema, as OpenAPI publishes it."""
+        return self._version.schema
+
+    def body(self, data: bytes, content_type: str | None) -> bytes:
+        """JSON or YAML as JSON; protobuf is 415."""
+        if media_type(content_type) == protobuf.CONTENT_TYPE:
+            raise unsupported(("application/json", "application/yaml"))
+        return as_json(data, content_type)
+
+    def read(self, data: bytes, validation: str) -> tuple[Any, tuple[str, ...]]:
+        """The object, cut to its schema and completed by it. Raises 400 or 422."""
+        resource = self._resource
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise unreadable(
+                resource.kind, resource.api_version, f"couldn't get version/kind; json parse error: {error}"
+            ) from None
+        self._check_header(value)
+        found = [f'unknown field "{path}"' for path in pruning.settle(value, self._version.schema)]
+        given = in_usual_form(encode({"metadata": value.pop("metadata", None)}), METADATA)
+        try:
+            metadata = decode(Metadata, given).metadata or ObjectMeta()
+        except msgspec.ValidationError as error:
+            raise unreadable(resource.kind, resource.api_version, str(error)) from None
+        kind, api_version = value.pop("kind"), value.pop("apiVersion")
+        obj = Custom(kind=kind, apiVersion=api_version, metadata=metadata, content=value)
+        if validation == "Ignore":
+            return obj, ()
+        known = unknown_fields(Metadata, given)
+        found = [*repeated_fields(data, thorough=validation == "Strict"), *known, *found]
+        if found and validation == "Strict":
+            raise unreadable(resource.kind, resource.api_version, strict_error(found))
+        return obj, tuple(found)
+
+    def _check_header(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            raise unreadable(self._resource.kind, self._resource.api_version, "it is no JSON object")
+        for name, title in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+            given = value.get(name)
+            if not given or not isinstance(given, str):
+                raise bad_request(
+                    f"Object '{title}' is missing in the body: every custom resource says what it is"
+                )
+        expected = self._resource.api_version
+        if value["apiVersion"] != expected:
+            raise bad_request(
+                f"the API version in the data ({value['apiVersion']}) does not match the expected API version "
+                f"({expected})"
+            )
+
+    def decode(self, value: bytes) -> Custom:
+        """The object in this version, with the defaults of the version that it was stored in."""
+        found = msgspec.json.decode(value)
+        written = found.pop("apiVersion")
+        kind = found.pop("kind")
+        del found["metadata"]
+        metadata = decoder(Metadata).decode(value).metadata or ObjectMeta()
+        was = self._versions.get(written.rpartition("/")[2], self._version)
+        pruning.settle(found, was.schema)
+        if was is not self._version:
+            pruning.prune(found, self._version.schema)
+        return Custom(kind=kind, apiVersion=self._resource.api_version, metadata=metadata, content=found)
+
+    def stored(self, obj: Custom) -> bytes:
+        """The object in the storage version."""
+        content, metadata = obj.content, obj.metadata
+        if self._stored is not self._version:
+            content = copied(content)
+            pruning.prune(content, self._stored.schema)
+        if metadata.resourceVersion:
+            metadata = replace(metadata, resourceVersion="")
+        return encode(
+            {"kind": obj.kind, "apiVersion": self._stored.api_version, "metadata": metadata, **content}
+        )
+
+    def document(self, obj: Custom) -> dict[str, Any]:
+        """The object's members."""
+        own = {"kind": obj.kind, "apiVersion": obj.apiVersion, "metadata": plain(obj.metadata)}
+        return {**own, **obj.content}
+
+    def shown(self, value: bytes) -> bytes:
+        """The object in this version."""
+        obj = self.decode(value)
+        return encode(
+            {"kind": obj.kind, "apiVersion": obj.apiVersion, "metadata": obj.metadata, **obj.content}
+        )
+
+    def _validate(self, obj: Custom, old: Custom | None = None) -> list[FieldError]:
+        errors = self._validate_kind(obj)
+        if old is None:
+            namespaced = self._resource.namespaced
+            errors += validate_metadata(obj.metadata, names.is_dns1123_subdomain, namespaced=namespaced)
+        else:
+            errors += validate_metadata_update(obj.metadata, old.metadata)
+        return errors + self._validate_content(obj, old) + self._validate_scale(obj)
+
+    def _validate_status(self, obj: Custom, old: Custom) -> list[FieldError]:
+        errors = validate_metadata_update(obj.metadata, old.metadata)
+        return errors + self._validate_content(obj, old) + self._validate_scale(obj)
+
+    def _validate_kind(self, obj: Custom) -> list[FieldError]:
+        expected = self._resource.kind
+        return [] if obj.kind == expected else [invalid("kind", obj.kind, f"must be {expected}")]
+
+    def _validate_content(self, obj: Custom, old: Custom | None) -> list[FieldError]:
+        """What the schema has against the object, but for what was so before (upstream: CRDValidationRatcheting)."""
+        of = self._version.schema
+        before = self._whole(old) if old is not None else None
+        whole = self._whole(obj)
+        errors = jsonschema.validate(whole, of)
+        if errors and before is not None:
+            errors = jsonschema.validate(whole, of, old=before)
+        errors += embedded.validate(obj.content, of)
+        if before is None or not listtypes.validate(before, of):
+            errors += listtypes.validate(obj.content, of)
+        return errors
+
+    def _whole(self, obj: Custom) -> dict[str, Any]:
+        """What schemas may speak of: of the metadata, the names."""
+        named = {"name": obj.metadata.name, "generateName": obj.metadata.generateName}
+        metadata = {name: value for name, value in named.items() if value}
+        return {"kind": obj.kind, "apiVersion": obj.apiVersion, "metadata": metadata, **obj.content}
+
+    def _validate_scale(self, obj: Custom) -> list[FieldError]:
+        scale = self._version.scale
+        if scale is None:
+            return []
+        errors: list[FieldError] = []
+        for path in (scale.specReplicasPath, scale.statusReplicasPath):
+            found = jsonpaths.parse(path).first(obj.content)
+            if found is None:
+                continue
+            if isinstance(found, bool) or not isinstance(found, int):
+                said = f"{path} accessor error: {found} is of the type {type(found).__name__}, expected int64"
+                errors.append(invalid(path, 0, said))
+            elif found < 0:
+                errors.append(invalid(path, found, "should be a non-negative integer"))
+            elif found > MOST_REPLICAS:
+                errors.append(invalid(path, found, f"should be less than or equal to {MOST_REPLICAS}"))
+        if scale.labelSelectorPath:
+            found = jsonpaths.parse(scale.labelSelectorPath).first(obj.content)
+            if found is not None and not isinstance(found, str):
+                said = f"{scale.labelSelectorPath} accessor error: the value is no string"
+                errors.append(invalid(scale.labelSelectorPath, "", said))
+        return errors
+
+
+class Version:
+    """A version of a definition, as much of it as its objects are read and judged by."""
+
+    def __init__(self, group: str, of: CustomResourceDefinitionVersion) -> None:
+        parts = of.subresources
+        self.name = of.name
+        self.api_version = f"{group}/{of.name}"
+        self.schema = schema_of(of) or JSONSchemaProps(
+            type="object", x_kubernetes_preserve_unknown_fields=True
+        )
+        self.status = parts is not None and parts.status is not None
+        self.scale = parts.scale if parts is not None else None
+
+
+class CustomStrategy(Strategy):
+    """Custom resources: with a status subresource, nothing else writes the status."""
+
+    def __init__(self, definition: str, status: bool) -> None:
+        self._definition = definition
+        self._status = status
+
+    def prepare_create(self, obj: Custom) -> Custom:
+        """Without a status, if that has a path of its own."""
+        if not self._status or "status" not in obj.content:
+            return obj
+        return replace(obj, content={name: value for name, value in obj.content.items() if name != "status"})
+
+    def prepare_update(self, obj: Custom, old: Custom) -> Custom:
+        """With the old status, if that has a path of its own."""
+        return replace(obj, content=_with_status(obj.content, old.content)) if self._status else obj
+
+    def prepare_status(self, obj: Custom, old: Custom) -> Custom:
+        """The old object with the new status."""
+        metadata = replace(old.metadata, resourceVersion=obj.metadata.resourceVersion)
+        return replace(old, content=_with_status(old.content, obj.content), metadata=metadata)
+
+    async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
+        """A new one is made only while its definition stays: none may be left behind. Raises 404, 405."""
+        if old is not None:
+            return Claim(obj)
+        entry = await store.get(self._definition)
+        if entry is None:
+            raise not_found("customresourcedefinitions", self._definition, "apiextensions.k8s.io")
+        if b'"deletionTimestamp"' in entry.value:
+            said = "create not allowed while custom resource definition is terminating"
+            raise failure(405, "MethodNotAllowed", said)
+        return Claim(obj, [Condition(entry.key, entry.revision)])
+
+    def spec(self, obj: Custom) -> Any:
+        """Everything but the metadata, and the status where that is counted for itself."""
+        if not self._status:
+            return obj.content
+        return {name: value for name, value in obj.content.items() if name != "status"}
+
+
+def _with_status(content: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The content with the status of another."""
+    found = {name: value for name, value in content.items() if name != "status"}
+    if "status" in other:
+        found["status"] = other["status"]
+    return found
+
+
+def family(definition: CustomResourceDefinition, key: str) -> Family:
+    """The kinds of a definition, by the names that were accepted. `key` is that of the definition in the store."""
+    group = definition.spec.group
+    versions = {of.name: Version(group, of) for of in definition.spec.versions}
+    stored = next(versions[of.name] for of in definition.spec.versions if of.storage)
+    kinds = {of.name: _kind(definition, of, versions, stored, key) for of in definition.spec.versions}
+    served = sorted((of.name for of in definition.spec.versions if of.served), key=preference)
+    return Family(kinds[stored.name], tuple(kinds[name] for name in served))
+
+
+def _kind(
+    definition: CustomResourceDefinition,
+    of: CustomResourceDefinitionVersion,
+    versions: Mapping[str, Version],
+    stored: Version,
+    key: str,
+) -> Kind:
+    accepted, spec = definition.status.acceptedNames, definition.spec
+    resource = Resource(
+        spec.group, of.name, accepted.plural, accepted.kind, Custom, namespaced=spec.scope == "Namespaced"
+    )
+    version = versions[of.name]
+    return Kind(
+        resource,
+        accepted.singular,
+        accepted.shortNames,
+        accepted.categories,
+        status=version.status,
+        subresources=(SCALE,) if version.scale is not None else (),
+        selectable_fields={field.jsonPath[1:]: _selected(field.jsonPath) for field in of.selectableFields},
+        generation=True,
+        unconditional_update=False,
+        scaling=scaling(version.scale) if version.scale is not None else None,
+        own_model=CustomModel(resource, version, stored, versions),
+        strategy=CustomStrategy(key, version.status),
+        own_list_kind=accepted.listKind,
+        columns=columns.table(of.additionalPrinterColumns),
+        deprecation=deprecation(definition, of),
+    )
+
+
+def _selected(path: str) -> Any:
+    found = jsonpaths.parse(path)
+
+    def text(obj: Custom) -> str:
+        value = found.first(obj.content)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return "" if value is None else str(value)
+
+    return text
+
+
+def deprecation(definition: CustomResourceDefinition, of: CustomResourceDefinitionVersion) -> str:
+    """What those who use a version are warned of. Upstream: handleDeprecated of customresource_handler.go."""
+    if not of.deprecated:
+        return ""
+    if of.deprecationWarning is not None:
+        return of.deprecationWarning
+    spec, kind = definition.spec, definition.status.acceptedNames.kind
+    said = f"{spec.group}/{of.name} {kind} is deprecated"
+    for name in sorted(
+        (one.name for one in spec.versions if one.served and not one.deprecated), key=preference
+    ):
+        if preference(name) < preference(of.name):
+            return f"{said}; use {spec.group}/{name} {kind}"
+    return said
+
+
+def scaling(of: CustomResourceSubresourceScale) -> Scaling:
+    """How the scale of an object is read and written by the paths of its definition."""
+    wanted, actual = jsonpaths.parse(of.specReplicasPath), jsonpaths.parse(of.statusReplicasPath)
+    selector = jsonpaths.parse(of.labelSelectorPath) if of.labelSelectorPath else None
+    steps = of.specReplicasPath.strip(".").split(".")
+
+    def read(obj: Custom) -> Scale:
+        replicas = wanted.first(obj.content)
+        if replicas is None:
+            said = f'the spec replicas field "{of.specReplicasPath}" does not exist'
+            raise failure(500, "InternalError", f"Internal error occurred: {said}")
+        return Scale(
+            metadata=identity(obj.metadata),
+            spec=ScaleSpec(replicas=_whole_number(replicas)),
+            status=ScaleStatus(
+                replicas=_whole_number(actual.first(obj.content)),
+                selector=str((selector.first(obj.content) if selector is not None else None) or ""),
+            ),
+        )
+
+    def write(obj: Custom, replicas: int) -> Custom:
+        return replace(obj, content=_put(obj.content, steps, replicas))
+
+    return Scaling(read, write)
+
+
+def _whole_number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _put(content: Mapping[str, Any], steps: list[str], value: Any) -> dict[str, Any]:
+    """The content with another value at a path, which is made where it is not there."""
+    if not steps[1:]:
+        return {**content, steps[0]: value}
+    inner = content.get(steps[0])
+    return {**content, steps[0]: _put(inner if isinstance(inner, dict) else {}, steps[1:], value)}
