@@ -30,7 +30,7 @@ from fairlead.objects.apiextensions_v1 import (
 from fairlead.objects.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
 from fairlead.objects.codec import decode, decoder, encode, plain
 from fairlead.objects.definitions import schema_of
-from fairlead.objects.jsonvalues import copied
+from fairlead.objects.jsonvalues import copied, deeper_than
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.moments import in_usual_form
@@ -41,6 +41,9 @@ from fairlead.objects.schemas import type_of_schema
 from fairlead.objects.status import FieldError, bad_request, failure, invalid, not_found
 from fairlead.objects.versions import preference
 from fairlead.store import Condition, Store
+
+DEEPEST = 200
+"""How deep an object may be nested, so that whatever was written can be read again from wherever in the program."""
 
 MOST_REPLICAS = (1 << 31) - 1
 
@@ -108,6 +111,9 @@ class CustomModel:
                 resource.kind, resource.api_version, f"couldn't get version/kind; json parse error: {error}"
             ) from None
         self._check_header(value)
+        if data.count(b"{") + data.count(b"[") > DEEPEST and deeper_than(DEEPEST, value):
+            why = f"it is nested deeper than {DEEPEST} objects and lists"
+            raise unreadable(resource.kind, resource.api_version, why)
         found = [f'unknown field "{path}"' for path in pruning.settle(value, self._version.schema)]
         given = in_usual_form(encode({"metadata": value.pop("metadata", None)}), METADATA)
         try:

@@ -215,7 +215,7 @@ async def _let_go(obj: Any) -> Any:
 
 def group_of(key: str) -> str:
     """The group in the key of a definition."""
-    return key.partition(".")[2].partition(".")[2]
+    return key.rpartition("/")[2].partition(".")[2]
 
 
 def replace_value(entry: Entry, obj: CustomResourceDefinition) -> Entry:

@@ -45,6 +45,21 @@ def copied(value: Json) -> Json:
     return value
 
 
+def deeper_than(limit: int, value: Json) -> bool:
+    """Whether a value has lists and objects nested deeper than `limit`. Cost: one walk, without recursion."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
 def child(path: str, name: str) -> str:
     """The path of a member of an object."""
     return f"{path}.{name}" if path else name

@@ -67,6 +67,8 @@ def _prune(
 
 def drop_nulls(value: Json, schema: JSONSchemaProps | None) -> None:
     """Removes the nulls of fields that may not be null, but for those that get a default."""
+    if schema is None:
+        return
     if isinstance(value, dict):
         for name in list(value):
             of = member_of(schema, name)
