@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.apiserver import connections, replies
+from fairlead.apiserver import answers, connections, replies
 from fairlead.apiserver.bodies import LIMIT
 from tests.apiserver.serving import SECONDS, TOKEN, Client, config_map, with_server
 
@@ -217,6 +217,37 @@ def test_slow_clients_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 idle.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
                 assert (await idle.answer())[0] == 200
                 await asyncio.sleep(0.5)  # longer than a head may take
+
+    with_server(tmp_path, test)
+
+
+def test_a_client_that_begins_no_tls_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.2)
+
+    async def test(client: Client) -> None:
+        base = client.session._base_url
+        assert base is not None
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        writer.write(b"\x16\x03\x01")
+        assert await Wire(reader, writer).closed()
+        writer.close()
+
+    with_server(tmp_path, test)
+
+
+def test_a_long_list_lets_others_have_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SLICE", 1)
+
+    async def test(client: Client) -> None:
+        for i in range(200):
+            await client.create(MAPS, config_map(f"m{i}"))
+        listing = asyncio.ensure_future(client.get(MAPS))
+        meanwhile = 0
+        while not listing.done():
+            await client.get("/version")
+            meanwhile += 1
+        assert len((await listing)["items"]) == 201
+        assert meanwhile > 2
 
     with_server(tmp_path, test)
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -30,6 +32,9 @@ log = logging.getLogger("fairlead.apiserver")
 
 HEAD_SECONDS = 32.0
 """How long a client may take for the head of a request."""
+
+HANDSHAKE_SECONDS = 10.0
+"""How long a client may take to agree upon TLS."""
 
 IDLE_SECONDS = 90.0
 """How long a connection stays open between requests."""
@@ -200,6 +205,16 @@ class Server(web.Server):
         self._by_address: dict[str, int] = {}
         self._count = 0
         self._most = most
+
+    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
+        """Takes in clients at a listening socket until what it gives is closed."""
+        return await asyncio.get_running_loop().create_server(
+            self,
+            sock=sock,
+            ssl=context,
+            backlog=512,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if context is not None else None,
+        )
 
     def admit(self, address: str) -> bool:
         """Counts a connection; whether it may stay."""

@@ -98,12 +98,13 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         await runner.setup()
         await reservations.load()
         following = asyncio.ensure_future(reservations.run())
+        listening: list[asyncio.Server] = []
         try:
             own = (config.service_cidrs, config.advertise_address, config.advertise_port)
             await bootstrap(registry, *own)
             await definitions.load()
             for sock in sockets:
-                await web.SockSite(runner, sock, ssl_context=context).start()
+                listening.append(await server.listen(sock, context))
             health.has("apiserver")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(joined(following))
@@ -115,6 +116,8 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
             following.cancel()
+            for one in listening:
+                one.close()
             handler.end_watches()
             server.pre_shutdown()
             with contextlib.suppress(TimeoutError):
