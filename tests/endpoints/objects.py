@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from fairlead.endpoints.plan import Plan
 from fairlead.endpoints.pods import ZONE
-from fairlead.endpoints.slices import Plan
 from fairlead.objects.core_v1 import (
     Container,
     ContainerPort,

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from fairlead.endpoints.capacity import Capacity
 from fairlead.endpoints.layout import Layout, hinted_zones
+from fairlead.endpoints.plan import Options, Plan, plan_pods, plan_slices
 from fairlead.endpoints.pods import concerns_endpoints, endpoint
 from fairlead.endpoints.roster import Roster
-from fairlead.endpoints.slices import Options, Plan, address_types, plan_pods, plan_slices
+from fairlead.endpoints.slices import address_types
 from fairlead.endpoints.topology import TOPOLOGY_MODE, allocations
 from fairlead.objects.core_v1 import Node, Pod, Service
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from fairlead.endpoints.slices import HEADLESS, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, Options, plan_slices
+from fairlead.endpoints.plan import Options, plan_slices
+from fairlead.endpoints.slices import HEADLESS, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME
 from fairlead.objects.core_v1 import Container, ContainerPort, Pod, PodIP, Service, ServicePort
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import OwnerReference

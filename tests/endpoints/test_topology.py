@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from fairlead.endpoints.capacity import Capacity
 from fairlead.endpoints.layout import hinted_zones
+from fairlead.endpoints.plan import Options, plan_slices
 from fairlead.endpoints.slicecontroller import outcome_events
-from fairlead.endpoints.slices import Options, plan_slices
 from fairlead.endpoints.topology import (
     DISABLED,
     ENABLED,

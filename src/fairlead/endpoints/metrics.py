@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from prometheus_client import Gauge, Histogram
 
+from fairlead.endpoints.plan import Plan
 from fairlead.endpoints.ports import ports_key
-from fairlead.endpoints.slices import Plan
 from fairlead.endpoints.topology import AUTO, DISTRIBUTIONS
 from fairlead.objects.discovery_v1 import EndpointSlice
 

@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from msgspec.structs import replace
 
 from fairlead.endpoints.packing import endpoint_key
+from fairlead.endpoints.plan import Plan
 from fairlead.endpoints.ports import PortsKey, ports_key
-from fairlead.endpoints.slices import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, Plan, controlled_by
+from fairlead.endpoints.slices import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, controlled_by
 from fairlead.objects.core_v1 import EndpointAddress, Endpoints, EndpointSubset, Service
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from fairlead.objects.meta_v1 import ObjectMeta

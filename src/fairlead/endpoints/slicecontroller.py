@@ -11,6 +11,7 @@ from fairlead.endpoints.cluster import Cluster
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.endpoints.layout import Layout
 from fairlead.endpoints.pending import Pending
+from fairlead.endpoints.plan import Options, Plan, plan_pods, plan_slices
 from fairlead.endpoints.topology import DISABLED, ENABLED, Outcome, hints_mode
 from fairlead.endpoints.trigger import TriggerTimes
 from fairlead.endpoints.writer import Writer, is_stale, is_terminating
@@ -83,23 +84,23 @@ class SliceController:
         metrics.SLICES.holds(key, self._slices.members(key), self._limit)
         self._tell(service, key, plan.outcomes)
 
-    def _plan(self, service: Service, key: str, names: frozenset[str] | None) -> slices.Plan:
+    def _plan(self, service: Service, key: str, names: frozenset[str] | None) -> Plan:
         current = [piece for piece in self._slices.members(key) if piece.metadata.deletionTimestamp is None]
         nodes = self._cluster.nodes.items
         layouts = self._layouts.get(key)
         if names is not None and layouts is not None and _follows(layouts, service, current):
             pods = {name: self._cluster.pod_of(service, name) for name in names}
             triggered = self._triggers.of_some(service, pods)
-            options = slices.Options(self._limit, self._cluster.capacity.shares, triggered)
-            return slices.plan_pods(service, pods, nodes, layouts, options)
+            options = Options(self._limit, self._cluster.capacity.shares, triggered)
+            return plan_pods(service, pods, nodes, layouts, options)
         selected = self._cluster.selected(service)
         if len(selected) > self._limit:
             self._layouts[key] = {family: Layout() for family in slices.address_types(service)}
         else:
             self._layouts.pop(key, None)
         triggered = self._triggers.of(service, selected)
-        options = slices.Options(self._limit, self._cluster.capacity.shares, triggered)
-        return slices.plan_slices(service, selected, nodes, current, options)
+        options = Options(self._limit, self._cluster.capacity.shares, triggered)
+        return plan_slices(service, selected, nodes, current, options)
 
     def _tell(self, service: Service, key: str, outcomes: Outcomes) -> None:
         """An Event for each family whose hints came, went, or cannot come for another reason than before."""
@@ -125,7 +126,7 @@ class SliceController:
         self._forget(key)
         left = [s for s in self._slices.members(key) if s.metadata.ownerReferences]
         if left and not await self._writer.has_service(namespace, name):
-            plan = slices.Plan(delete=tuple(left))
+            plan = Plan(delete=tuple(left))
             await self._writer.carry_out(plan, key, self._slices, metrics.SLICES)
             self._slices.forget(key)
 

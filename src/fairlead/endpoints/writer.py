@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from fairlead.client.api import Api
 from fairlead.endpoints.metrics import SliceMetrics
-from fairlead.endpoints.slices import Plan
+from fairlead.endpoints.plan import Plan
 from fairlead.endpoints.written import Written
 from fairlead.objects.discovery_v1 import EndpointSlice
 from fairlead.objects.resources import ENDPOINTSLICES, SERVICES, Resource, Stored
