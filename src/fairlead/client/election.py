@@ -96,11 +96,14 @@ def bid(observed: Observed | None, config: ElectionConfig, now: float, wall: flo
 class Election:
     """One replica's part in the election."""
 
-    def __init__(self, api: Api, config: ElectionConfig) -> None:
+    def __init__(self, api: Api, config: ElectionConfig, heard: Callable[[], None] = lambda: None) -> None:
+        """`heard` is called whenever the server has told who leads."""
         self._api = api
+        self._heard = heard
         self._config = config
         self._observed: Observed | None = None
         self._renewed = float("-inf")
+        self._away = False
         metrics.leading(config.resource_name, leads=False)
 
     def check(self) -> None:
@@ -160,6 +163,7 @@ class Election:
                     await self._look()
                 wanted = bid(self._observed, self._config, _clock(), time.time())
                 if wanted is None:
+                    self._heard()
                     return False
                 asked = _clock()
                 if self._observed is None:
@@ -173,10 +177,18 @@ class Election:
                 self._observed = None
             return False
         except OSError as error:
-            log.info("the lease %s: %s", self._config.resource_name, error)
+            log.log(
+                logging.DEBUG if self._away else logging.WARNING,
+                "the lease %s: %s",
+                self._config.resource_name,
+                error,
+            )
+            self._away = True
             return False
+        self._away = False
         self._observed = Observed(lease, _clock())
         self._renewed = asked
+        self._heard()
         return True
 
     async def _look(self) -> None:

@@ -72,7 +72,9 @@ async def run_elected(
     if election is None:
         await run(api, config, health)
         return
-    candidate = Election(api, election)
+    waiting = "endpoints/leader-election"
+    health.waits_for(waiting, "the API server has not told yet who leads")
+    candidate = Election(api, election, lambda: health.has(waiting))
     await candidate.run(lambda: run(api, config, health, candidate.check))
 
 
