@@ -13,6 +13,7 @@ from fairlead.store.interface import (
     Page,
     Store,
     TooSlow,
+    Unknown,
     Watch,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "Page",
     "Store",
     "TooSlow",
+    "Unknown",
     "Watch",
     "open_store",
 ]

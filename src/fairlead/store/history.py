@@ -60,6 +60,14 @@ class History:
         for i in range(len(self._events) - 1, self._upto(revision) - 1, -1):
             yield self._events[i]
 
+    def step(self, target: int) -> int:
+        """How far to forget at once on the way to the revision `target`, or while there is too much; 0: not at all."""
+        target = max(target, self.overfull())
+        if target <= self.compacted:
+            return 0
+        beyond = self._events[STEP - 1].revision if len(self._events) >= STEP else target
+        return min(target, beyond)
+
     def overfull(self) -> int:
         """The revision up to which to forget once there is too much; 0 while there is not."""
         if len(self._events) <= self._most and self._bytes <= self._most_bytes:

@@ -82,6 +82,10 @@ class Failed(Exception):
     """The write was not committed (a full disk, say), or the store cannot be reached."""
 
 
+class Unknown(Failed):
+    """Whether the write was committed could not be learned in time: it may have been, or may still be."""
+
+
 class TooSlow(Exception):
     """The watch had more events waiting than it may: it is cut off, its reader has to list again."""
 
@@ -115,21 +119,28 @@ class Store(Protocol):
     def size(self) -> int:
         """Bytes that the store takes where it keeps them."""
 
+    async def sync(self) -> None:
+        """What is read after it is no older than this call, also where other servers write to the same store.
+
+        Costs nothing where this server is the only one. Raises Failed where the store cannot be asked.
+        """
+
     async def get(self, key: str) -> Entry | None:
-        """What the key holds now."""
+        """What the key holds, as far as this server knows (see `sync`)."""
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0) -> Page:
         """The entries under a prefix that ends in "/", `limit` (0: all) of those whose keys follow `after`.
 
-        `revision` 0 is now. Raises Compacted or Future for a revision that cannot be read.
+        `revision` 0 is now, as far as this server knows (see `sync`). Raises Compacted or Future for a revision that cannot be read.
         """
 
     async def commit(self, conditions: Sequence[Condition], changes: Sequence[Change]) -> int:
         """Makes all changes if all conditions hold, and gives the new revision when they are durable.
 
-        Raises Conflict where a condition does not hold, Failed where the store could not write. A deletion of a key
-        that does not exist changes nothing; with no change at all the revision stays. A caller that is cancelled while
-        it waits does not know whether the changes were made.
+        Raises Conflict where a condition does not hold, Failed where the store could not write, Unknown where it cannot
+        tell. What is read afterwards has the changes, or what a condition did not know. A deletion of a key that does
+        not exist changes nothing; with no change at all the revision stays. A caller that is cancelled while it waits
+        does not know whether the changes were made.
         """
 
     def watch(self, prefix: str, revision: int, cut: Callable[[], None] | None = None) -> Watch:

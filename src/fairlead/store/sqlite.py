@@ -17,10 +17,12 @@ from types import TracebackType
 
 import msgspec
 
+from fairlead.store.ageing import SECONDS, forget_what_is_old
+from fairlead.store.cache import Cache
 from fairlead.store.history import BYTES, EVENTS, History
 from fairlead.store.interface import Change, Closed, Condition, Conflict, Entry, Event, Failed, Page
 from fairlead.store.state import State
-from fairlead.store.watches import Hub, Subscription
+from fairlead.store.watches import Subscription
 
 log = logging.getLogger("fairlead.store")
 
@@ -69,25 +71,28 @@ class SQLiteStore:
         path: Path,
         database: sqlite3.Connection,
         thread: ThreadPoolExecutor,
-        state: State,
-        history: History,
+        cache: Cache,
     ) -> None:
         self._path = path
         self._database = database
         self._thread = thread
-        self._state = state
-        self._history = history
-        self._hub = Hub(history.revision)
+        self._cache = cache
         self._queue: list[Write] = []
         self._compact: int = 0
         self._writer: asyncio.Task[None] | None = None
+        self._ageing: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
     async def open(
-        cls, path: str | os.PathLike[str], *, events: int = EVENTS, history_bytes: int = BYTES
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        events: int = EVENTS,
+        history_bytes: int = BYTES,
+        seconds: float = SECONDS,
     ) -> SQLiteStore:
-        """Opens or makes the file. `events` and `history_bytes` bound the history that is kept.
+        """Opens or makes the file. `events`, `history_bytes` and `seconds` bound the history that is kept.
 
         Raises Failed where the file cannot be used, or another process has it.
         """
@@ -100,12 +105,14 @@ class SQLiteStore:
         except (sqlite3.Error, OSError) as error:
             thread.shutdown()
             raise Failed(f"cannot use the store {place}: {error}") from error
-        return cls(place, database, thread, state, history)
+        store = cls(place, database, thread, Cache(state, history))
+        store._ageing = loop.create_task(forget_what_is_old(store, seconds))
+        return store
 
     @property
     def revision(self) -> int:
         """The revision of the last transaction."""
-        return self._history.revision
+        return self._cache.revision
 
     @property
     def size(self) -> int:
@@ -118,18 +125,16 @@ class SQLiteStore:
                 continue
         return total
 
+    async def sync(self) -> None:
+        """Nothing to do: nobody else writes to the file."""
+
     async def get(self, key: str) -> Entry | None:
         """What the key holds now."""
-        return self._state.get(key)
+        return self._cache.get(key)
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0) -> Page:
         """The entries under a prefix, now or at a revision that is kept."""
-        if not revision or revision == self.revision:
-            entries, remaining = self._state.range(prefix, after, limit)
-            return Page(entries, self.revision, remaining)
-        self._history.check(revision)
-        entries, remaining = self._state.range_before(prefix, after, limit, self._history.undone(revision))
-        return Page(entries, revision, remaining)
+        return self._cache.range(prefix, after, limit, revision)
 
     async def commit(self, conditions: Sequence[Condition], changes: Sequence[Change]) -> int:
         """Makes all changes if all conditions hold; durable when it returns."""
@@ -144,26 +149,31 @@ class SQLiteStore:
 
     def watch(self, prefix: str, revision: int, cut: Callable[[], None] | None = None) -> Subscription:
         """The events after `revision` under a prefix."""
-        if self._closed:
-            raise Closed
-        return self._hub.add(prefix, revision, self._history.after(revision, prefix), cut)
+        return self._cache.watch(prefix, revision, cut)
 
     async def compact(self, revision: int) -> None:
-        """Forgets the history up to `revision`."""
-        self._history.check(revision)
+        """Forgets the history up to `revision`, in steps between which writers have their turn."""
+        if self._closed:
+            raise Closed
+        self._cache.history.check(max(revision, self._cache.history.compacted))
         self._compact = max(self._compact, revision)
         self._work()
-        while self._compact and self._writer is not None:
+        while self._compact >= revision and self._writer is not None:
             await asyncio.shield(self._writer)
+        if self._cache.history.compacted < revision:
+            raise Failed(f"the history in {self._path} could not be compacted")
 
     async def close(self) -> None:
         """Waits for writes under way, ends all watches, closes the file."""
         if self._closed:
             return
         self._closed = True
+        self._compact = 0
+        if self._ageing is not None:
+            self._ageing.cancel()
         if self._writer is not None:
             await asyncio.wait([self._writer])
-        self._hub.close()
+        self._cache.close()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._database.close)
         self._thread.shutdown()
@@ -183,12 +193,13 @@ class SQLiteStore:
     async def _write(self) -> None:
         """Commits until nothing waits any more."""
         loop = asyncio.get_running_loop()
+        history = self._cache.history
         try:
             while self._queue or self._compact:
                 writes, self._queue = self._queue, []
                 events, rows = self._plan(writes)
-                forget = max(self._compact, self._history.overfull())
-                gone = useless(self._history.upto(forget)) if forget else []
+                forget = history.step(self._compact)
+                gone = useless(history.upto(forget)) if forget else []
                 try:
                     if rows or forget:
                         await loop.run_in_executor(self._thread, store, self._database, rows, forget, gone)
@@ -198,9 +209,11 @@ class SQLiteStore:
                     self._compact = 0
                     continue
                 if forget:
-                    self._history.forget(forget)
+                    history.forget(forget)
+                if history.compacted >= self._compact:
                     self._compact = 0
-                self._apply(events)
+                if events:
+                    self._cache.apply(events, events[-1].revision)
                 answer(writes)
         finally:
             self._writer = None
@@ -211,10 +224,10 @@ class SQLiteStore:
         ahead: dict[str, Entry | None] = {}
         events: list[Event] = []
         rows: list[Row] = []
-        state = self._state
+        get = self._cache.get
 
         def now(key: str) -> Entry | None:
-            return ahead[key] if key in ahead else state.get(key)
+            return ahead[key] if key in ahead else get(key)
 
         for write in writes:
             for condition in write.conditions:
@@ -237,13 +250,6 @@ class SQLiteStore:
                     revision += 1
                 write.outcome = revision
         return events, rows
-
-    def _apply(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._state.apply(event)
-            self._history.add(event)
-        if events:
-            self._hub.publish(events, self.revision)
 
 
 def useless(events: Sequence[Event]) -> list[tuple[int, str]]:

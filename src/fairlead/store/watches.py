@@ -11,6 +11,9 @@ WAITING = 20_000
 """How many events may wait for a watch that does not read before it is cut off. They are shared, so that a watch that
 lags costs a pointer an event."""
 
+WAITING_BYTES = 32 << 20
+"""How large they may be together: nobody else may want them any more."""
+
 
 def prefixes(key: str) -> list[str]:
     """What a watch that has to see this key may be on: "/", "/pods/", "/pods/default/", the key itself."""
@@ -32,6 +35,7 @@ class Subscription:
         self._prefix = prefix
         self._events = backlog
         self._most = WAITING + len(backlog)
+        self._bytes = 0
         self._revision = revision
         self._cut = cut
         self._waiter: asyncio.Future[None] | None = None
@@ -53,6 +57,7 @@ class Subscription:
         if self._error is not None:
             raise self._error
         events, self._events = self._events, []
+        self._bytes = 0
         self._revision = self._hub.revision
         return events
 
@@ -64,13 +69,19 @@ class Subscription:
         """Puts an event in line; too many waiting cut the watch off."""
         if self._error is not None:
             return
-        if len(self._events) >= self._most:
-            self._end(TooSlow())
-            if self._cut is not None:
-                self._cut()
+        if event.value is not None:
+            self._bytes += len(event.value)
+        if len(self._events) >= self._most or self._bytes > WAITING_BYTES:
+            self.cut()
             return
         self._events.append(event)
         self._wake()
+
+    def cut(self) -> None:
+        """Ends it for being too slow, or because events are missing."""
+        self._end(TooSlow())
+        if self._cut is not None:
+            self._cut()
 
     def _end(self, error: Exception) -> None:
         if self._error is None:
@@ -116,6 +127,13 @@ class Hub:
                 if (there := by_prefix.get(prefix)) is not None:
                     for subscription in tuple(there):
                         subscription.offer(event)
+
+    def cut(self, revision: int) -> None:
+        """Cuts all watches off: their readers have to list again, at `revision` or later."""
+        self.revision = revision
+        for there in list(self._by_prefix.values()):
+            for subscription in tuple(there):
+                subscription.cut()
 
     def close(self) -> None:
         """Ends all watches."""
