@@ -143,7 +143,7 @@ def test_a_watcher_gets_what_a_walk_through_the_history_finds(steps: list[Any]) 
             await until(
                 lambda: all(f.revision == store.revision for f in (*feeds._feeds.values(), *feeds._others))
             )
-            history = store._history.after(0, PODS.prefix)
+            history = store._cache.history.after(0, PODS.prefix)
             for i, (client, wanted, revision) in enumerate(clients):
                 expected = list(missed([e for e in history if e.revision > revision], wanted))
                 if i in left:

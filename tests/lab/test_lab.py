@@ -457,7 +457,7 @@ def test_an_address_in_use_is_no_obstacle_unless_it_was_asked_for() -> None:
         (("--ip-families", "ipx"), "'ipx' is no address family"),
         (("--proxy-mode", "iptables"), "only nftables is built yet"),
         (("--proxy-mode", "magic"), "there is no such mode"),
-        (("--store", "etcd:http://127.0.0.1:2379"), "only sqlite:PATH is built"),
+        (("--store", "etcd:127.0.0.1:2379"), "is no URL of an etcd member"),
         (("--store", "sqlite:/no/such/folder/file"), "there is no directory /no/such/folder"),
         (("--store", "sqlite:damaged.sqlite"), "apiserver ends again and again"),
         (("--images", "no-such-file"), "No such file"),

@@ -137,6 +137,9 @@ class Handler:
             raise no_such_path()
         if info.namespace and not kind.resource.namespaced and kind.plural != "namespaces":
             raise no_such_path()
+        if query.text("resourceVersion") != "0" or info.method != "GET":
+            # Another server may have written since: what is decided here is decided upon all that was acknowledged.
+            await self._registry.store.sync()
         if info.subresource:
             return await self._part(request, kind, info, query)
         if info.verb not in (verbs := possible(kind, info)):

@@ -223,7 +223,20 @@ def apiserver(
         Path, typer.Option(metavar="DIRECTORY", help="Where certificates, tokens and the store are kept.")
     ] = Path("fairlead-apiserver"),
     store: Annotated[
-        str, typer.Option(metavar="STORE", help="sqlite:PATH.", show_default="a file in the directory")
+        str,
+        typer.Option(
+            metavar="STORE", help="sqlite:PATH or etcd:URL[,URL...].", show_default="a file in the directory"
+        ),
+    ] = "",
+    etcd_cafile: Annotated[str, typer.Option(metavar="FILE", help="The authority of etcd's members.")] = "",
+    etcd_certfile: Annotated[str, typer.Option(metavar="FILE", help="Our certificate for etcd.")] = "",
+    etcd_keyfile: Annotated[str, typer.Option(metavar="FILE", help="The key of that certificate.")] = "",
+    etcd_prefix: Annotated[
+        str, typer.Option(metavar="PATH", help="What all keys in etcd begin with.", show_default="/fairlead")
+    ] = "",
+    etcd_compaction_interval: Annotated[
+        str,
+        typer.Option(metavar="SECONDS", help="How often etcd is compacted; 0: never.", show_default="300"),
     ] = "",
     listen: Annotated[str, typer.Option(metavar="ADDRESS:PORT", help="Where to serve.")] = "127.0.0.1:6443",
     kubeconfig: Annotated[
@@ -249,10 +262,23 @@ def apiserver(
     from fairlead.apiserver.server import ServerConfig, serve
     from fairlead.client import kubeconfig as kubeconfigs
     from fairlead.process import Health, configure_logging, run
+    from fairlead.store import check
+    from fairlead.store.etcd.address import with_options
 
     _check_level(log_level)
-    if store and not store.startswith("sqlite:"):
-        raise UserError(f"--store {store}: only sqlite:PATH is built yet")
+    etcd = {
+        "cafile": etcd_cafile,
+        "certfile": etcd_certfile,
+        "keyfile": etcd_keyfile,
+        "prefix": etcd_prefix,
+        "compaction": etcd_compaction_interval,
+    }
+    try:
+        store = with_options(store, etcd)
+        if store:
+            check(store)
+    except ValueError as error:
+        raise UserError(f"--store {store}: {error}" if store else f"--etcd-{error}") from error
     address, port = _address(listen)
     cidrs = _service_networks("--service-cluster-ip-range", service_cluster_ip_range)
     node_ports = _port_range("--service-node-port-range", service_node_port_range)

@@ -47,7 +47,8 @@ def up(
     store: Annotated[
         str,
         typer.Option(
-            help="Keep the objects in a file that outlives the lab, as sqlite:PATH.", metavar="STORE"
+            help="Keep the objects where they outlive the lab: sqlite:PATH or etcd:URL[,URL...].",
+            metavar="STORE",
         ),
     ] = "",
     kubeconfig: Annotated[

@@ -30,6 +30,7 @@ from fairlead.objects.discovery_v1 import EndpointSlice
 from fairlead.objects.resources import ENDPOINTSLICES, NODES
 from fairlead.objects.status import StatusError
 from fairlead.process import listener
+from fairlead.store import check
 
 READY_SECONDS = 60.0
 """How long a lab may take until it is ready; one that takes longer will not be."""
@@ -168,9 +169,13 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
 def _store(wanted: str, directory: StateDirectory) -> str:
     if not wanted:
         return f"sqlite:{directory.path}/store.sqlite"
+    try:
+        check(wanted)
+    except ValueError as error:
+        raise Refused(f"--store {wanted}: {error}, for example --store sqlite:lab.sqlite") from error
     kind, _, path = wanted.partition(":")
-    if kind != "sqlite" or not path:
-        raise Refused(f"--store {wanted}: only sqlite:PATH is built, for example --store sqlite:lab.sqlite")
+    if kind == "etcd":
+        return wanted
     file = Path(path).absolute()
     if not file.parent.is_dir():
         raise Refused(f"--store {wanted}: there is no directory {file.parent}")

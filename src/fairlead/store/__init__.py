@@ -32,15 +32,34 @@ __all__ = [
     "TooSlow",
     "Unknown",
     "Watch",
+    "check",
     "open_store",
 ]
 
 
+def check(address: str) -> None:
+    """Raises ValueError with a sentence for an address that `open_store` would not take."""
+    scheme, _, place = address.partition(":")
+    if scheme == "etcd":
+        from fairlead.store.etcd.address import parse
+
+        parse(place)
+    elif scheme != "sqlite" or not place:
+        raise ValueError("that is no store: write sqlite:PATH or etcd:URL[,URL...]")
+
+
 async def open_store(address: str) -> Store:
-    """Opens the store that `--store` names: `sqlite:PATH`. Raises ValueError for an address of no known form."""
+    """Opens the store that `--store` names: `sqlite:PATH` or `etcd:URL[,URL...][?OPTIONS]`.
+
+    Raises ValueError for an address of no known form, Failed where the store cannot be used.
+    """
+    scheme, _, place = address.partition(":")
+    if scheme == "etcd":
+        from fairlead.store.etcd.address import parse
+        from fairlead.store.etcd.store import EtcdStore
+
+        return await EtcdStore.open(parse(place))
     from fairlead.store.sqlite import SQLiteStore
 
-    scheme, _, place = address.partition(":")
-    if scheme != "sqlite" or not place:
-        raise ValueError(f"{address!r} is no store: write sqlite:PATH")
+    check(address)
     return await SQLiteStore.open(place)

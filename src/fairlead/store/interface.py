@@ -131,7 +131,8 @@ class Store(Protocol):
     async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0) -> Page:
         """The entries under a prefix that ends in "/", `limit` (0: all) of those whose keys follow `after`.
 
-        `revision` 0 is now, as far as this server knows (see `sync`). Raises Compacted or Future for a revision that cannot be read.
+        `revision` 0 is now, as far as this server knows (see `sync`). Raises Compacted or Future for a revision that
+        cannot be read.
         """
 
     async def commit(self, conditions: Sequence[Condition], changes: Sequence[Change]) -> int:

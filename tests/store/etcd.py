@@ -1,0 +1,176 @@
+"""etcd clusters for tests: Debian's etcd-server on loopback, each member in a directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from fairlead.apiserver.certificates import (
+    SERVING_LIFE,
+    Authority,
+    common_name,
+    make_authority,
+    starting,
+    write,
+)
+
+needs_etcd = pytest.mark.skipif(
+    shutil.which("etcd") is None, reason="etcd is not installed (Debian: etcd-server)"
+)
+
+START_SECONDS = 30.0
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def client_certificate(authority: Authority, directory: Path) -> tuple[Path, Path]:
+    """A certificate that is good for clients alone, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        starting(authority.certificate.subject, common_name("apiserver"), key.public_key(), SERVING_LIFE)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    return write(directory, "client", certificate, key)
+
+
+class Member:
+    """One etcd process."""
+
+    def __init__(self, name: str, directory: Path, arguments: list[str], url: str) -> None:
+        self.name = name
+        self.url = url
+        self._directory = directory
+        self._arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Runs it, again after it was killed."""
+        log = (self._directory / f"{self.name}.log").open("ab")
+        self.process = subprocess.Popen(
+            ["etcd", "--name", self.name, "--data-dir", str(self._directory / self.name), *self._arguments],
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal; after SIGKILL or SIGTERM waits for its end."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self.process.wait()
+
+
+class Cluster:
+    """Some members, at most one of them down at any time if writes are to go on."""
+
+    def __init__(
+        self, directory: Path, size: int = 1, *, tls: bool = False, options: tuple[str, ...] = ()
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        ports = free_ports(2 * size)
+        scheme = "https" if tls else "http"
+        clients = [f"{scheme}://127.0.0.1:{port}" for port in ports[:size]]
+        peers = [f"http://127.0.0.1:{port}" for port in ports[size:]]
+        self.options = ""
+        self.ctl = ["etcdctl", "--endpoints", ",".join(clients)]
+        security: list[str] = []
+        if tls:
+            authority = make_authority(directory)
+            server, server_key = authority.issue(directory, "etcd", ("127.0.0.1",))
+            client, client_key = client_certificate(authority, directory)
+            self.options = f"cafile={authority.path}&certfile={client}&keyfile={client_key}"
+            self.ctl += ["--cacert", str(authority.path), "--cert", str(client), "--key", str(client_key)]
+            security = ["--cert-file", str(server), "--key-file", str(server_key)]
+            security += ["--client-cert-auth", "--trusted-ca-file", str(authority.path)]
+        members = ",".join(f"m{i}={peer}" for i, peer in enumerate(peers))
+        self.members = [
+            Member(
+                f"m{i}",
+                directory,
+                [
+                    *("--listen-client-urls", clients[i], "--advertise-client-urls", clients[i]),
+                    *("--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i]),
+                    *("--initial-cluster", members, "--initial-cluster-token", directory.name),
+                    *("--heartbeat-interval", "100", "--election-timeout", "1000", "--logger", "zap"),
+                    *security,
+                    *options,
+                ],
+                clients[i],
+            )
+            for i in range(size)
+        ]
+        for member in self.members:
+            member.start()
+        self.wait()
+
+    def address(self, prefix: str = "") -> str:
+        """What `--store` says of it."""
+        options = "&".join(filter(None, (self.options, prefix and f"prefix={prefix}")))
+        return f"etcd:{','.join(member.url for member in self.members)}" + (f"?{options}" if options else "")
+
+    def control(self, *arguments: str, check: bool = True) -> str:
+        """What etcdctl says."""
+        done = subprocess.run(
+            [*self.ctl, *arguments],
+            env=os.environ | {"ETCDCTL_API": "3"},
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+        return done.stdout
+
+    def wait(self) -> None:
+        """Returns when a write is possible."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            done = subprocess.run(
+                [
+                    *self.ctl,
+                    "--dial-timeout",
+                    "1s",
+                    "--command-timeout",
+                    "2s",
+                    "get",
+                    "nothing",
+                    "-w",
+                    "json",
+                ],
+                env=os.environ | {"ETCDCTL_API": "3"},
+                capture_output=True,
+                check=False,
+            )
+            if done.returncode == 0 and json.loads(done.stdout)["header"]["revision"]:
+                return
+            assert time.monotonic() < deadline, done.stderr
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Kills all members."""
+        for member in self.members:
+            if member.process is not None and member.process.poll() is None:
+                member.process.kill()
+                member.process.wait()
