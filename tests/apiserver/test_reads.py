@@ -306,6 +306,18 @@ def test_watches_below_the_deprecated_paths_and_of_one_name(tmp_path: Path) -> N
     with_server(tmp_path, test)
 
 
+def test_a_watch_of_a_version_to_come_waits_for_it(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(MAPS, config_map("a"))
+        version = int(made["metadata"]["resourceVersion"])
+        frames = await client.watch(f"{MAPS}?resourceVersion={version + 2}")
+        for name in "bcd":
+            await client.create(MAPS, config_map(name))
+        assert await frames.names(1) == [("ADDED", "d")]
+
+    with_server(tmp_path, test)
+
+
 def test_metadata_and_tables_are_watched_too(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await client.create(PODS, pod("a"))

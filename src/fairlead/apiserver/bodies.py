@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 import yaml
 
-from fairlead.apiserver.strictness import repeated_fields, unknown_fields
+from fairlead.apiserver.strictness import faults
 from fairlead.objects import protobuf
 from fairlead.objects.codec import decode, encode
 from fairlead.objects.meta_v1 import Status
@@ -159,9 +159,7 @@ def read_object(
     check_header(obj, name, api_version, data)
     if validation == "Ignore":
         return obj, ()
-    found = repeated_fields(data, thorough=validation == "Strict") + unknown_fields(
-        cast(type[Any], kind), data
-    )
+    found = faults(cast(type[Any], kind), data, thorough=validation == "Strict")
     if found and validation == "Strict":
         raise unreadable(name, api_version, strict_error(found))
     return obj, tuple(found)

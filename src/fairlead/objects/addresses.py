@@ -15,6 +15,9 @@ from fairlead.objects.status import FieldError, invalid
 
 Check = Callable[[str], tuple[str, ...]]
 
+_SPECIAL = (0, 127, 169, 224)
+"""The first bytes of those IPv4 addresses that are not `is_reachable`, and of others."""
+
 _MAPPED = bytes(10) + b"\xff\xff"
 _NO_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _CANONICAL = "should be in RFC 5952 canonical format"
@@ -136,8 +139,11 @@ def is_plain(value: str) -> bool:
 
     The addresses of pods come again and again: a slice is judged whole at every change of one of its endpoints.
     """
-    address = _strict(value)
-    return address is not None and len(address) == 4 and not is_reachable(value)
+    try:
+        address = inet_pton(AF_INET, value)
+    except (OSError, ValueError):
+        return False
+    return address[0] not in _SPECIAL or not is_reachable(value)
 
 
 def _prefix(value: str) -> tuple[bytes, int] | None:

@@ -56,8 +56,18 @@ def validate(endpoint_slice: EndpointSlice, old: EndpointSlice | None = None) ->
         errors.append(too_many("endpoints", len(endpoint_slice.endpoints), MAX_ENDPOINTS))
     else:
         for i, endpoint in enumerate(endpoint_slice.endpoints):
-            errors += _validate_endpoint(endpoint, kind, f"endpoints[{i}]", known)
+            if kind != "IPv4" or not _is_usual(endpoint):
+                errors += _validate_endpoint(endpoint, kind, f"endpoints[{i}]", known)
     return errors + _validate_ports(endpoint_slice.ports)
+
+
+def _is_usual(endpoint: Endpoint) -> bool:
+    """Whether there is nothing to say of an IPv4 endpoint: most are so, and a slice has a hundred of them."""
+    if len(endpoint.addresses) != 1 or endpoint.hostname is not None or endpoint.hints is not None:
+        return False
+    if endpoint.deprecatedTopology or not addresses.is_plain(endpoint.addresses[0]):
+        return False
+    return endpoint.nodeName is None or not names.is_dns1123_subdomain(endpoint.nodeName)
 
 
 def _validate_endpoint(endpoint: Endpoint, kind: str, path: str, known: Collection[str]) -> list[FieldError]:

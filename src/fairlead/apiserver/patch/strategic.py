@@ -239,12 +239,14 @@ def _settled(value: Json) -> Json:
     if not isinstance(value, dict):
         return value
     return {
-        name: _settled(member)
+        name: _settled(member) if isinstance(member, (dict, list)) else member
         for name, member in value.items()
-        if member is not None
-        and name not in (DIRECTIVE, RETAIN_KEYS)
-        and not name.startswith((ELEMENT_ORDER, DELETE_FROM_LIST))
+        if member is not None and not (name.startswith("$") and _is_directive(name))
     }
+
+
+def _is_directive(name: str) -> bool:
+    return name in (DIRECTIVE, RETAIN_KEYS) or name.startswith((ELEMENT_ORDER, DELETE_FROM_LIST))
 
 
 def _settled_list(items: list[Json]) -> list[Json]:
