@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import stat
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,17 @@ import pytest
 import yaml
 from aiohttp import web
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from fairlead.apiserver.certificates import make_authority
+from fairlead.apiserver.certificates import Authority, common_name, make_authority, starting, write
 from fairlead.client.api import Api
 from fairlead.client.credentials import Credentials, LoginFailed
 from fairlead.client.kubeconfig import Config, ExecPlugin, KubeconfigError, load
 from fairlead.objects.resources import PODS
 from fairlead.objects.status import StatusError
+from fairlead.process import listener
 
 from .server import Pods, serving
 
@@ -223,21 +229,56 @@ def replace_plugin(given: ExecPlugin, **fields: Any) -> ExecPlugin:
     return ExecPlugin(**{**given.__dict__, **fields})
 
 
-def test_a_plugins_certificate_is_shown_to_the_server(tmp_path: Path) -> None:
+def client_certificate(authority: Authority, folder: Path, name: str) -> None:
+    """A certificate that a client shows, with its key, as NAME.crt and NAME.key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    life = timedelta(hours=1)
+    builder = starting(
+        authority.certificate.subject, common_name(name), key.public_key(), life
+    ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    write(folder, name, builder.sign(authority.key, hashes.SHA256()), key)
+
+
+def test_a_plugins_certificate_is_shown_to_the_server_and_a_newer_one_after_it(tmp_path: Path) -> None:
     authority = make_authority(tmp_path)
-    certificate, key = authority.issue(tmp_path, "client", ["127.0.0.1"], ["client"])
-    assert x509.load_pem_x509_certificate(certificate.read_bytes())
-    script = f"say(clientCertificateData=open({str(certificate)!r}).read(), clientKeyData=open({str(key)!r}).read())"
-    config = Config("https://127.0.0.1:1", authority=authority.pem, exec=plugin(tmp_path, script))
+    serving_pair = authority.issue(tmp_path, "server", ["127.0.0.1"], ["server"])
+    for number in (0, 1):
+        client_certificate(authority, tmp_path, f"client{number}")
+    script = (
+        f"folder = {str(tmp_path)!r}\n"
+        "read = lambda end: open(f'{folder}/client{count}.{end}').read()\n"
+        "say(clientCertificateData=read('crt'), clientKeyData=read('key'),"
+        " **({'expirationTimestamp': '2020-01-01T00:00:00Z'} if count == 0 else {}))"
+    )
+    shown: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport
+        subject = request.transport.get_extra_info("peercert")["subject"]
+        shown.append(subject[0][0][1])
+        return web.json_response({"kind": "PodList", "items": []})
 
     async def run() -> None:
-        credentials = Credentials(config)
-        before = credentials._identity
-        identity = await credentials.current()
-        assert identity.tls is not before.tls
-        assert await credentials.current() is identity
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(*serving_pair)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        sock = listener("127.0.0.1", 0)
+        await web.SockSite(runner, sock, ssl_context=context).start()
+        server = f"https://127.0.0.1:{sock.getsockname()[1]}"
+        try:
+            config = Config(server, authority=authority.pem, exec=plugin(tmp_path, script))
+            async with Api(config) as api:
+                for _ in range(3):
+                    await api.list(PODS)
+        finally:
+            await runner.cleanup()
 
     asyncio.run(run())
+    assert shown == ["client0", "client1", "client1"]
 
 
 def test_impersonation_is_asked_for(tmp_path: Path) -> None:
