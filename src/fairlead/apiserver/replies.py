@@ -75,7 +75,8 @@ def reply(
 
 def warn(response: web.StreamResponse, warning: str) -> None:
     """Adds a warning for whoever asked (RFC 7234, 5.5; KEP-1693)."""
-    escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+    printable = warning if warning.isprintable() else "".join(c if c.isprintable() else " " for c in warning)
+    escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
     response.headers.add("Warning", f'299 - "{escaped}"')
 
 
