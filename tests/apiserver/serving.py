@@ -23,8 +23,10 @@ SECONDS = 10.0
 class Client:
     """Speaks to the server as its administrator."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, server: asyncio.Future[None]) -> None:
         self.session = session
+        self.server = server
+        """What runs the server; to cancel it is to stop it."""
         self.warnings: list[str] = []
 
     async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
@@ -125,7 +127,7 @@ def with_server(directory: Path, test: Callable[[Client], Awaitable[None]], **op
                 connector=aiohttp.TCPConnector(ssl=context, limit=0),
                 headers={"Authorization": f"Bearer {TOKEN}"},
             ) as session:
-                await test(Client(session))
+                await test(Client(session, server))
         finally:
             server.cancel()
             await asyncio.wait([server])

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from fairlead.apiserver import answers, connections, replies
@@ -287,5 +288,30 @@ def test_one_address_has_half_of_the_connections(tmp_path: Path, monkeypatch: py
             first.writer.close()
             await first.writer.wait_closed()
         assert (await client.ask("GET", "/version"))[0] == 200
+
+    with_server(tmp_path, test)
+
+
+def test_a_server_that_stops_ends_its_watches_and_answers_what_it_was_asked(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        for i in range(8):
+            await client.create(MAPS, {**config_map(f"m{i}"), "data": {"a": "x" * 1_000_000}})
+        watch = await client.watch(f"{MAPS}?fieldSelector=metadata.name%3Dnone")
+        async with wire(client) as busy, wire(client) as idle:
+            idle.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+            assert (await idle.answer())[0] == 200
+            busy.send(f"GET {MAPS} HTTP/1.1\r\n{HEAD}\r\n")
+            await busy.reader.readexactly(1)
+            client.server.cancel()
+            async with asyncio.timeout(SECONDS):
+                assert await watch.response.content.read() == b""
+                head = await busy.reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+                assert len(await busy.reader.readexactly(length)) == length > 8_000_000
+            assert await idle.closed()
+            async with asyncio.timeout(SECONDS):
+                await asyncio.wait([client.server])
+        with pytest.raises((aiohttp.ClientError, OSError)):
+            await client.ask("GET", "/version")
 
     with_server(tmp_path, test)
