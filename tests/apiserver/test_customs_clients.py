@@ -172,19 +172,17 @@ def test_the_python_client(tmp_path: Path) -> None:
             found = definitions.list_custom_resource_definition().items
             customs = kubernetes.client.CustomObjectsApi(api)
             place = ("example.com", "v1", "default", "widgets")
-            made = customs.create_namespaced_custom_object(*place, widget(spec={"size": 1}))
+            customs.create_namespaced_custom_object(*place, widget(spec={"size": 1}))
             customs.patch_namespaced_custom_object(*place, "a", {"spec": {"size": 2}})
-            made = customs.get_namespaced_custom_object(*place, "a")
+            made: Any = customs.get_namespaced_custom_object(*place, "a")
             customs.replace_namespaced_custom_object(*place, "a", {**made, "spec": {"size": 3}})
-            seen = [
-                (event["type"], event["object"]["spec"]["size"])
-                for event in kubernetes.watch.Watch().stream(
-                    customs.list_namespaced_custom_object, *place, timeout_seconds=1
-                )
-            ]
+            watch: Any = kubernetes.watch
+            events = watch.Watch().stream(customs.list_namespaced_custom_object, *place, timeout_seconds=1)
+            seen = [(event["type"], event["object"]["spec"]["size"]) for event in events]
             customs.delete_namespaced_custom_object(*place, "a")
-            left = customs.list_namespaced_custom_object(*place)["items"]
-            return [[one.metadata.name for one in found], seen, left]
+            left: Any = customs.list_namespaced_custom_object(*place)
+            names = [one.metadata.name for one in found if one.metadata is not None]
+            return [names, seen, left["items"]]
 
     async def test(client: Client) -> None:
         await establish(client, definition())

@@ -269,3 +269,14 @@ def test_patches_go_into_lists(tmp_path: Path, form: str, change: Any) -> None:
         assert len(after["spec"]["tolerations"]) == len(before["spec"]["tolerations"]) + more
 
     with_server(tmp_path, test)
+
+
+def test_a_body_that_leaves_its_kind_empty_is_of_the_kind_of_its_path(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = "/api/v1/namespaces/default/configmaps"
+        for kind, version in (("", "v1"), ("ConfigMap", ""), (None, None)):
+            body = {**config_map(), "kind": kind, "apiVersion": version}
+            made = await client.create(f"{path}?dryRun=All", body)
+            assert (made["kind"], made["apiVersion"]) == ("ConfigMap", "v1")
+
+    with_server(tmp_path, test)

@@ -57,7 +57,7 @@ def test_a_good_definition_is_completed() -> None:
 
 
 V1 = crd()["spec"]["versions"][0]
-STATUS = {"status": {}}
+STATUS: dict[str, Any] = {"status": {}}
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name that is not plural.group": (

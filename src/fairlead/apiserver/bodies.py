@@ -157,6 +157,9 @@ def read_object(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(name, api_version, f"couldn't get version/kind; json parse error: {error}") from None
     check_header(obj, name, api_version, data)
+    typed = cast(Any, obj)
+    if not typed.kind or not typed.apiVersion:
+        obj = msgspec.structs.replace(typed, kind=name, apiVersion=api_version)
     if validation == "Ignore":
         return obj, ()
     found = faults(cast(type[Any], kind), data, thorough=validation == "Strict")

@@ -384,8 +384,8 @@ def scaling(of: CustomResourceSubresourceScale) -> Scaling:
     def read(obj: Custom) -> Scale:
         replicas = wanted.first(obj.content)
         if replicas is None:
-            said = f'the spec replicas field "{of.specReplicasPath}" does not exist'
-            raise failure(500, "InternalError", f"Internal error occurred: {said}")
+            # Upstream says so as an internal error, which it is not.
+            raise failure(404, "NotFound", f'the spec replicas field "{of.specReplicasPath}" does not exist')
         return Scale(
             metadata=identity(obj.metadata),
             spec=ScaleSpec(replicas=_whole_number(replicas)),

@@ -118,8 +118,9 @@ class Applier:
                 reset=resets(kind, strategy, self._subresource),
             )
         except BadConfiguration as error:
-            metadata = config.get("metadata") or {}
-            place = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+            metadata = config.get("metadata")
+            named = metadata if isinstance(metadata, dict) else {}
+            place = f"{named.get('namespace', '')}/{named.get('name', '')}"
             of = f"{kind.resource.api_version if kind.resource.group else '/v1'}, Kind={kind.resource.kind}"
             raise bad_request(f"failed to create typed patch object ({place}; {of}): {error}") from None
         except Conflicts as error:
