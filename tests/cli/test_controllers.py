@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from fairlead.cli.controllers import seconds
+from fairlead.cli.main import plain
 from fairlead.endpoints.config import ENDPOINTS, MIRRORING, SLICES, EndpointsConfig, chosen
 
 from .test_main import fairlead
@@ -65,3 +66,18 @@ def test_wrong_flags_are_told(argv: tuple[str, ...], said: str) -> None:
     done = fairlead("endpoints", *argv)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["endpoints", "--leader-elect=false"], ["endpoints", "--no-leader-elect"]),
+        (["endpoints", "--leader-elect=true", "--x"], ["endpoints", "--leader-elect", "--x"]),
+        (
+            ["lab", "exec", "p", "--", "x", "--leader-elect=true"],
+            ["lab", "exec", "p", "--", "x", "--leader-elect=true"],
+        ),
+    ],
+)
+def test_switches_in_gos_form(given: list[str], read: list[str]) -> None:
+    assert plain(given) == read

@@ -23,6 +23,7 @@ from fairlead.client.api import Api, WatchEvent
 from fairlead.client.election import NotLeading
 from fairlead.client.informer import Informer
 from fairlead.client.kubeconfig import Config
+from fairlead.endpoints import pods as pod_endpoints
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.endpoints.controller import run
 from fairlead.objects import codec
@@ -512,3 +513,31 @@ def test_hints_come_and_go_with_the_nodes() -> None:
         await eventually(lambda: are("a", "a", "b"), "the field asks for them, too")
 
     story(told)
+
+
+def test_what_was_overlooked_is_found_by_the_resync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The safety net: a defect that hides a change of a pod hides it until the next resync only."""
+
+    async def play() -> None:
+        async with AsyncExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
+            server = await stack.enter_async_context(api_server(Path(directory)))
+            theirs = await stack.enter_async_context(Api(server))
+            health = Health()
+            config = EndpointsConfig(resync=0.5)
+            await stack.enter_async_context(running(run(theirs, config, health), health))
+            api = await stack.enter_async_context(Api(server))
+            await make_node(api)
+            await make_service(api)
+            pod = await make_pod(api, "a", ip(1))
+            await eventually(lambda: right(api, ip(1)), "the pod is an endpoint")
+            monkeypatch.setattr(pod_endpoints, "concerns_endpoints", lambda old, new: False)
+            await set_ready(api, pod, ip(1), False)
+            await eventually(lambda: right_but_not_ready(api), "it is not ready, after all")
+
+    async def right_but_not_ready(api: Api) -> bool:
+        return [e.conditions and e.conditions.ready for e in await held(api)] == [False] and (
+            await addresses(api) == ([], [ip(1)])
+        )
+
+    uvloop.run(play())

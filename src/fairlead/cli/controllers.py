@@ -10,6 +10,9 @@ import typer
 from fairlead.cli.components import Kubeconfig, Level, health_option, run_component
 from fairlead.cli.refusal import UserError
 
+SWITCHES = ("leader-elect",)
+"""Options that upstream's manifests set as `--NAME=true` or `--NAME=false`."""
+
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smh]))+|0")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -40,10 +41,19 @@ def _options(
     pass
 
 
+def plain(arguments: Sequence[str]) -> list[str]:
+    """The arguments with Go's form of a switch, which upstream's manifests have, as the one that is read here."""
+    known = {f"--{name}=true": f"--{name}" for name in controllers.SWITCHES}
+    known |= {f"--{name}=false": f"--no-{name}" for name in controllers.SWITCHES}
+    own = list(arguments)
+    end = own.index("--") if "--" in own else len(own)  # what follows belongs to another command
+    return [known.get(word, word) for word in own[:end]] + own[end:]
+
+
 def main() -> None:
     """The entry point. Exit statuses: 0 done, 1 failed, 2 wrong use or a machine that cannot do it."""
     try:
-        app()
+        app(args=plain(sys.argv[1:]))
     except UserError as error:
         print(f"fairlead: {error}", file=sys.stderr)
         sys.exit(2)
