@@ -2,6 +2,9 @@
 
 Every write is one row in a table that only grows at its end; compaction deletes the rows that later ones replaced. All
 writes that are queued while a commit is under way go into the next one (group commit), in a thread of its own.
+
+The file does not grow without bound: rows that are compacted leave pages free, which are used again, and given back to
+the file system a few at a time once they are many. What is left is at most a page for each object that is there.
 """
 
 from __future__ import annotations
@@ -50,6 +53,12 @@ DELETE FROM changes WHERE id IN (
 
 FORMAT = 1
 
+VACUUM_PAGES = 256
+"""Free pages that are given back at a time: 1 MiB, so that no writer waits for long."""
+
+LOG_BYTES = 64 << 20
+"""How much of the write-ahead log's file stays when it is empty."""
+
 
 class Write(msgspec.Struct, gc=False):
     """A transaction that waits for its turn, and what became of it."""
@@ -81,6 +90,7 @@ class SQLiteStore:
         self._compact: int = 0
         self._writer: asyncio.Task[None] | None = None
         self._ageing: asyncio.Task[None] | None = None
+        self._complaint = ""
         self._closed = False
 
     @classmethod
@@ -104,7 +114,7 @@ class SQLiteStore:
             state, history = await loop.run_in_executor(thread, load, database, events, history_bytes)
         except (sqlite3.Error, OSError) as error:
             thread.shutdown()
-            raise Failed(f"cannot use the store {place}: {error}") from error
+            raise Failed(f"cannot use the store {place}: {meaning(error, place)}") from error
         store = cls(place, database, thread, Cache(state, history))
         store._ageing = loop.create_task(forget_what_is_old(store, seconds))
         return store
@@ -204,10 +214,16 @@ class SQLiteStore:
                     if rows or forget:
                         await loop.run_in_executor(self._thread, store, self._database, rows, forget, gone)
                 except sqlite3.Error as error:
-                    log.error("cannot write to %s: %s", self._path, error)
-                    fail(writes, f"the store cannot write to {self._path}: {error}")
+                    why = f"the store cannot write to {self._path}: {meaning(error, self._path)}"
+                    if why != self._complaint:  # once, not for every write while it lasts
+                        log.error("%s", why)
+                    self._complaint = why
+                    fail(writes, why)
                     self._compact = 0
                     continue
+                if self._complaint:
+                    log.info("the store can write to %s again", self._path)
+                    self._complaint = ""
                 if forget:
                     history.forget(forget)
                 if history.compacted >= self._compact:
@@ -282,23 +298,62 @@ def connect(path: Path) -> sqlite3.Connection:
 
     A process that is killed gives its lock back at once, so a lock that stays for seconds is another server's.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory, not a file")
+    if not path.parent.is_dir():
+        raise NotADirectoryError(f"there is no directory {path.parent}")
     database = sqlite3.connect(
         path, isolation_level=None, timeout=3, check_same_thread=False, cached_statements=64
     )
     try:
+        # First of all: the log's index is in memory then, and a full disk is no obstacle to opening the file.
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA wal_autocheckpoint = 4000")
+        database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         form = database.execute("PRAGMA user_version").fetchone()[0]
         if form not in (0, FORMAT):
-            raise sqlite3.DatabaseError(f"it was written in format {form}, this version knows {FORMAT}")
-        database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT")
+            raise WrongFormat(
+                f"it was written in format {form}, this version of Fairlead knows {FORMAT}: use the version that wrote "
+                "it, or another file"
+            )
+        if form and (said := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(said)
+        if not form:
+            if database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                raise WrongFormat("it is an SQLite file of another program")
+            database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT")
         path.chmod(0o600)
     except BaseException:
         database.close()
         raise
     return database
+
+
+class WrongFormat(sqlite3.DatabaseError):
+    """The file is in order, and not ours to use."""
+
+
+def meaning(error: sqlite3.Error | OSError, path: Path) -> str:
+    """What is wrong with the file and what to do, in the words of who has to do it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "another process has it open, an API server most likely: a file is for one server alone"
+    if code == sqlite3.SQLITE_FULL:
+        return "the disk is full; writes are taken again as soon as there is room"
+    if (
+        code == sqlite3.SQLITE_READONLY
+        or code == sqlite3.SQLITE_CANTOPEN
+        or isinstance(error, PermissionError)
+    ):
+        return f"{error}: is it a file, in a directory, that this user may write?"
+    if isinstance(error, WrongFormat | OSError):
+        return str(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or type(error) is sqlite3.DatabaseError:
+        return f"it is damaged, or no store ({error}): put a copy in its place, or move {path.name}* away to begin anew"
+    return str(error)
 
 
 def load(database: sqlite3.Connection, events: int, history_bytes: int) -> tuple[State, History]:
@@ -319,6 +374,15 @@ def load(database: sqlite3.Connection, events: int, history_bytes: int) -> tuple
     return state, history
 
 
+def give_back(database: sqlite3.Connection) -> None:
+    """Shortens the file by some of its free pages, where they are more than a third."""
+    free: int = database.execute("PRAGMA freelist_count").fetchone()[0]
+    pages: int = database.execute("PRAGMA page_count").fetchone()[0]
+    if free > 2 * VACUUM_PAGES and free > pages // 3:
+        # A page a step: `execute` would take one step only.
+        database.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+
+
 def store(
     database: sqlite3.Connection, rows: Sequence[Row], forget: int, gone: Sequence[tuple[int, str]]
 ) -> None:
@@ -337,6 +401,8 @@ def store(
             database.execute(REPLACED, (msgspec.json.encode(gone).decode(),))
             database.execute("UPDATE compaction SET revision = ?", (forget,))
         database.execute("COMMIT")
+        if forget:
+            give_back(database)
     except sqlite3.Error:
         if database.in_transaction:
             database.execute("ROLLBACK")
