@@ -442,3 +442,38 @@ def test_rules_in_cel_are_stored_and_warned_of(tmp_path: Path) -> None:
         assert stored["x-kubernetes-validations"] == [{"rule": "self.min <= self.max"}]
 
     with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("https://example.com/1", ("True", "ApprovedAnnotation")),
+        ("unapproved, an experiment", ("False", "UnapprovedAnnotation")),
+    ],
+)
+def test_groups_of_kubernetes_ask_for_approval(tmp_path: Path, given: str, expected: tuple[str, str]) -> None:
+    async def test(client: Client) -> None:
+        obj = definition(group="x.k8s.io")
+        assert (await client.ask("POST", DEFINITIONS, obj))[0] == 422
+        obj["metadata"]["annotations"] = {"api-approved.kubernetes.io": given}
+        await establish(client, obj)
+        found = await client.get(f"{DEFINITIONS}/widgets.x.k8s.io")
+        assert conditions(found)["KubernetesAPIApprovalPolicyConformant"] == expected
+
+    with_server(tmp_path, test)
+
+
+def test_a_built_in_kinds_names_are_taken(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        obj = definition("leases", "coordination.k8s.io", kind="Lease")
+        obj["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, a trick"}
+        await client.create(DEFINITIONS, obj)
+        found = await client.until(
+            f"{DEFINITIONS}/leases.coordination.k8s.io", lambda _, one: "NamesAccepted" in conditions(one)
+        )
+        assert conditions(found)["NamesAccepted"] == ("False", "PluralConflict")
+        assert (await client.ask("DELETE", f"{DEFINITIONS}/leases.coordination.k8s.io"))[0] == 200
+        await client.until(f"{DEFINITIONS}/leases.coordination.k8s.io", lambda code, _: code == 404)
+        assert (await client.get("/apis/coordination.k8s.io/v1/leases"))["kind"] == "LeaseList"
+
+    with_server(tmp_path, test)

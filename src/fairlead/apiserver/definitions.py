@@ -27,7 +27,7 @@ from fairlead.objects.apiextensions_v1 import (
     CustomResourceDefinitionCondition,
     CustomResourceDefinitionNames,
 )
-from fairlead.objects.definitions import condition
+from fairlead.objects.definitions import APPROVED, approval, condition, protected
 from fairlead.objects.meta_v1 import DeleteOptions
 from fairlead.objects.status import StatusError
 from fairlead.store import Change, Closed, Compacted, Condition, Conflict, Entry, Failed, TooSlow
@@ -36,6 +36,9 @@ log = logging.getLogger("fairlead.apiserver")
 
 AT_ONCE = 100
 RETRY_SECONDS = 1.0
+
+CONFORMANT = "KubernetesAPIApprovalPolicyConformant"
+"""The condition of definitions in the groups of Kubernetes."""
 
 
 class Known:
@@ -98,6 +101,10 @@ class Definitions:
             while True:
                 events = await watch.next()
                 for event in events:
+                    known = self._known.get(event.key)
+                    if known is not None and event.revision <= known.entry.revision:
+                        # It is older than what this server has written itself since.
+                        continue
                     if event.value is None:
                         self._forget(event.key)
                     else:
@@ -118,7 +125,12 @@ class Definitions:
     def _serve(self, known: Known) -> None:
         """Serves an established definition, as it is now; what was served is left alone where nothing has changed."""
         obj, key = known.obj, known.entry.key
-        if condition(obj, "Established") != "True" or self._catalog.built_in(known.collection):
+        if self._catalog.built_in(known.collection):
+            return
+        if condition(obj, "Established") != "True":
+            # Served in advance, when this server lost the race to say so.
+            if self._served.pop(key, None) is not None:
+                self._catalog.drop(known.collection)
             return
         made_of = (obj.spec, obj.status.acceptedNames)
         if self._served.get(key) != made_of:
@@ -250,6 +262,9 @@ def accepted(
     reason, message = conflicts[-1] if conflicts else ("NoConflicts", "no conflicts found")
     new = replace(obj, status=replace(obj.status, acceptedNames=names))
     new = with_condition(new, _condition("NamesAccepted", not conflicts, reason, message))
+    if protected(obj.spec.group):
+        said_of, why = approval(obj)
+        new = with_condition(new, _condition(CONFORMANT, said_of == APPROVED, said_of, why))
     if condition(obj, "Established") == "True":
         return new
     if conflicts:

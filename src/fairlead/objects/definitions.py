@@ -58,6 +58,8 @@ AT_STATUS_ROOT = (
 
 PROTECTED_GROUPS = ("k8s.io", "kubernetes.io")
 APPROVAL = "api-approved.kubernetes.io"
+APPROVED, UNAPPROVED = "ApprovedAnnotation", "UnapprovedAnnotation"
+"""The annotations that are good."""
 
 
 def default(obj: CustomResourceDefinition) -> CustomResourceDefinition:
@@ -371,26 +373,35 @@ def protected(group: str) -> bool:
     return any(group == one or group.endswith(f".{one}") for one in PROTECTED_GROUPS)
 
 
-def approved(obj: CustomResourceDefinition) -> tuple[bool, str]:
-    """Whether the annotation that a protected group asks for is a good one, and what is to be said of it."""
+def approval(obj: CustomResourceDefinition) -> tuple[str, str]:
+    """What is to be said of the annotation that a protected group asks for: a reason, and a sentence.
+
+    Upstream: apihelpers.GetAPIApprovalState, and the reasons of apiapproval_controller.go.
+    """
     given = obj.metadata.annotations.get(APPROVAL, "")
     see = "see https://github.com/kubernetes/enhancements/pull/1111"
     if not given:
-        return False, f'protected groups must have approval annotation "{APPROVAL}", {see}'
+        return "MissingAnnotation", f'protected groups must have approval annotation "{APPROVAL}", {see}'
     if given.startswith("unapproved"):
-        return True, f'not approved: "{given}"'
+        return UNAPPROVED, f'not approved: "{given}"'
     scheme, _, rest = given.partition("://")
     if scheme and rest:
-        return True, f"approved in {given}"
+        return APPROVED, f"approved in {given}"
     asked = 'either a URL or a reason starting with "unapproved"'
-    return False, f'protected groups must have approval annotation "{APPROVAL}" with {asked}, {see}'
+    return (
+        "InvalidAnnotation",
+        f'protected groups must have approval annotation "{APPROVAL}" with {asked}, {see}',
+    )
 
 
 def _approval(obj: CustomResourceDefinition, old: CustomResourceDefinition | None) -> Iterator[FieldError]:
     if not protected(obj.spec.group):
         return
-    good, said = approved(obj)
-    if good or (old is not None and not approved(old)[0]):
+    reason, said = approval(obj)
+    if reason in (APPROVED, UNAPPROVED):
+        return
+    if old is not None and approval(old)[0] not in (APPROVED, UNAPPROVED):
+        # What was so before may stay.
         return
     path = f"metadata.annotations[{APPROVAL}]"
     given = obj.metadata.annotations.get(APPROVAL, "")
