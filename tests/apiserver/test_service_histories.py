@@ -119,7 +119,7 @@ def test_servers_that_share_a_store_give_nothing_twice(tmp_path: Path) -> None:
     async def main() -> None:
         async with await open_store(f"sqlite:{tmp_path / 'store.db'}") as store:
             replicas = [await replica(store, cidrs) for _ in range(3)]
-            await asyncio.gather(*(bootstrap(registry, cidrs, "", 443) for registry, _ in replicas))
+            await asyncio.gather(*(bootstrap(registry, cidrs, None, 443) for registry, _ in replicas))
 
             async def create(i: int) -> str:
                 spec = ServiceSpec(type="NodePort", ports=(ServicePort(port=80),))

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.happenings import Happenings
 from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICECIDRS, SERVICES, Kind
+from fairlead.apiserver.masterleases import MasterLeases
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.servicecidrs import READY, with_condition
 from fairlead.objects.core_v1 import (
@@ -42,15 +43,31 @@ INTERVAL_SECONDS = 10.0
 log = logging.getLogger("fairlead.apiserver")
 
 
-async def bootstrap(registry: Registry, service_cidrs: Sequence[str], address: str, port: int) -> None:
-    """Makes what is not there yet. `address` (none: no endpoints) is where pods reach the API server, at `port`."""
+async def bootstrap(
+    registry: Registry, service_cidrs: Sequence[str], leases: MasterLeases | None, port: int
+) -> None:
+    """Makes what is not there yet. `leases` (none: no endpoints) says where pods reach the API servers, at `port`."""
     for name in SYSTEM_NAMESPACES:
         await ensure(registry, NAMESPACES, Namespace(metadata=ObjectMeta(name=name)))
     await ensure_service_cidr(registry, tuple(service_cidrs))
     await ensure(registry, SERVICES, service(first_address(service_cidrs[0]), port))
-    if address:
-        await ensure(registry, ENDPOINTS, endpoints(address, port))
-        await ensure(registry, ENDPOINTSLICES, endpoint_slice(address, port))
+    if leases is not None:
+        await point_at(registry, await leases.renew(), port)
+
+
+async def point_at(registry: Registry, addresses: Sequence[str], port: int) -> None:
+    """Lets the Service lead to the API servers at these addresses."""
+    await ensure(registry, ENDPOINTS, endpoints(addresses, port))
+    await ensure(registry, ENDPOINTSLICES, endpoint_slice(addresses, port))
+
+
+async def leave(registry: Registry, leases: MasterLeases, port: int) -> None:
+    """Takes this server out of the endpoints, unless it is the last one: then there is nobody to be led to instead."""
+    try:
+        if others := await leases.leave():
+            await point_at(registry, others, port)
+    except (StatusError, Failed) as error:
+        log.warning("the other servers will find out by themselves that this one is gone: %s", error)
 
 
 async def ensure_service_cidr(registry: Registry, cidrs: tuple[str, ...]) -> None:
@@ -85,12 +102,15 @@ async def ensure_service_cidr(registry: Registry, cidrs: tuple[str, ...]) -> Non
     )
 
 
-async def keep(registry: Registry, service_cidrs: Sequence[str], address: str, port: int) -> None:
+async def keep(
+    registry: Registry, service_cidrs: Sequence[str], leases: MasterLeases | None, port: int
+) -> None:
     """Brings back what of it was deleted, as upstream's reconcilers do, until it is cancelled."""
     while True:
-        await asyncio.sleep(INTERVAL_SECONDS)
+        await asyncio.sleep(leases.interval if leases is not None else INTERVAL_SECONDS)
         try:
-            await bootstrap(registry, service_cidrs, address, port)
+            await registry.store.sync()
+            await bootstrap(registry, service_cidrs, leases, port)
         except (StatusError, Failed) as error:
             log.warning("cannot bring back what every cluster has: %s", error)
 
@@ -131,25 +151,31 @@ def service(cluster_ip: str, port: int) -> Service:
     )
 
 
-def endpoints(address: str, port: int) -> Endpoints:
+def endpoints(addresses: Sequence[str], port: int) -> Endpoints:
     """The Endpoints of the API."""
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     return Endpoints(
         metadata=ObjectMeta(name=NAME, namespace="default", labels=labels),
         subsets=(
             EndpointSubset(
-                addresses=(EndpointAddress(ip=address),),
+                addresses=tuple(EndpointAddress(ip=address) for address in addresses),
                 ports=(EndpointPort(name="https", port=port, protocol="TCP"),),
             ),
         ),
     )
 
 
-def endpoint_slice(address: str, port: int) -> EndpointSlice:
-    """The EndpointSlice of the API."""
+def endpoint_slice(addresses: Sequence[str], port: int) -> EndpointSlice:
+    """The EndpointSlice of the API, of one family: that of the first address."""
+    is_ipv6 = ":" in addresses[0]
+    ready = EndpointConditions(ready=True)
     return EndpointSlice(
         metadata=ObjectMeta(name=NAME, namespace="default", labels={"kubernetes.io/service-name": NAME}),
-        addressType="IPv6" if ":" in address else "IPv4",
-        endpoints=(Endpoint(addresses=(address,), conditions=EndpointConditions(ready=True)),),
+        addressType="IPv6" if is_ipv6 else "IPv4",
+        endpoints=tuple(
+            Endpoint(addresses=(address,), conditions=ready)
+            for address in addresses
+            if (":" in address) == is_ipv6
+        ),
         ports=(SlicePort(name="https", protocol="TCP", port=port),),
     )

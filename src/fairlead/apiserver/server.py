@@ -17,7 +17,7 @@ from aiohttp import web
 
 from fairlead.apiserver.allocation import ports_of
 from fairlead.apiserver.authentication import Tokens
-from fairlead.apiserver.bootstrap import bootstrap, keep
+from fairlead.apiserver.bootstrap import bootstrap, keep, leave
 from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.connections import Server, room_for_connections
@@ -34,6 +34,7 @@ from fairlead.apiserver.kinds import (
     SERVICES,
     Kind,
 )
+from fairlead.apiserver.masterleases import LEASE_SECONDS, MasterLeases
 from fairlead.apiserver.metrics import Metrics
 from fairlead.apiserver.paths import plain_paths
 from fairlead.apiserver.registry import Registry
@@ -54,6 +55,9 @@ from fairlead.store import open_store
 
 log = logging.getLogger("fairlead.apiserver")
 
+LEAVE_SECONDS = 2.0
+"""How long it may take to say so to the other servers."""
+
 STOP_SECONDS = 5.0
 """How long requests under way may take when the server stops."""
 
@@ -71,6 +75,8 @@ class ServerConfig:
     node_port_range: tuple[int, int] = (30000, 32767)
     advertise_address: str = ""
     advertise_port: int = 6443
+    lease_seconds: float = LEASE_SECONDS
+    """After how long a server that is gone is no endpoint of the Service `kubernetes` any more."""
 
 
 async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: Health) -> None:
@@ -99,8 +105,11 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         await reservations.load()
         following = asyncio.ensure_future(reservations.run())
         listening: list[asyncio.Server] = []
+        leases: MasterLeases | None = None
+        if config.advertise_address:
+            leases = MasterLeases(store, config.advertise_address, config.lease_seconds)
         try:
-            own = (config.service_cidrs, config.advertise_address, config.advertise_port)
+            own = (config.service_cidrs, leases, config.advertise_port)
             await bootstrap(registry, *own)
             await definitions.load()
             for sock in sockets:
@@ -115,10 +124,14 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 tasks.create_task(Repair(registry, reservations).run())
                 tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
-            following.cancel()
             for one in listening:
                 one.close()
             handler.end_watches()
+            if leases is not None and health.report(readiness=True)[0]:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LEAVE_SECONDS):
+                        await leave(registry, leases, config.advertise_port)
+            following.cancel()
             server.pre_shutdown()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
