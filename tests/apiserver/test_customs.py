@@ -180,9 +180,21 @@ def test_what_a_client_may_send_and_ask_for(tmp_path: Path) -> None:
         for content_type in (pb, "text/plain"):
             sent = await client.ask("POST", path, b"k8s\0", headers={"Content-Type": content_type})
             assert sent[0] == 415
+        bare = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+        [found] = (await client.ask("GET", path, headers=bare))[1]["items"]
+        assert (found["kind"], found["metadata"]["name"], "spec" in found) == (
+            "PartialObjectMetadata",
+            "a",
+            False,
+        )
         assert (await client.patch(f"{path}/a", {"spec": {"size": 2}}, "strategic-merge-patch"))[0] == 415
         op = [{"op": "replace", "path": "/spec/size", "value": 7}]
         assert (await client.patch(f"{path}/a", op, "json-patch"))[1]["spec"]["size"] == 7
+        await client.create(
+            path, {**widget("b", spec={"size": 1}), "metadata": {"name": "b", "labels": {"x": "y"}}}
+        )
+        await client.ask("DELETE", f"{path}?labelSelector=x=y")
+        assert [one["metadata"]["name"] for one in (await client.get(path))["items"]] == ["a"]
         without = await client.ask("PUT", f"{path}/a", widget(spec={"size": 1}))
         assert "metadata.resourceVersion" in message(without)
 

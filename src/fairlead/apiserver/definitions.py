@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from fairlead.apiserver import deletion
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.catalog import Catalog
-from fairlead.apiserver.custom import family
+from fairlead.apiserver.customkinds import family
 from fairlead.apiserver.kinds import CUSTOMRESOURCEDEFINITIONS
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.registry import Registry
