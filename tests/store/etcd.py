@@ -62,15 +62,15 @@ class Member:
     def __init__(self, name: str, directory: Path, arguments: list[str], url: str) -> None:
         self.name = name
         self.url = url
-        self._directory = directory
-        self._arguments = arguments
+        self.directory = directory
+        self.arguments = arguments
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Runs it, again after it was killed."""
-        log = (self._directory / f"{self.name}.log").open("ab")
+        log = (self.directory / f"{self.name}.log").open("ab")
         self.process = subprocess.Popen(
-            ["etcd", "--name", self.name, "--data-dir", str(self._directory / self.name), *self._arguments],
+            ["etcd", "--name", self.name, "--data-dir", str(self.directory / self.name), *self.arguments],
             stdout=log,
             stderr=log,
         )
@@ -142,6 +142,21 @@ class Cluster:
             check=check,
         )
         return done.stdout
+
+    def restore(self, snapshot: Path) -> None:
+        """Kills the one member and starts it from a snapshot."""
+        (member,) = self.members
+        member.signal(signal.SIGKILL)
+        peer = member.arguments[member.arguments.index("--listen-peer-urls") + 1]
+        directory = member.directory / f"{member.name}.restored"
+        self.control(
+            *("snapshot", "restore", str(snapshot), "--name", member.name, "--data-dir", str(directory)),
+            *("--initial-cluster", f"{member.name}={peer}", "--initial-advertise-peer-urls", peer),
+        )
+        shutil.rmtree(member.directory / member.name)
+        directory.rename(member.directory / member.name)
+        member.start()
+        self.wait()
 
     def wait(self) -> None:
         """Returns when a write is possible."""

@@ -286,6 +286,33 @@ def test_a_full_database_is_an_error_and_writes_go_on_when_there_is_room(tmp_pat
 
 
 @needs_etcd
+def test_a_server_that_is_left_running_notices_that_etcd_was_restored(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "etcd")
+
+    async def main() -> None:
+        async with await open_store(cluster.address()) as store:
+            await store.commit([], [Change("/x/1", b"saved")])
+            cluster.control("snapshot", "save", str(tmp_path / "snapshot"))
+            await store.commit([], [Change("/x/1", b"later")])
+            last = await store.commit([], [Change("/x/2", b"later")])
+            watch = store.watch("/x/", last)
+            await asyncio.to_thread(cluster.restore, tmp_path / "snapshot")
+            await store.sync()
+            assert store.revision < last
+            assert [(e.key, e.value) for e in (await store.range("/x/")).entries] == [("/x/1", b"saved")]
+            with pytest.raises(TooSlow):
+                await watch.next()
+            again = store.watch("/x/", store.revision)
+            await store.commit([], [Change("/x/1", b"new")])
+            assert [e.value for e in await again.next()] == [b"new"]
+
+    try:
+        uvloop.run(main())
+    finally:
+        cluster.stop()
+
+
+@needs_etcd
 def test_three_members_with_tls_one_lost_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,24 @@ def sql(path: Path, statement: str) -> object:
     return None
 
 
+def test_a_copy_of_the_file_is_a_back_up(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+
+    async def main() -> None:
+        async with await SQLiteStore.open(path) as store:
+            await store.commit([], [Change("/a/1", b"saved")])
+        assert [file.name for file in tmp_path.iterdir()] == ["store.db"], "all of it is in one file"
+        saved = path.read_bytes()
+        async with await SQLiteStore.open(path) as store:
+            await store.commit([], [Change("/a/1", b"later")])
+        path.write_bytes(saved)
+        async with await SQLiteStore.open(path) as store:
+            assert [e.value for e in (await store.range("/a/")).entries] == [b"saved"]
+            assert store.revision == 1
+
+    uvloop.run(main())
+
+
 def test_a_store_without_a_directory_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         with pytest.raises(Failed, match="there is no directory"):
