@@ -12,6 +12,7 @@ import pytest
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.custom import Custom
 from fairlead.apiserver.kinds import Kind
+from fairlead.objects import protobuf
 from tests.apiserver.customs import (
     ANYTHING,
     DEFINITIONS,
@@ -23,7 +24,7 @@ from tests.apiserver.customs import (
 )
 from tests.apiserver.serving import Client, with_server
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "type": "object",
     "required": ["size"],
     "properties": {
@@ -487,5 +488,36 @@ def test_a_built_in_kinds_names_are_taken(tmp_path: Path) -> None:
         assert (await client.ask("DELETE", f"{DEFINITIONS}/leases.coordination.k8s.io"))[0] == 200
         await client.until(f"{DEFINITIONS}/leases.coordination.k8s.io", lambda code, _: code == 404)
         assert (await client.get("/apis/coordination.k8s.io/v1/leases"))["kind"] == "LeaseList"
+
+    with_server(tmp_path, test)
+
+
+def test_definitions_in_protobuf(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        schema = {
+            **SPEC,
+            "additionalProperties": None,
+            "description": "x",
+            "anyOf": [{"required": ["size"]}],
+            "properties": {
+                **SPEC["properties"],
+                "map": {"type": "object", "additionalProperties": {"type": "string", "enum": ["a", "b"]}},
+                "any": {"type": "object", "additionalProperties": True},
+                "half": {"type": "number", "maximum": 0.5, "default": 0.25},
+            },
+        }
+        obj = definition(schema=schema)
+        body = protobuf.encode(obj)
+        media = protobuf.CONTENT_TYPE
+        status, made = await client.ask("POST", DEFINITIONS, body, headers={"Content-Type": media})
+        assert status == 201
+        given = {name: value for name, value in schema.items() if value is not None}
+        stored = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        assert stored == given
+        async with client.session.get(
+            f"{DEFINITIONS}/widgets.example.com", headers={"Accept": media}
+        ) as answer:
+            found = protobuf.decode(await answer.read())
+        assert found["spec"] == (await client.get(f"{DEFINITIONS}/widgets.example.com"))["spec"]
 
     with_server(tmp_path, test)
