@@ -206,8 +206,11 @@ def test_a_watch_of_the_future_or_the_forgotten_past_is_refused(open_again: Open
     with_store(open_again, test)
 
 
-def test_a_watch_that_is_not_read_is_cut_off(open_again: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "WAITING", 10)
+@pytest.mark.parametrize(("bound", "value"), [("WAITING", 10), ("WAITING_BYTES", 15)])
+def test_a_watch_that_is_not_read_is_cut_off(
+    open_again: Open, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    monkeypatch.setattr(watches, bound, value)
     cut: list[bool] = []
 
     async def test(store: Store) -> None:

@@ -22,6 +22,7 @@ from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.connections import Server, room_for_connections
 from fairlead.apiserver.definitions import Definitions
+from fairlead.apiserver.expiry import Expiry
 from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.handler import Handler
 from fairlead.apiserver.kinds import (
@@ -122,6 +123,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 tasks.create_task(definitions.run())
                 tasks.create_task(ServiceCIDRController(registry, reservations).run())
                 tasks.create_task(Repair(registry, reservations).run())
+                tasks.create_task(Expiry(store).run())
                 tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
             for one in listening:
