@@ -206,7 +206,7 @@ def test_a_watch_of_the_future_or_the_forgotten_past_is_refused(open_again: Open
     with_store(open_again, test)
 
 
-@pytest.mark.parametrize(("bound", "value"), [("WAITING", 10), ("WAITING_BYTES", 15)])
+@pytest.mark.parametrize(("bound", "value"), [("WAITING", 10), ("WAITING_BYTES", 10)])
 def test_a_watch_that_is_not_read_is_cut_off(
     open_again: Open, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
