@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
+from fairlead.endpoints import slicecontroller
 from fairlead.endpoints.config import MIRRORING as MIRRORS
 from fairlead.endpoints.config import SLICES, EndpointsConfig
 from fairlead.endpoints.controller import run
 from fairlead.endpoints.endpoints import MANAGED_BY as ENDPOINTS_MANAGED_BY
 from fairlead.endpoints.mirroring import CONTROLLER as MIRRORING
+from fairlead.endpoints.plan import Plan, plan_slices
 from fairlead.endpoints.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME
 from fairlead.objects.core_v1 import (
     Container,
@@ -430,3 +434,39 @@ def test_metrics_have_upstreams_names() -> None:
         assert value(f"{subsystem}_services_count_by_traffic_distribution", **distribution) == 0
 
     scenario(told, limit=10)
+
+
+def test_a_change_of_one_pod_of_many_never_leads_to_a_plan_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also not because a watch tells of our own write before its answer is here."""
+    whole: list[str] = []
+
+    def counted(service: Service, *arguments: Any) -> Plan:
+        whole.append(service.metadata.name)
+        return plan_slices(service, *arguments)
+
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        pods = [await make_pod(api, f"p{n}", f"10.244.1.{n + 1}") for n in range(20)]
+
+        async def states() -> list[bool | None]:
+            return [
+                ready(e) for e in sorted(await held(api), key=lambda e: int(e.addresses[0].split(".")[3]))
+            ]
+
+        async def all_ready() -> bool:
+            return await states() == [True] * 20
+
+        async def one_is_not(number: int) -> bool:
+            return await states() == [n != number for n in range(20)]
+
+        await eventually(all_ready, "all pods are ready endpoints")
+        monkeypatch.setattr(slicecontroller, "plan_slices", counted)
+        for number in range(0, 20, 5):
+            await set_ready(api, pods[number], f"10.244.1.{number + 1}", False)
+            await eventually(lambda n=number: one_is_not(n), "one pod is not ready")  # type: ignore[misc]
+            await set_ready(api, pods[number], f"10.244.1.{number + 1}", True)
+            await eventually(all_ready, "it is ready again")
+        assert whole == []
+
+    scenario(told, limit=5)
