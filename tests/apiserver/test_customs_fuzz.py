@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 
 from fairlead.objects.jsonvalues import copied
-from tests.apiserver.customs import DEFINITIONS, definition, establish, widget
+from tests.apiserver.customs import DEFINITIONS, conditions, definition, establish, widget
 from tests.apiserver.serving import Client, with_server
 
 AT_ONCE = 20
+ODD_PATHS = ("x", "", "a[", "[?(@", "a..b", "x[0]", "\\", "{}", "size", "a b")
+TABLE = {
+    "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+    "Content-Type": "application/json",
+}
 JUNK: list[Any] = [
     None,
     True,
@@ -163,6 +168,41 @@ def test_definitions(tmp_path: Path, seed: int) -> None:
         requests = [("POST", path, mutated(dice, full()), "application/json") for _ in range(400)]
         codes = await all_answered(client, requests)
         assert {201, 422, 400} <= codes
+
+    with_server(tmp_path, test)
+
+
+def test_odd_definitions_are_served(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        dice = random.Random(3)
+        one, taken = f"{DEFINITIONS}/widgets.example.com", 0
+        while taken < 25:
+            obj = mutated(dice, full())
+            for path in ("specReplicasPath", "statusReplicasPath", "labelSelectorPath"):
+                scale = full()["spec"]["versions"][0]["subresources"]["scale"]
+                scale[path] = dice.choice((".spec.", ".status.")) + dice.choice(ODD_PATHS)
+                if dice.random() < 0.3 and isinstance(obj.get("spec"), dict):
+                    obj["spec"]["versions"] = [
+                        {**full()["spec"]["versions"][0], "subresources": {"scale": scale}}
+                    ]
+            status, _ = await client.ask("POST", DEFINITIONS, obj)
+            assert status < 500
+            if status != 201:
+                continue
+            taken += 1
+            found = await client.until(one, lambda _, crd: "NamesAccepted" in conditions(crd))
+            spec = found["spec"]
+            place = "namespaces/default/" if spec["scope"] == "Namespaced" else ""
+            version = spec["versions"][0]["name"]
+            path = f"/apis/example.com/{version}/{place}widgets"
+            body = {**GOOD, "kind": spec["names"]["kind"], "apiVersion": f"example.com/{version}"}
+            for method, at in (("POST", path), ("GET", path), ("GET", f"{path}/a/scale")):
+                status, answer = await client.ask(
+                    method, at, body if method == "POST" else None, headers=TABLE
+                )
+                assert status < 500, (answer, obj)
+            await client.ask("DELETE", one)
+            await client.until(one, lambda code, _: code == 404)
 
     with_server(tmp_path, test)
 

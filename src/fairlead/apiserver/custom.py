@@ -215,7 +215,7 @@ class CustomModel:
             return []
         errors: list[FieldError] = []
         for path in (scale.specReplicasPath, scale.statusReplicasPath):
-            found = jsonpaths.parse(path).first(obj.content)
+            found = jsonpaths.dotted(path).first(obj.content)
             if found is None:
                 continue
             if isinstance(found, bool) or not isinstance(found, int):
@@ -226,7 +226,7 @@ class CustomModel:
             elif found > MOST_REPLICAS:
                 errors.append(invalid(path, found, f"should be less than or equal to {MOST_REPLICAS}"))
         if scale.labelSelectorPath:
-            found = jsonpaths.parse(scale.labelSelectorPath).first(obj.content)
+            found = jsonpaths.dotted(scale.labelSelectorPath).first(obj.content)
             if found is not None and not isinstance(found, str):
                 said = f"{scale.labelSelectorPath} accessor error: the value is no string"
                 errors.append(invalid(scale.labelSelectorPath, "", said))

@@ -120,7 +120,7 @@ def _kind(
 
 
 def _selected(path: str) -> Any:
-    found = jsonpaths.parse(path)
+    found = jsonpaths.dotted(path)
 
     def text(obj: Custom) -> str:
         value = found.first(obj.content)
@@ -149,9 +149,9 @@ def deprecation(definition: CustomResourceDefinition, of: CustomResourceDefiniti
 
 def scaling(of: CustomResourceSubresourceScale) -> Scaling:
     """How the scale of an object is read and written by the paths of its definition."""
-    wanted, actual = jsonpaths.parse(of.specReplicasPath), jsonpaths.parse(of.statusReplicasPath)
-    selector = jsonpaths.parse(of.labelSelectorPath) if of.labelSelectorPath else None
-    steps = of.specReplicasPath.strip(".").split(".")
+    wanted, actual = jsonpaths.dotted(of.specReplicasPath), jsonpaths.dotted(of.statusReplicasPath)
+    selector = jsonpaths.dotted(of.labelSelectorPath) if of.labelSelectorPath else None
+    steps = of.specReplicasPath.removeprefix(".").split(".")
 
     def read(obj: Custom) -> Scale:
         replicas = wanted.first(obj.content)

@@ -74,8 +74,7 @@ class Definitions:
         for key in [key for key in self._known if key not in there]:
             self._forget(key)
         for entry in page.entries:
-            self._known[entry.key] = Known(entry)
-            self._serve(self._known[entry.key])
+            self._learn(entry)
 
     async def run(self) -> None:
         """Follows the store until it is cancelled or the store is closed."""
@@ -108,13 +107,20 @@ class Definitions:
                     if event.value is None:
                         self._forget(event.key)
                     else:
-                        self._known[event.key] = Known(Entry(event.key, event.value, event.revision))
-                        self._serve(self._known[event.key])
+                        self._learn(Entry(event.key, event.value, event.revision))
                 self._revision = watch.revision
                 groups = {group_of(event.key) for event in events}
                 await self._settle([key for key in self._known if group_of(key) in groups])
         finally:
             watch.close()
+
+    def _learn(self, entry: Entry) -> None:
+        """Takes note of a definition. One that cannot be read or served harms no other."""
+        try:
+            known = self._known[entry.key] = Known(entry)
+            self._serve(known)
+        except Exception:
+            log.exception("cannot serve %s", entry.key)
 
     def _forget(self, key: str) -> None:
         known = self._known.pop(key, None)
@@ -142,10 +148,15 @@ class Definitions:
             known = self._known.get(key)
             if known is None:
                 continue
-            if known.obj.metadata.deletionTimestamp is not None:
-                self._end(known)
-            else:
-                await self._accept(known)
+            try:
+                if known.obj.metadata.deletionTimestamp is not None:
+                    self._end(known)
+                else:
+                    await self._accept(known)
+            except (Closed, Failed):
+                raise
+            except Exception:
+                log.exception("cannot decide upon %s", key)
 
     async def _accept(self, known: Known) -> None:
         """Decides upon names and writes what was decided; a lost race comes back as an event."""

@@ -83,6 +83,11 @@ def parse(text: str) -> JsonPath:
     return JsonPath(text, tuple(steps))
 
 
+def dotted(text: str) -> JsonPath:
+    """A path that is nothing but names between dots, as those of scales and selectable fields are."""
+    return JsonPath(text, tuple(_member(name) for name in text.removeprefix(".").split(".")))
+
+
 def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
 
