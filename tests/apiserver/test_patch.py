@@ -85,6 +85,17 @@ def test_json_patch(operations: Any, expected: Any) -> None:
             "error in add for path: '/spec/list/7': Unable to access invalid index: 7: invalid index referenced",
         ),
         ([{"op": "leap", "path": "/spec"}], "Unexpected kind: leap"),
+        ([{}], "Unexpected kind: unknown"),
+        ([{"op": "add", "value": 1}], "add operation failed to decode path: missing value"),
+        ([{"op": "copy", "path": "/b"}], "copy operation failed to decode from: missing value"),
+        (
+            [{"op": "move", "from": "/spec", "path": "/spec/b"}],
+            "move operation does not apply: /spec cannot be moved into itself",
+        ),
+        (
+            [{"op": "replace", "path": "/spec/list/01", "value": 1}],
+            "error in replace for path: '/spec/list/01': invalid array index: 01",
+        ),
     ],
 )
 def test_json_patch_that_does_not_apply(operations: Any, said: str) -> None:
@@ -95,12 +106,41 @@ def test_json_patch_that_does_not_apply(operations: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "operations", [{}, ["add"], [{"op": "add", "value": 1}], [{"op": "add", "path": "/a"}]]
+    "operations",
+    [{}, None, ["add"], [{"op": 1}], [{"op": "add", "path": ["a"]}], [{"op": "copy", "from": {}}]],
 )
 def test_what_is_no_json_patch(operations: Any) -> None:
     with pytest.raises(MalformedPatch) as caught:
         json_patch({}, operations)
     assert caught.value.code == 400
+
+
+def test_copies_are_bounded() -> None:
+    document = {"a": ["x" * 1000]}
+    grow = [{"op": "copy", "from": "/a", "path": "/b"}, {"op": "copy", "from": "/b", "path": "/a/-"}] * 20
+    with pytest.raises(PatchError) as caught:
+        json_patch(document, grow)
+    assert str(caught.value).endswith("exceeding the limit 3145728")
+    assert document == {"a": ["x" * 1000]}
+
+
+def test_operations_are_bounded() -> None:
+    with pytest.raises(PatchError) as caught:
+        json_patch({}, [{"op": "add", "path": "/a", "value": 1}] * 10_001)
+    assert (caught.value.code, str(caught.value)) == (
+        413,
+        "The allowed maximum operations in a JSON patch is 10000, got 10001",
+    )
+
+
+def test_what_was_copied_changes_alone() -> None:
+    operations: list[dict[str, Any]] = [
+        {"op": "add", "path": "/a", "value": {"x": [1]}},
+        {"op": "copy", "from": "/a", "path": "/b"},
+        {"op": "add", "path": "/b/x/-", "value": 2},
+    ]
+    assert json_patch({}, operations) == {"a": {"x": [1]}, "b": {"x": [1, 2]}}
+    assert operations[0]["value"] == {"x": [1]}
 
 
 def service(*ports: dict[str, Any]) -> dict[str, Any]:
@@ -238,13 +278,13 @@ def test_strategic_merge(of: Type | None, document: Any, patch: Any, expected: A
         ([], 400, "invalid JSON document"),
         (
             service({"name": "http"}),
-            422,
-            "map: {'name': 'http'} does not contain declared merge key: port",
+            400,
+            "map: map[name:http] does not contain declared merge key: port",
         ),
         (
             {"spec": {"$patch": "explode"}},
-            422,
-            "unknown patch type found: explode in map: {'$patch': 'explode'}",
+            400,
+            "unknown patch type found: explode in map: map[$patch:explode]",
         ),
         (
             {"spec": {"$retainKeys": ["type"], "clusterIP": "None"}},
@@ -254,8 +294,28 @@ def test_strategic_merge(of: Type | None, document: Any, patch: Any, expected: A
         (
             {"spec": {"$setElementOrder/ports": [{"port": 80}], "ports": [{"port": 81}]}},
             400,
-            "The order in patch list doesn't match $setElementOrder list: [81] [80]",
+            "The order in patch list:\n[map[port:81]]\n doesn't match $setElementOrder list:\n[map[port:80]]\n",
         ),
+        ({"spec": {"$patch": "merge"}}, 400, "unknown patch type found: merge in map: map[$patch:merge]"),
+        (
+            service({"$patch": "merge", "port": 80}),
+            400,
+            "merging lists cannot yet be specified in the patch",
+        ),
+        (
+            service({"$patch": "delete"}),
+            400,
+            "map: map[$patch:delete] does not contain declared merge key: port",
+        ),
+        ({"spec": {"ports": [[1]]}}, 422, "lists of lists are not supported"),
+        ({"spec": {"ports": [1]}}, 400, "list element types are not identical"),
+        (
+            {"spec": {"$setElementOrder/ports": {"port": 80}}},
+            400,
+            "expected a []interface {}, but received a map[string]interface {}",
+        ),
+        ({"spec": {"$deleteFromPrimitiveList/": ["x"]}}, 400, "invalid patch format of primitive list"),
+        ({"spec": {"$retainKeys": "type"}}, 400, "invalid patch format of retainKeys"),
     ],
 )
 def test_strategic_merge_patch_that_cannot_be_applied(patch: Any, code: int, said: str) -> None:

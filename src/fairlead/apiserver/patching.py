@@ -14,6 +14,7 @@ from fairlead.apiserver import bodies
 from fairlead.apiserver import patch as patches
 from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
 from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.patch.gotext import go_text
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.strictness import repeated_fields, repeated_keys
@@ -149,17 +150,6 @@ def rejected_patch(error: patches.PatchError) -> StatusError:
     cause = StatusCause(reason="UnexpectedServerResponse", message=str(error))
     message = "the server rejected our request due to an error in our request"
     return failure(422, "Invalid", message, details=StatusDetails(causes=(cause,)))
-
-
-def go_text(value: Json) -> str:
-    """A value as Go prints it (`%+v`), as it stands in upstream's messages."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{name}:{go_text(value[name])}" for name in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(go_text, value)) + "]"
-    if value is None:
-        return "<nil>"
-    return value if isinstance(value, str) else encode(value).decode()
 
 
 async def _apply(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:

@@ -62,14 +62,20 @@ def timed_out() -> StatusError:
     return failure(504, "Timeout", f"Timeout: {why}", details=StatusDetails())
 
 
+WARNINGS_LENGTH = 4096
+"""Letters that all warnings of an answer may have before each is cut, so that no client refuses the headers."""
+WARNING_LENGTH, MOST_WARNINGS = 256, 16
+
+
 def reply(
     body: bytes, status: int = 200, content_type: str = JSON, warnings: Sequence[str] = ()
 ) -> web.Response:
     """An answer with its headers."""
     headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
     response = web.Response(body=body, status=status, headers=headers)
-    for warning in warnings:
-        warn(response, warning)
+    long = sum(map(len, warnings)) > WARNINGS_LENGTH
+    for warning in dict.fromkeys(warnings[:MOST_WARNINGS] if long else warnings):
+        warn(response, warning[:WARNING_LENGTH] if long else warning)
     return response
 
 

@@ -187,7 +187,7 @@ def strict(kind: Any) -> Any:
 
 
 def repeated_keys(text: bytes) -> list[str]:
-    """A sentence for each key that stands twice in one map of a YAML text, as upstream's parser writes it."""
+    """A sentence about the keys that stand twice in one map of a YAML text, as upstream's parser writes it; or none."""
     try:
         root = yaml.compose(text, yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
@@ -209,4 +209,4 @@ def repeated_keys(text: bytes) -> list[str]:
                 waiting.append(value)
         elif isinstance(node, yaml.SequenceNode):
             waiting += node.value
-    return [f"yaml: unmarshal errors:\n  {said}" for said in found[:1]] + found[1:] if found else []
+    return ["\n  ".join(["yaml: unmarshal errors:", *found])] if found else []

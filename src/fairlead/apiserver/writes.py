@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from fairlead.apiserver.bodies import VALIDATIONS, as_json
+from fairlead.apiserver.bodies import VALIDATIONS, YAML, as_json, media_type, strict_error, unreadable
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.registry import Registry, Written
 from fairlead.apiserver.requests import Query, RequestInfo
+from fairlead.apiserver.strictness import repeated_keys
 from fairlead.apiserver.writers import updater
 from fairlead.objects.codec import decode
 from fairlead.objects.meta_v1 import DeleteOptions, Preconditions
@@ -50,7 +51,16 @@ def dry_run(query: Query, given: tuple[str, ...] = (), options: str = "CreateOpt
 
 def read(kind: Kind, body: Body, query: Query, options: str = "CreateOptions") -> tuple[Any, tuple[str, ...]]:
     """The object in a body, with warnings."""
-    return kind.model.read(kind.model.body(body.data, body.content_type), validation(query, options))
+    strictness = validation(query, options)
+    data = kind.model.body(body.data, body.content_type)
+    if strictness == "Ignore" or media_type(body.content_type) not in YAML:
+        return kind.model.read(data, strictness)
+    # JSON made of YAML has nothing twice any more.
+    repeated = repeated_keys(body.data)
+    obj, found = kind.model.read(data, "Warn" if repeated else strictness)
+    if repeated and strictness == "Strict":
+        raise unreadable(kind.resource.kind, kind.resource.api_version, strict_error((*repeated, *found)))
+    return obj, (*repeated, *found)
 
 
 def validation(query: Query, options: str) -> str:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from fairlead.apiserver.patch.errors import MalformedPatch, PatchError, TooManyOperations
-from fairlead.objects.jsonvalues import Json, equal
+from fairlead.apiserver.patch.gotext import go_type
+from fairlead.objects.jsonvalues import Json, copied, equal
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 << 20
+"""Bytes that all `copy` operations of a patch may add (upstream: JSONPatchMaxCopyBytes)."""
+
+KINDS = ("add", "remove", "replace", "move", "test", "copy")
+
+_MISSING = object()
+_FIELDS = {"op": "string", "path": "string", "from": "string"}
 
 
 def json_patch(document: Json, operations: Json) -> Json:
@@ -15,50 +25,129 @@ def json_patch(document: Json, operations: Json) -> Json:
 
     Raises `MalformedPatch` where they are no such list, and `PatchError` where one does not apply or a test fails.
     """
-    if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
-        raise MalformedPatch("json: cannot unmarshal patch into a list of operations")
+    check(operations)
+    state = _State(copied(document))
+    for operation in operations:
+        state.apply(operation)
+    return state.document
+
+
+def check(operations: Json) -> None:
+    """Raises `MalformedPatch` or `TooManyOperations` for what is no list of operations."""
+    if not isinstance(operations, list):
+        raise MalformedPatch(
+            f"json: cannot unmarshal {_json_type(operations)} into Go value of type jsonpatch.Patch"
+        )
+    for operation in operations:
+        if not isinstance(operation, dict):
+            said = f"json: cannot unmarshal {_json_type(operation)} into Go value of type jsonpatch.Operation"
+            raise MalformedPatch(said)
+        for name in _FIELDS:
+            value = operation.get(name)
+            if value is not None and not isinstance(value, str):
+                raise MalformedPatch(
+                    f"error decoding patch: json: cannot unmarshal {_json_type(value)} into Go struct field "
+                    f"jsonPatchOp.{name} of type string"
+                )
     if len(operations) > MAX_OPERATIONS:
         said = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise TooManyOperations(said)
-    for operation in operations:
-        document = _apply(document, operation)
-    return document
 
 
-def _apply(document: Json, operation: Mapping[str, Json]) -> Json:
-    kind = operation.get("op")
-    path = operation.get("path")
-    if not isinstance(path, str):
-        raise MalformedPatch("jsonpatch operation has no path")
-    match kind:
-        case "add" | "replace" | "test" if "value" not in operation and kind != "test":
-            raise MalformedPatch(f"jsonpatch {kind} operation for {path} has no value")
-        case "add":
-            return _changed(document, path, "add", operation["value"])
-        case "remove":
-            return _changed(document, path, "remove", None)
-        case "replace":
-            return _changed(document, path, "replace", operation["value"])
-        case "test":
-            found = _value(document, path, missing=None)
-            if not equal(found, operation.get("value")):
-                raise PatchError(f"testing value {path} failed: test failed")
-            return document
-        case "move" | "copy":
-            source = operation.get("from")
-            if not isinstance(source, str):
-                raise MalformedPatch(f"jsonpatch {kind} operation for {path} has no from")
-            value = _value(document, source, missing=_MISSING)
-            if value is _MISSING:
-                said = f"{kind} operation does not apply: doc is missing from path: {source}: missing value"
-                raise PatchError(said)
-            if kind == "move":
-                document = _changed(document, source, "remove", None)
-            return _changed(document, path, "add", value)
-    raise PatchError(f"Unexpected kind: {kind}")
+def _json_type(value: Json) -> str:
+    """What Go calls the kind of a JSON value."""
+    of = go_type(value)
+    return {"map[string]interface {}": "object", "[]interface {}": "array", "<nil>": "null"}.get(
+        of, {"int64": "number", "float64": "number"}.get(of, of)
+    )
 
 
-_MISSING = object()
+class _State:
+    """A document of our own while operations change it in place."""
+
+    def __init__(self, document: Json) -> None:
+        self.document = document
+        self._copied = 0
+
+    def apply(self, operation: Mapping[str, Json]) -> None:
+        """One operation. Raises `PatchError`."""
+        kind = operation.get("op") or "unknown"
+        if kind not in KINDS:
+            raise PatchError(f"Unexpected kind: {kind}")
+        path = _given(operation, kind, "path")
+        match kind:
+            case "add" | "replace":
+                # Absent and null are the same to Go.
+                self._change(path, kind, copied(operation.get("value")))
+            case "remove":
+                self._change(path, kind, None)
+            case "test":
+                found = _value(self.document, path)
+                wanted = operation.get("value")
+                if not equal(None if found is _MISSING else found, wanted):
+                    raise PatchError(f"testing value {path} failed: test failed")
+            case "move" | "copy":
+                self._transfer(kind, _given(operation, kind, "from"), path)
+
+    def _transfer(self, kind: str, source: str, path: str) -> None:
+        value = _value(self.document, source)
+        if value is _MISSING:
+            raise PatchError(
+                f"{kind} operation does not apply: doc is missing from path: {source}: missing value"
+            )
+        if kind == "move":
+            if f"{path}/".startswith(f"{source}/") and path != source:
+                raise PatchError(f"{kind} operation does not apply: {source} cannot be moved into itself")
+            self._change(source, "remove", None)
+        else:
+            text = msgspec.json.encode(value)
+            self._copied += len(text)
+            if self._copied > MAX_COPIED:
+                raise PatchError(
+                    "Unable to complete the copy, the accumulated size increase of copy is "
+                    f"{self._copied}, exceeding the limit {MAX_COPIED}"
+                )
+            value = msgspec.json.decode(text)
+        self._change(path, "add", value)
+
+    def _change(self, path: str, kind: str, value: Json) -> None:
+        steps = _steps(path)
+        if not steps:
+            self.document = None if kind == "remove" else value
+            return
+        holder = self.document
+        for step in steps[:-1]:
+            holder = _member(holder, step)
+            if holder is _MISSING:
+                raise _missing_path(kind, path)
+        last = steps[-1]
+        if isinstance(holder, dict):
+            if kind != "add" and last not in holder:
+                raise _missing_key(kind, path, last)
+            if kind == "remove":
+                del holder[last]
+            else:
+                holder[last] = value
+        elif isinstance(holder, list):
+            _change_item(holder, last, path, kind, value)
+        else:
+            raise _missing_path(kind, path)
+
+
+def _given(operation: Mapping[str, Json], kind: str, name: str) -> str:
+    found = operation.get(name)
+    if found is None:
+        raise PatchError(f"{kind} operation failed to decode {name}: missing value")
+    return str(found)
+
+
+def _change_item(items: list[Json], step: str, path: str, kind: str, value: Json) -> None:
+    if kind == "add":
+        at = len(items) if step == "-" else _index(step, len(items) + 1, path, kind)
+        items.insert(at, value)
+        return
+    at = _index(step, len(items), path, kind)
+    items[at : at + 1] = [value] if kind == "replace" else []
 
 
 def _steps(path: str) -> list[str]:
@@ -68,59 +157,29 @@ def _steps(path: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
 
 
-def _value(document: Json, path: str, *, missing: Json) -> Json:
+def _member(value: Json, step: str) -> Json:
+    """What is at a step of a path."""
+    if isinstance(value, dict):
+        return value.get(step, _MISSING)
+    if isinstance(value, list) and _is_index(step) and int(step) < len(value):
+        return value[int(step)]
+    return _MISSING
+
+
+def _value(document: Json, path: str) -> Json:
     for step in _steps(path):
-        if isinstance(document, dict) and step in document:
-            document = document[step]
-        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
-            document = document[int(step)]
-        else:
-            return missing
+        document = _member(document, step)
+        if document is _MISSING:
+            return document
     return document
 
 
-def _changed(document: Json, path: str, kind: str, value: Json) -> Json:
-    """A copy of the document, as deep as the path goes, with the change at its end."""
-    steps = _steps(path)
-    if not steps:
-        return None if kind == "remove" else value
-    return _changed_at(document, steps, path, kind, value)
-
-
-def _changed_at(document: Json, steps: list[str], path: str, kind: str, value: Json) -> Json:
-    step, rest = steps[0], steps[1:]
-    if isinstance(document, dict):
-        copied = dict(document)
-        if rest:
-            if step not in copied:
-                raise _missing_path(kind, path)
-            copied[step] = _changed_at(copied[step], rest, path, kind, value)
-        elif kind == "add":
-            copied[step] = value
-        elif step not in copied:
-            raise _missing_key(kind, path, step)
-        elif kind == "replace":
-            copied[step] = value
-        else:
-            del copied[step]
-        return copied
-    if isinstance(document, list):
-        items = list(document)
-        if rest:
-            at = _index(step, len(items), path, kind)
-            items[at] = _changed_at(items[at], rest, path, kind, value)
-        elif kind == "add":
-            at = len(items) if step == "-" else _index(step, len(items) + 1, path, kind)
-            items.insert(at, value)
-        else:
-            at = _index(step, len(items), path, kind)
-            items[at : at + 1] = [value] if kind == "replace" else []
-        return items
-    raise _missing_path(kind, path)
+def _is_index(step: str) -> bool:
+    return step.isascii() and step.isdigit() and len(step) < 10 and (step[0] != "0" or step == "0")
 
 
 def _index(step: str, size: int, path: str, kind: str) -> int:
-    if not step.isascii() or not step.isdigit() or (step[0] == "0" and step != "0"):
+    if not _is_index(step):
         raise PatchError(f"error in {kind} for path: '{path}': invalid array index: {step}")
     if int(step) >= size:
         said = f"Unable to access invalid index: {step}: invalid index referenced"
