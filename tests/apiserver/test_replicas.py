@@ -204,6 +204,25 @@ def test_the_service_of_the_api_leads_to_the_servers_that_live(etcd: Cluster, tm
     with_servers(etcd.address("/leases"), tmp_path, 3, test)
 
 
+def test_a_server_without_etcd_says_so_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "etcd")
+
+    async def test(clients: list[Client], processes: list[subprocess.Popen[bytes]]) -> None:
+        (client,) = clients
+        await client.create(MAPS, config_map("before"))
+        cluster.members[0].signal(signal.SIGKILL)
+        await client.until("/readyz/etcd", lambda status, _: status == 500)
+        assert (await client.get(f"{MAPS}/before?resourceVersion=0"))["data"] == {"a": "1"}
+        cluster.members[0].start()
+        await client.until("/readyz/etcd", lambda status, _: status == 200)
+        await client.create(MAPS, config_map("after"))
+
+    try:
+        with_servers(cluster.address(), tmp_path, 1, test)
+    finally:
+        cluster.stop()
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_server_that_is_told_to_stop_finishes_what_it_does(
     etcd: Cluster, tmp_path: Path, times: int

@@ -52,9 +52,12 @@ from fairlead.apiserver.strategies import (
     Strategy,
 )
 from fairlead.process import Health
-from fairlead.store import open_store
+from fairlead.store import Closed, Failed, Store, open_store
 
 log = logging.getLogger("fairlead.apiserver")
+
+CHECK_SECONDS = 2.0
+"""How often the store is asked whether it is there, and how long it may take, as upstream's check has it."""
 
 LEAVE_SECONDS = 2.0
 """How long it may take to say so to the other servers."""
@@ -124,6 +127,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 tasks.create_task(ServiceCIDRController(registry, reservations).run())
                 tasks.create_task(Repair(registry, reservations).run())
                 tasks.create_task(Expiry(store).run())
+                tasks.create_task(attend(store, health))
                 tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
             for one in listening:
@@ -151,6 +155,22 @@ def prepare_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+async def attend(store: Store, health: Health) -> None:
+    """Lets the check `etcd` fail while the store cannot be asked, whichever it is."""
+    while True:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await store.sync()
+            health.has("etcd")
+        except Closed:
+            return
+        except TimeoutError:
+            health.fails("etcd", f"the store does not answer within {CHECK_SECONDS:g} s")
+        except Failed as error:
+            health.fails("etcd", str(error))
+        await asyncio.sleep(CHECK_SECONDS)
 
 
 async def joined(task: asyncio.Future[None]) -> None:
