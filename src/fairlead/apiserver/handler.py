@@ -64,6 +64,8 @@ class Handler:
         self._seats = seats
         self._metrics = metrics
         self._frames = watches.Frames()
+        self._turn = asyncio.Lock()
+        """Who holds it may encode some of a long answer."""
         self._feeds = Feeds(registry.store, self._frames.frame, metrics.sent)
         self._stopping = False
         catalog.follow(self._changed)
@@ -184,7 +186,9 @@ class Handler:
         options = lists.list_options(query)
         entries, metadata = await lists.read(self._registry.store, kind, info.namespace, wanted, options)
         return await send(
-            request, await answers.many(kind, entries, metadata, how), content_type=how.content_type
+            request,
+            await answers.many(kind, entries, metadata, how, self._turn),
+            content_type=how.content_type,
         )
 
     @staticmethod
@@ -200,7 +204,9 @@ class Handler:
         how = self._form(request, kind, query)
         audience = Audience(info.namespace, wanted, how)
         options = watches.watch_options(query)
-        stream = watches.Stream(self._registry.store, self._feeds, self._frames, audience, options)
+        stream = watches.Stream(
+            self._registry.store, self._feeds, self._frames, audience, options, self._turn
+        )
         connection, transport = request.protocol, request.transport
         if self._stopping or transport is None or not isinstance(connection, Connection):
             raise failure(503, "ServiceUnavailable", "the server is stopping")
@@ -312,7 +318,9 @@ class Handler:
                     raise result
         metadata = ListMeta(resourceVersion=str(self._registry.store.revision))
         return await send(
-            request, await answers.many(kind, entries, metadata, how), content_type=how.content_type
+            request,
+            await answers.many(kind, entries, metadata, how, self._turn),
+            content_type=how.content_type,
         )
 
 

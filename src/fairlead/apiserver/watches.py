@@ -26,9 +26,6 @@ SHORTEST_SECONDS = 1800
 
 LONGEST_SECONDS = 1e9
 
-SLICE = 200
-"""Objects of the beginning that are encoded before other requests have their turn."""
-
 INITIAL_END = "k8s.io/initial-events-end"
 NOT_OLDER = "NotOlderThan"
 
@@ -139,8 +136,10 @@ class Stream:
         frames: Frames,
         audience: Audience,
         options: WatchOptions,
+        turn: asyncio.Lock,
     ) -> None:
         self._store = store
+        self._turn = turn
         self._feeds = feeds
         self._frames = frames
         self._kind = audience.wanted.kind
@@ -190,23 +189,28 @@ class Stream:
     ) -> AsyncIterator[bytes]:
         """What comes before the changes that are still to happen, in chunks of a size that keeps nobody waiting."""
         wanted, kind = self._audience.wanted, self._kind
-        for start in range(0, len(entries), SLICE):
-            chunk = [
-                Event(e.revision, e.key, e.value, None)
-                for e in entries[start : start + SLICE]
-                if wanted.everything or wanted.matches(e.value)
-            ]
-            yield b"".join([self._frame(event, "ADDED") for event in chunk])
+        size = answers.slice_of(self._audience.how)
+        for start in range(0, len(entries), size):
+            async with self._turn:
+                chunk = [
+                    Event(e.revision, e.key, e.value, None)
+                    for e in entries[start : start + size]
+                    if wanted.everything or wanted.matches(e.value)
+                ]
+                frames = b"".join([self._frame(event, "ADDED") for event in chunk])
+            yield frames
         if self._options.initial_end:
             yield self._bookmark(revision, {INITIAL_END: "true"})
         prefix = kind.list_prefix(self._audience.namespace)
-        for start in range(0, len(missed), SLICE):
-            changes = [
-                (event, change_of(event, wanted, {}))
-                for event in missed[start : start + SLICE]
-                if event.key.startswith(prefix)
-            ]
-            yield b"".join([self._frame(event, change) for event, change in changes if change])
+        for start in range(0, len(missed), size):
+            async with self._turn:
+                changes = [
+                    (event, change_of(event, wanted, {}))
+                    for event in missed[start : start + size]
+                    if event.key.startswith(prefix)
+                ]
+                frames = b"".join([self._frame(event, change) for event, change in changes if change])
+            yield frames
 
     def _frame(self, event: Event, change: str) -> bytes:
         how = self._audience.how
