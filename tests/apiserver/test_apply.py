@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.apiserver.customs import definition, establish, widget
 from tests.apiserver.serving import Client, config_map, pod, service, with_server
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -390,5 +391,89 @@ def test_the_entries_of_a_body(tmp_path: Path) -> None:
         assert (code, list(owned(obj))) == (200, ["kubectl/Apply"]), obj
         code, said = await client.patch(at, operations, "json-patch")
         assert code == 409
+
+    with_server(tmp_path, test)
+
+
+CUSTOM = {
+    "type": "object",
+    "properties": {
+        "names": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+        "steps": {"type": "array", "items": {"type": "string"}},
+        "ports": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["port", "protocol"],
+            "items": {
+                "type": "object",
+                "required": ["port"],
+                "properties": {
+                    "port": {"type": "integer"},
+                    "protocol": {"type": "string", "default": "TCP"},
+                    "name": {"type": "string"},
+                },
+            },
+        },
+        "limit": {"x-kubernetes-int-or-string": True},
+        "frozen": {
+            "type": "object",
+            "x-kubernetes-map-type": "atomic",
+            "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+        },
+        "open": {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "properties": {"known": {"type": "integer"}},
+        },
+    },
+}
+
+
+def test_custom_resources_merge_by_their_schema(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        obj = definition(schema=CUSTOM)
+        obj["spec"]["versions"][0]["subresources"] = {"status": {}}
+        path = await establish(client, obj)
+
+        def applied(**spec: Any) -> dict[str, Any]:
+            return {**widget("a"), "spec": spec}
+
+        one = applied(
+            names=["x"],
+            steps=["1"],
+            ports=[{"port": 80, "name": "http"}],
+            limit="5%",
+            frozen={"a": "1"},
+            open={"known": 1, "free": {"deep": [1]}},
+        )
+        code, made = await apply(client, path, one, "one")
+        assert code == 201, made
+        assert owned(made)["one/Apply"] == {
+            "f:spec": {
+                "f:names": {'v:"x"': {}},
+                "f:steps": {},
+                "f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:name": {}, "f:port": {}}},
+                "f:limit": {},
+                "f:frozen": {},
+                "f:open": {"f:known": {}, "f:free": {".": {}, "f:deep": {}}},
+            }
+        }
+        more = applied(names=["y"], ports=[{"port": 80, "protocol": "UDP"}], open={"free": {"other": True}})
+        code, both = await apply(client, path, more, "two")
+        assert code == 200, both
+        assert both["spec"]["names"] == ["x", "y"]
+        assert [(p["port"], p["protocol"]) for p in both["spec"]["ports"]] == [(80, "TCP"), (80, "UDP")]
+        assert both["spec"]["open"] == {"known": 1, "free": {"deep": [1], "other": True}}
+        code, said = await apply(client, path, applied(frozen={"b": "2"}, steps=["2"]), "three")
+        assert [cause["field"] for cause in said["details"]["causes"]] == [".spec.frozen", ".spec.steps"]
+        code, said = await apply(client, path, applied(nope=1), "three")
+        assert (code, ".spec.nope: field not declared in schema" in said["message"]) == (400, True)
+        code, less = await apply(client, path, applied(names=["x"]), "one")
+        assert less["spec"]["names"] == ["x", "y"]
+        assert [(p["port"], p["protocol"]) for p in less["spec"]["ports"]] == [(80, "UDP")]
+        code, patched = await client.patch(f"{path}/a?fieldManager=u", {"spec": {"steps": ["3"]}})
+        assert owned(patched)["u/Update"] == {"f:spec": {"f:steps": {}}}
+        made = await client.create(f"{path}?fieldManager=maker", {**widget("b"), "spec": {"names": ["x"]}})
+        assert owned(made)["maker/Update"] == {"f:spec": {".": {}, "f:names": {".": {}, 'v:"x"': {}}}}
 
     with_server(tmp_path, test)

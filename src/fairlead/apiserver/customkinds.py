@@ -6,6 +6,7 @@ Upstream: customresource_handler.go and pkg/registry/customresource of apiextens
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
@@ -31,6 +32,8 @@ from fairlead.store import Condition, Store
 
 class CustomStrategy(Strategy):
     """Custom resources: with a status subresource, nothing else writes the status."""
+
+    status_resets = MappingProxyType({"f:spec": {}, "f:metadata": {}})
 
     def __init__(self, definition: str, status: bool) -> None:
         self._definition = definition

@@ -87,6 +87,8 @@ class Field:
     """The key by which a strategic merge patch finds the items of a list."""
     strategies: frozenset[str] = frozenset()
     """Of a strategic merge patch: "merge", "replace", "retainKeys"."""
+    default: Any = None
+    """Its value where it is left out, as a definition's schema says."""
     of: Type | None = None
     """The type itself, where it is none of the table's: a schema that a definition gives (`type_of`)."""
 
@@ -102,6 +104,8 @@ class Type:
     kind: str = ""
     """Empty where it is only a part of others."""
     map_type: str = ""
+    open: bool = False
+    """Whether it may have members that are none of its fields (`x-kubernetes-preserve-unknown-fields`)."""
 
 
 @cache

@@ -20,7 +20,10 @@ def type_of_schema(schema: JSONSchemaProps, resource: Resource[object]) -> Type:
     """The type of a version's objects."""
     name = f"{resource.group}.{resource.version}.{resource.kind}"
     members = {**_fields(schema, name), **OWN}
-    return Type(name, MappingProxyType(members), resource.group, resource.version, resource.kind)
+    preserves = bool(schema.x_kubernetes_preserve_unknown_fields)
+    return Type(
+        name, MappingProxyType(members), resource.group, resource.version, resource.kind, open=preserves
+    )
 
 
 def _fields(schema: JSONSchemaProps, name: str) -> dict[str, Field]:
@@ -56,7 +59,13 @@ def _field(name: str, schema: JSONSchemaProps, required: bool, path: str) -> Fie
         )
     map_type = schema.x_kubernetes_map_type or ""
     return Field(
-        name, _type_name(schema, path), 0, required=required, map_type=map_type, of=_type(schema, path)
+        name,
+        _type_name(schema, path),
+        0,
+        required=required,
+        map_type=map_type,
+        default=schema.default,
+        of=_type(schema, path),
     )
 
 
@@ -73,4 +82,9 @@ def _type(schema: JSONSchemaProps, path: str) -> Type | None:
     if not schema.properties:
         return None
     fields = MappingProxyType(_fields(schema, path))
-    return Type(path, fields, map_type=schema.x_kubernetes_map_type or "")
+    return Type(
+        path,
+        fields,
+        map_type=schema.x_kubernetes_map_type or "",
+        open=bool(schema.x_kubernetes_preserve_unknown_fields),
+    )

@@ -137,9 +137,17 @@ def _shape_of_name(name: str, *, atomic: bool) -> Shape:
 def _shape_of_value(field: Field) -> Shape:
     """The shape of a field's value, or of its items or members."""
     atomic = field.map_type == "atomic" and not field.is_map
-    if field.of is not None:
-        return MapShape(field.of.fields, atomic=atomic or field.of.map_type == "atomic")
+    of = field.of
+    if of is not None:
+        other = DEDUCED if of.open else None
+        return MapShape(of.fields, other, atomic=atomic or of.map_type == "atomic")
     return _shape_of_name(field.type, atomic=atomic)
+
+
+def _default_of_key(field: Field, key: str) -> Json:
+    """What a key of a list's item is where it is left out; None where it may not be."""
+    own = field.of.fields.get(key) if field.of is not None else None
+    return KEY_DEFAULTS.get((field.type, key)) if own is None else own.default
 
 
 def shape_of_field(field: Field) -> Shape:
@@ -151,7 +159,7 @@ def shape_of_field(field: Field) -> Shape:
         return element
     if field.list_type == "map":
         defaults = {
-            key: KEY_DEFAULTS[field.type, key] for key in field.list_keys if (field.type, key) in KEY_DEFAULTS
+            key: value for key in field.list_keys if (value := _default_of_key(field, key)) is not None
         }
         return ListShape(element, tuple(sorted(field.list_keys)), defaults)
     return ListShape(element, atomic=field.list_type != "set")
@@ -163,4 +171,4 @@ def shape_of(of: Type | None) -> MapShape:
     for name in ("apiVersion", "kind"):
         fields.setdefault(name, Field(name, "string", 0))
     fields.setdefault("metadata", Field("metadata", f"{schema.META}.ObjectMeta", 0))
-    return MapShape(fields, None if of is not None else DEDUCED)
+    return MapShape(fields, DEDUCED if of is None or of.open else None)
