@@ -149,7 +149,7 @@ def test_writers_at_both_servers_lose_no_update_and_get_nothing_twice(etcd: Clus
         assert len({s["spec"]["ports"][0]["nodePort"] for s in made}) == 80
 
         async def race(client: Client, number: int) -> int:
-            ports = [{"port": 80, "nodePort": 30500}]
+            ports = [{"port": 80, "nodePort": 30005}]  # of the band that is given out last
             status, _ = await client.ask(
                 "POST", SERVICES, service(f"r{number}", type="NodePort", ports=ports)
             )
