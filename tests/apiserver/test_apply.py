@@ -477,3 +477,18 @@ def test_custom_resources_merge_by_their_schema(tmp_path: Path) -> None:
         assert owned(made)["maker/Update"] == {"f:spec": {".": {}, "f:names": {".": {}, 'v:"x"': {}}}}
 
     with_server(tmp_path, test)
+
+
+def test_objects_of_one_template_have_fields_of_their_own(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        first = await client.create(f"{PODS}?fieldManager=m", pod("a", labels={"x": "1"}))
+        again = await client.create(f"{PODS}?fieldManager=m", pod("b"))
+        other = pod("c")
+        other["spec"]["containers"][0]["name"] = "d"
+        third = await client.create(f"{PODS}?fieldManager=m", other)
+        fields = owned(first)["m/Update"]
+        assert fields["f:metadata"] == {"f:labels": {".": {}, "f:x": {}}}
+        assert owned(again)["m/Update"] == {"f:spec": fields["f:spec"]}
+        assert set(owned(third)["m/Update"]["f:spec"]["f:containers"]) == {'k:{"name":"d"}'}
+
+    with_server(tmp_path, test)

@@ -17,7 +17,7 @@ from fairlead.apiserver.managed import tracking
 from fairlead.apiserver.managed.applying import Applied, BadConfiguration, Conflicts, apply
 from fairlead.apiserver.managed.comparison import Changes
 from fairlead.apiserver.managed.entries import APPLY, UPDATE, Entries, manager_of, validate_manager
-from fairlead.apiserver.managed.fieldsets import MEMBER, Fields, path_text
+from fairlead.apiserver.managed.fieldsets import MEMBER, Fields, path_text, union
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.models import Typed
 from fairlead.apiserver.requests import Query
@@ -55,10 +55,12 @@ class Updater:
         )
 
     def made(self, kind: Kind, strategy: Strategy, obj: Any, given: Any) -> Entries:
-        """All of the object but what the server adds. Cost: one walk over it, some 15 us for a usual pod."""
-        reset = resets(kind, strategy, "")
-        document = _document(kind, strategy.written(obj, given), reset)
-        found = tracking.changes(blank(kind), document, kind.shape, reset)
+        """All of the object but what the server adds. Cost: one walk over it, some 25 us for a usual pod.
+
+        Objects made of one template come one after the other: of a spec that equals the last one, the fields are known.
+        """
+        found = Changes()
+        found.added = _made(kind, strategy.written(obj, given), resets(kind, strategy, ""))
         return tracking.updated((), found, self._entry(kind))
 
     def changed(self, kind: Kind, strategy: Strategy, old: Any, new: Any, sent: Entries) -> Entries:
@@ -187,14 +189,44 @@ def _bare(metadata: ObjectMeta) -> ObjectMeta:
     return replace(metadata, **_BARE_METADATA)
 
 
-def _document(kind: Kind, obj: Any, reset: Fields) -> dict[str, Json]:
-    """An object as far as it can be managed, as a plain value."""
+class _Last(msgspec.Struct, frozen=True, gc=False):
+    """The spec of the last new object of a kind, with its fields."""
+
+    spec: Any
+    fields: Fields
+
+
+_LAST: dict[type[Any], _Last] = {}
+
+
+def _made(kind: Kind, obj: Any, reset: Fields) -> Fields:
+    """The fields of a new object."""
+    before = blank(kind)
     if not isinstance(kind.model, Typed):
-        return tracking.bare(kind.model.document(without_entries(obj)))
-    found: dict[str, Json] = msgspec.to_builtins(replace(obj, metadata=_bare(obj.metadata)))
-    for name in ("kind", "apiVersion", *(key[2:] for key, node in reset.items() if not node)):
-        found.pop(name, None)
-    return found
+        return _taken(tracking.changes(before, tracking.bare(kind.model.document(obj)), kind.shape, reset))
+    of, after, known = kind.resource.type, {}, None
+    for part in parts(of):
+        if reset.get(f"f:{part.name}") == MEMBER:
+            continue
+        value = getattr(obj, part.field)
+        if part.field == "metadata":
+            value = _bare(value)
+        elif part.field == "spec" and (last := _LAST.get(of)) is not None and last.spec == value:
+            known = last.fields
+            continue
+        if not part.absent(value):
+            after[part.name] = msgspec.to_builtins(value)
+    before = {name: value for name, value in before.items() if name in after}
+    taken = _taken(tracking.changes(before, after, kind.shape, reset))
+    if known is not None:
+        return {**taken, "f:spec": known} if known else taken
+    if "spec" in after:
+        _LAST[of] = _Last(obj.spec, taken.get("f:spec", {}))
+    return taken
+
+
+def _taken(found: Changes) -> Fields:
+    return union(found.added, found.modified)
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
@@ -205,6 +237,10 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     """What JSON calls it."""
     default: Any
     """The value that is not written; none where every value is."""
+
+    def absent(self, value: Any) -> bool:
+        """What msgspec leaves out: a value that is the default, and an empty map."""
+        return value is self.default or (isinstance(value, dict) and not value)
 
 
 _PARTS: dict[type[Any], tuple[Part, ...]] = {}
@@ -238,8 +274,7 @@ def _changes(kind: Kind, old: Any, new: Any, reset: Fields) -> Changes:
         if one == other:
             continue
         for value, into in ((one, before), (other, after)):
-            # What msgspec leaves out: a value that is the default, and an empty map.
-            if value is not part.default and not (isinstance(value, dict) and not value):
+            if not part.absent(value):
                 into[part.name] = msgspec.to_builtins(value)
     if not before and not after:
         return Changes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -57,6 +58,7 @@ def _place(entry: ManagedFieldsEntry) -> tuple[str, str | float, str, str, str]:
     return entry.operation, _seconds(entry.time), entry.manager, entry.apiVersion, entry.subresource
 
 
+@lru_cache(maxsize=256)
 def _seconds(time: str | None) -> float:
     """A moment as seconds; 0 for none, and for text that is none."""
     if not time:
