@@ -107,8 +107,8 @@ async def _controllers(credentials: Credentials) -> None:
     runner = await serve_health(health, listener(topology.ROUTER, CONTROLLERS_HEALTH_PORT))
     try:
         async with (
-            Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS))) as endpoints_api,
-            Api(kubeconfig.load(credentials.kubeconfig("scheduler"))) as scheduler_api,
+            Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS)), "fairlead-endpoints") as endpoints_api,
+            Api(kubeconfig.load(credentials.kubeconfig("scheduler")), "fairlead-scheduler") as scheduler_api,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
@@ -142,8 +142,8 @@ async def _node(
     ]
     try:
         async with (
-            Api(kubeconfig.load(credentials.kubeconfig(node.name))) as agent_api,
-            Api(kubeconfig.load(credentials.kubeconfig(PROXY))) as proxy_api,
+            Api(kubeconfig.load(credentials.kubeconfig(node.name)), "fairlead-node") as agent_api,
+            Api(kubeconfig.load(credentials.kubeconfig(PROXY)), "fairlead-proxy") as proxy_api,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(agent.run(agent_api, agent_config, agent_health))
