@@ -319,6 +319,18 @@ async def may(tour: Guide) -> None:
         assert (await tour("auth can-i create deployments.apps")).strip() == "yes"
 
 
+MANAGED = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: managed}\ndata: {a: '%s'}\n"
+
+
+async def applies_on_the_server(tour: Guide) -> None:
+    assert "serverside-applied" in await tour("apply --server-side -f -", stdin=MANAGED % 1)
+    assert "serverside-applied" in await tour("apply --server-side -f -", stdin=MANAGED % 2)
+    other = "apply --server-side --field-manager=other -f -"
+    assert "conflict" in (await tour(other, stdin=MANAGED % 3, fails=True)).lower()
+    assert "serverside-applied" in await tour(f"{other} --force-conflicts", stdin=MANAGED % 3)
+    assert (await tour.get("configmap managed"))["data"] == {"a": "3"}
+
+
 async def drains(tour: Guide) -> None:
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": tour.node}}
     await tour("create -f -", stdin=json.dumps(node))
@@ -380,6 +392,7 @@ CHAPTERS = (
     uses_parts,
     sees_events,
     may,
+    applies_on_the_server,
     drains,
     deletes,
 )
