@@ -40,8 +40,13 @@ def listening() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def lab(directory: StateDirectory, listening: socket.socket) -> Iterator[Keeper]:
+def lab(directory: StateDirectory, listening: socket.socket, tmp_path: Path) -> Iterator[Keeper]:
     lock = directory.create_locked()
+    begun = tmp_path / "begun"
+
+    def last() -> int:
+        begun.touch()
+        return sleeper()
 
     def prepare(report: Report, held: tuple[int, ...]) -> Lab:
         report("everything")
@@ -49,12 +54,14 @@ def lab(directory: StateDirectory, listening: socket.socket) -> Iterator[Keeper]
         components = (
             Component("server", lambda: answer(listening), keeps=(listening.fileno(),)),
             Component("node1", sleeper),
-            Component("node2", sleeper),
+            Component("node2", last),
         )
         return Lab(directory, components, held, lambda: _remove(directory))
 
     keeper = fork_keeper(directory, lock, prepare)
     assert list(keeper.progress()) == ["everything"]
+    # In the record a little before it begins: one whose supervisor is killed in between is made anew.
+    wait_for(begun.exists)
     yield keeper
     removal.down(directory)
     assert keeper.is_over(10)
