@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from fairlead.apiserver.certificates import make_authority
+from fairlead.apiserver.access.gate import AccessConfig
+from fairlead.apiserver.certificates import make_authority, make_signing_key
 from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.process import Health, listener
 
@@ -101,6 +102,10 @@ def with_server(directory: Path, test: Callable[[Client], Awaitable[None]], **op
         certificate, key = authority.issue(directory, "apiserver", ["127.0.0.1"])
         tokens = directory / "tokens.csv"
         tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        make_signing_key(directory / "sa.key")
+        access = AccessConfig(
+            client_ca_file=authority.path, service_account_signing_key_file=directory / "sa.key"
+        )
         sock = listener("127.0.0.1", 0)
         health = Health()
         config = ServerConfig(
@@ -110,6 +115,7 @@ def with_server(directory: Path, test: Callable[[Client], Awaitable[None]], **op
                 "certificate": certificate,
                 "key": key,
                 "authority": authority.path,
+                "access": access,
                 "advertise_address": "192.168.1.1",
                 **options,
             }

@@ -101,17 +101,21 @@ def test_bodies_have_to_be_json_or_yaml_of_at_most_3_mib(tmp_path: Path) -> None
 
 def test_only_known_tokens_are_served(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
-        for header in (
-            {"Authorization": "Bearer wrong"},
-            {"Authorization": "Basic x"},
-            {"Authorization": ""},
-        ):
+        status, said = await client.ask("GET", MAPS, headers={"Authorization": "Bearer wrong"})
+        assert (status, said["reason"], said["message"]) == (401, "Unauthorized", "Unauthorized")
+        for header in ({"Authorization": "Basic x"}, {"Authorization": ""}, {"Authorization": "Bearer "}):
             status, said = await client.ask("GET", MAPS, headers=header)
-            assert (status, said["reason"]) == (401, "Unauthorized")
+            assert (status, said["reason"]) == (403, "Forbidden")
+            assert said["message"] == (
+                'configmaps is forbidden: User "system:anonymous" cannot list resource "configmaps" in API group "" '
+                'in the namespace "default"'
+            )
         for path in ("/healthz", "/livez", "/readyz", "/version"):
             assert (await client.ask("GET", path, headers={"Authorization": ""}))[0] == 200
-        for path in ("/metrics", "/api", "/healthzz", "/version/x"):
-            assert (await client.ask("GET", path, headers={"Authorization": ""}))[0] == 401
+        for path in ("/metrics", "/api", "/openapi/v2", "/healthzz", "/healthz/etcd", "/version/x"):
+            status, said = await client.ask("GET", path, headers={"Authorization": ""})
+            assert status == 403
+            assert said["message"] == f'forbidden: User "system:anonymous" cannot get path "{path}"'
         assert "apiserver_request_duration_seconds" in await client.get("/metrics")
 
     with_server(tmp_path, test)

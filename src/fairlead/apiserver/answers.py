@@ -183,8 +183,8 @@ def parts(kind: Kind, metadata: ListMeta, how: Form) -> tuple[bytes, Items, byte
     )
 
 
-def status(of: Status, how: Form) -> bytes:
-    """The answer that is a Status."""
+def status(of: Status | Object, how: Form) -> bytes:
+    """The answer that is a Status, or another object that is not stored."""
     return protobuf.encode(msgspec.to_builtins(of)) if how.protobuf else written(encode(of), how)
 
 

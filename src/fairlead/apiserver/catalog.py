@@ -64,7 +64,7 @@ class Catalog:
 
     def collections(self) -> list[Kind]:
         """Every collection of the store once, by the kind that it is stored as."""
-        return [family.stored for family in self._families.values()]
+        return [family.stored for family in self._families.values() if family.stored.kept]
 
     def built_in(self, prefix: str) -> bool:
         """Whether a collection of the store belongs to the table."""

@@ -80,6 +80,13 @@ def make_authority(directory: Path) -> Authority:
     return Authority(path, certificate, key)
 
 
+def make_signing_key(path: Path) -> None:
+    """Writes a key for the tokens of ServiceAccounts, if there is none."""
+    if not path.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        replace(path, _pem(key), 0o600)
+
+
 def common_name(name: str) -> x509.Name:
     """A subject with nothing but a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -122,12 +129,15 @@ def write(
     """Writes both as PEM; the key is never readable for others, not for a moment."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    replace(key_path, pem, 0o600)
+    replace(key_path, _pem(key), 0o600)
     replace(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     return path, key_path
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def replace(path: Path, data: bytes, mode: int) -> None:

@@ -179,7 +179,7 @@ class Collector:
             return
         if len(absent) == len(of.ownerReferences):
             options = DeleteOptions(preconditions=Preconditions(uid=of.uid), propagationPolicy="Background")
-            await deletion.delete(self._registry, kind, *place(kind, key), options)
+            await deletion.delete(self._registry, kind, *kind.place(key), options)
         else:
             await self._disown(key, kind, absent)
 
@@ -190,7 +190,7 @@ class Collector:
             kept = tuple(o for o in obj.metadata.ownerReferences if o.uid not in owners)
             return replace(obj, metadata=replace(obj.metadata, ownerReferences=kept))
 
-        await self._registry.update(kind, *place(kind, key), modify, subresource="metadata")
+        await self._registry.update(kind, *kind.place(key), modify, subresource="metadata")
 
     async def _orphan(self, key: str, kind: Kind, of: Facts.Metadata) -> None:
         for dependent in self._owners.dependents(of.uid):
@@ -210,7 +210,7 @@ class Collector:
             left = left or any(o.uid == of.uid and o.blockOwnerDeletion for o in seen.ownerReferences)
             if seen.deletionTimestamp is None:
                 options = DeleteOptions(preconditions=Preconditions(uid=seen.uid))
-                await deletion.delete(self._registry, its, *place(its, dependent), options)
+                await deletion.delete(self._registry, its, *its.place(dependent), options)
         if not left or not self._owners.dependents(of.uid):
             await self._let_go(key, kind, deletion.FOREGROUND)
 
@@ -219,7 +219,7 @@ class Collector:
             kept = tuple(f for f in obj.metadata.finalizers if f != finalizer)
             return replace(obj, metadata=replace(obj.metadata, finalizers=kept))
 
-        await self._registry.update(kind, *place(kind, key), modify, subresource="metadata")
+        await self._registry.update(kind, *kind.place(key), modify, subresource="metadata")
 
     async def _namespace(self, name: str, of: Facts.Metadata) -> None:
         """Empties a namespace that is being deleted, then lets it go; furnishes one that is not."""
@@ -236,7 +236,7 @@ class Collector:
                 gone = False
                 if seen.deletionTimestamp is None:
                     options = DeleteOptions(preconditions=Preconditions(uid=seen.uid))
-                    _, gone = await deletion.delete(self._registry, kind, *place(kind, entry.key), options)
+                    _, gone = await deletion.delete(self._registry, kind, *kind.place(entry.key), options)
                 left = left or not gone
         if left:
             return
@@ -260,9 +260,3 @@ class Collector:
 def furniture(namespace: str) -> tuple[str, str]:
     """The keys of what every namespace has."""
     return SERVICEACCOUNTS.key(namespace, "default"), CONFIGMAPS.key(namespace, ROOT_AUTHORITY)
-
-
-def place(kind: Kind, key: str) -> tuple[str, str]:
-    """The namespace and name in a key."""
-    namespace, _, name = key[len(kind.prefix) :].rpartition("/")
-    return namespace, name

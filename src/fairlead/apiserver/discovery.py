@@ -87,8 +87,9 @@ def _resources(group_version: str, kinds: Iterable[Kind]) -> dict[str, Any]:
             entry["shortNames"] = kind.short_names
         if kind.categories:
             entry["categories"] = kind.categories
-        stored = f"{resource.group}/{resource.version}/{resource.kind}"
-        entry["storageVersionHash"] = b64encode(sha256(stored.encode()).digest()[:8]).decode()
+        if kind.kept:
+            stored = f"{resource.group}/{resource.version}/{resource.kind}"
+            entry["storageVersionHash"] = b64encode(sha256(stored.encode()).digest()[:8]).decode()
         listed.append(entry)
         for part in _parts(kind):
             own = {"group": part.group, "version": part.version} if part.group or part.version else {}

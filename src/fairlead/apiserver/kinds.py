@@ -86,6 +86,8 @@ class Kind:
     """Whether a deletion that says nothing of dependents leaves them (upstream: DefaultGarbageCollectionPolicy)."""
     scaling: Scaling | None = None
     """What its scale subresource does, if it has one."""
+    kept: bool = True
+    """Whether its objects are stored. Those of the others are answered at once, and are nowhere then."""
     conversion: Conversion | None = None
     """How it is stored, if not as itself."""
     own_model: Model | None = None
@@ -141,6 +143,11 @@ class Kind:
     def key(self, namespace: str, name: str) -> str:
         """The key of an object in the store."""
         return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else self.prefix + name
+
+    def place(self, key: str) -> tuple[str, str]:
+        """The namespace, "" where there is none, and the name in a key."""
+        namespace, _, name = key[len(self.prefix) :].rpartition("/")
+        return namespace, name
 
     def list_prefix(self, namespace: str = "") -> str:
         """What the keys of a collection begin with."""
@@ -260,7 +267,13 @@ ENDPOINTS = Kind(
 ENDPOINTSLICES = Kind(resources.ENDPOINTSLICES, "endpointslice", generation=True)
 CONFIGMAPS = Kind(resources.CONFIGMAPS, "configmap", ("cm",))
 SECRETS = Kind(resources.SECRETS, "secret", selectable_fields={"type": lambda secret: secret.type})
-SERVICEACCOUNTS = Kind(resources.SERVICEACCOUNTS, "serviceaccount", ("sa",), returns_deleted=True)
+SERVICEACCOUNTS = Kind(
+    resources.SERVICEACCOUNTS,
+    "serviceaccount",
+    ("sa",),
+    subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),),
+    returns_deleted=True,
+)
 EVENTS = Kind(resources.EVENTS, "event", ("ev",), selectable_fields=EVENT_FIELDS, create_on_update=True)
 LEASES = Kind(resources.LEASES, "lease", create_on_update=True, unconditional_update=False)
 SERVICECIDRS = Kind(resources.SERVICECIDRS, "servicecidr", status=True)
@@ -275,6 +288,10 @@ IPADDRESSES = Kind(
         "spec.parentRef.name": lambda address: address.spec.parentRef.name,
     },
 )
+ROLES = Kind(resources.ROLES, "role", create_on_update=True)
+ROLEBINDINGS = Kind(resources.ROLEBINDINGS, "rolebinding", create_on_update=True)
+CLUSTERROLES = Kind(resources.CLUSTERROLES, "clusterrole", create_on_update=True)
+CLUSTERROLEBINDINGS = Kind(resources.CLUSTERROLEBINDINGS, "clusterrolebinding", create_on_update=True)
 
 REPORTED_EVENTS = Kind(
     resources.REPORTED_EVENTS,
@@ -389,6 +406,14 @@ CUSTOMRESOURCEDEFINITIONS = Kind(
     strategy=DefinitionStrategy(),
 )
 
+
+def _review(resource: Resource[Any]) -> Kind:
+    return Kind(resource, resource.kind.lower(), verbs=("create",), kept=False)
+
+
+REVIEWS = tuple(_review(resource) for resource in resources.REVIEWS)
+"""Questions about who somebody is and what he may do."""
+
 KINDS: tuple[Kind, ...] = (
     CONFIGMAPS,
     ENDPOINTS,
@@ -409,6 +434,7 @@ KINDS: tuple[Kind, ...] = (
     REPLICASETS,
     STATEFULSETS,
     REPORTED_EVENTS,
+    *REVIEWS,
     CRONJOBS,
     JOBS,
     INGRESSCLASSES,
@@ -417,6 +443,10 @@ KINDS: tuple[Kind, ...] = (
     NETWORKPOLICIES,
     SERVICECIDRS,
     PODDISRUPTIONBUDGETS,
+    CLUSTERROLEBINDINGS,
+    CLUSTERROLES,
+    ROLEBINDINGS,
+    ROLES,
     CUSTOMRESOURCEDEFINITIONS,
     LEASES,
     ENDPOINTSLICES,

@@ -136,7 +136,7 @@ def _roots(kinds: Iterable[Kind]) -> Iterator[str]:
         if kind.model.openapi is not None:
             yield from (f"{schema.META}.ObjectMeta", f"{schema.META}.ListMeta")
             continue
-        for suffix in ("", "List"):
+        for suffix in ("", "List") if kind.kept else ("",):
             yield schema.type_name(resource.group, resource.version, resource.kind + suffix)
     yield from (f"{schema.META}.{name}" for name in ("DeleteOptions", "Patch", "Status") if _known(name))
 
@@ -207,6 +207,9 @@ def _paths(kinds: Iterable[Kind], prefix: str) -> Json:
         places = [_parameter("namespace", "path", prefix, required=True)] if namespace else []
         name = _parameter("name", "path", prefix, required=True)
         collection, one = resource.path(namespace), resource.path(namespace, "{name}")
+        if not kind.kept:
+            paths[collection] = {"post": _operation(kind, "post", prefix), "parameters": places}
+            continue
         paths[collection] = {
             "get": _operation(kind, "list", prefix),
             "post": _operation(kind, "post", prefix, "fieldManager", "fieldValidation", "dryRun"),

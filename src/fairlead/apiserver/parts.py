@@ -6,6 +6,7 @@ Status, and others that take and give the object itself, need nothing here: the 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from fairlead.apiserver.bindings import bind
 from fairlead.apiserver.evictions import evict
@@ -15,9 +16,19 @@ from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.scaling import scale
 from fairlead.apiserver.writes import Body, Result
 from fairlead.objects.meta_v1 import Status
+from fairlead.objects.scalars import Object
 
-Answer = tuple[Kind, Result] | Status
-"""What was written or read, with the kind that it is written as; or only how it went."""
+
+@dataclass(frozen=True)
+class Answered:
+    """An object that is only an answer, and stored nowhere."""
+
+    obj: Object
+    warnings: tuple[str, ...] = ()
+
+
+Answer = tuple[Kind, Result] | Status | Answered
+"""What was written or read, with the kind that it is written as; or only how it went; or an answer in words."""
 
 Part = Callable[[Registry, Kind, RequestInfo, Query, Body], Awaitable[Answer]]
 

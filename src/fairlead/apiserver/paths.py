@@ -135,14 +135,15 @@ def not_get(info: RequestInfo) -> StatusError:
 
 
 def plain_paths(
-    store: Store, state: Health, catalog: Catalog, metrics: Metrics, address: str
+    store: Store, state: Health, catalog: Catalog, metrics: Metrics, address: str, *others: Path
 ) -> tuple[Path, ...]:
-    """All of them. `address` is what clients in the cluster reach the server at, HOST:PORT."""
+    """All of them, and others. `address` is what clients in the cluster reach the server at, HOST:PORT."""
     paths = (
         health(state),
         version,
         exposition(metrics, store, catalog),
         documented(catalog, lambda kinds: Discovery(kinds, address)),
         documented(catalog, lambda kinds: OpenApi(kinds, VERSION.gitVersion)),
+        *others,
     )
     return tuple(only_get(path) for path in paths)

@@ -52,11 +52,20 @@ class Written(msgspec.Struct, gc=False):
 
 
 class Registry:
-    """The objects of all kinds in one store."""
+    """The objects of all kinds in one store.
 
-    def __init__(self, store: Store, strategies: Mapping[Kind, Strategy]) -> None:
+    `may_create` raises 403 where a PUT or an apply finds no object, and its sender may not make one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        strategies: Mapping[Kind, Strategy],
+        may_create: Callable[[Kind, str, str], None] | None = None,
+    ) -> None:
         self.store = store
         self._strategies = strategies
+        self._may_create = may_create
 
     def strategy(self, kind: Kind) -> Strategy:
         """How objects of a kind are written."""
@@ -171,6 +180,8 @@ class Registry:
                 if new.metadata.resourceVersion not in ("", "0"):
                     raise not_found(kind.plural, name, resource.group)
                 new = replace(new, metadata=replace(new.metadata, resourceVersion=""))
+                if self._may_create is not None:
+                    self._may_create(kind, namespace, name)
                 try:
                     return await self.create(kind, namespace, new, writer=writer, dry_run=dry_run)
                 except StatusError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fairlead.apiserver.ages import UNKNOWN, since
-from fairlead.objects import coordination_v1, core_v1, discovery_v1, networking_v1
+from fairlead.objects import coordination_v1, core_v1, discovery_v1, networking_v1, rbac_v1
 from fairlead.objects.resources import Stored
 from fairlead.objects.scalars import Object
 
@@ -285,6 +285,22 @@ def ipaddress(address: networking_v1.IPAddress, now: float) -> Cells:
     parent = address.spec.parentRef
     resource = f"{parent.resource}.{parent.group}" if parent.group else parent.resource
     return [address.metadata.name, "/".join(filter(None, (resource, parent.namespace, parent.name))) or NONE]
+
+
+def binding(binding: rbac_v1.RoleBinding | rbac_v1.ClusterRoleBinding, now: float) -> Cells:
+    """Name, role, age, users, groups, ServiceAccounts."""
+    subjects: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+    for subject in binding.subjects:
+        if subject.kind == "ServiceAccount":
+            subjects[subject.kind].append(f"{subject.namespace}/{subject.name}")
+        elif subject.kind in subjects:
+            subjects[subject.kind].append(subject.name)
+    return [
+        binding.metadata.name,
+        f"{binding.roleRef.kind}/{binding.roleRef.name}",
+        since(binding.metadata.creationTimestamp, now),
+        *(", ".join(names) for names in subjects.values()),
+    ]
 
 
 def anything(obj: Stored, now: float) -> Cells:

@@ -10,13 +10,14 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
+from fairlead.apiserver.access.clientcertificates import ask
+from fairlead.apiserver.access.gate import AccessConfig, Gate
 from fairlead.apiserver.allocation import ports_of
-from fairlead.apiserver.authentication import Tokens
 from fairlead.apiserver.bootstrap import bootstrap, keep, leave
 from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
@@ -81,6 +82,7 @@ class ServerConfig:
     advertise_port: int = 6443
     lease_seconds: float = LEASE_SECONDS
     """After how long a server that is gone is no endpoint of the Service `kubernetes` any more."""
+    access: AccessConfig = field(default_factory=AccessConfig)
 
 
 async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: Health) -> None:
@@ -89,20 +91,24 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
     Raises OSError, ValueError, store.Failed where a file of the configuration cannot be used.
     """
     health.waits_for("apiserver", "starting")
-    tokens = Tokens.read(config.tokens)
     authority = config.authority.read_bytes() if config.authority is not None else b""
     context = tls(config)
     prepare_interpreter()
     async with await open_store(config.store) as store:
         reservations = Reservations(store, ports_of(*config.node_port_range))
-        registry = Registry(store, strategies(config, authority, reservations))
+        gate = Gate(config.access, config.tokens, store)
+        registry = Registry(
+            store, {**strategies(config, authority, reservations), **gate.strategies}, gate.may_create
+        )
         address = f"{config.advertise_address}:{config.advertise_port}" if config.advertise_address else ""
         catalog = Catalog()
         definitions = Definitions(registry, catalog)
         seats = Seats()
         metrics = Metrics(lambda: seats.waiting)
-        paths = plain_paths(store, health, catalog, metrics, address)
-        handler = Handler(registry, catalog, tokens, paths, seats, metrics)
+        paths = plain_paths(store, health, catalog, metrics, address, gate.path)
+        handler = Handler(
+            registry, catalog, gate.authenticator, gate.authorizer, paths, gate.parts, seats, metrics
+        )
         server = Server(handler, room_for_connections())
         runner = web.ServerRunner(server)
         await runner.setup()
@@ -116,12 +122,14 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
             own = (config.service_cidrs, leases, config.advertise_port)
             await bootstrap(registry, *own)
             await definitions.load()
+            await gate.prepare(registry)
             for sock in sockets:
                 listening.append(await server.listen(sock, context))
             health.has("apiserver")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(joined(following))
                 tasks.create_task(server.sweep())
+                tasks.create_task(gate.run(registry))
                 tasks.create_task(keep(registry, *own))
                 tasks.create_task(definitions.run())
                 tasks.create_task(ServiceCIDRController(registry, reservations).run())
@@ -186,6 +194,8 @@ def tls(config: ServerConfig) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(config.certificate, config.key)
     context.set_alpn_protocols(["http/1.1"])
+    if config.access.client_ca_file is not None:
+        ask(context, config.access.client_ca_file)
     return context
 
 

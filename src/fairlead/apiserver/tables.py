@@ -24,6 +24,7 @@ from fairlead.objects import (
     events_v1,
     networking_v1,
     policy_v1,
+    rbac_v1,
     reports,
 )
 from fairlead.objects.meta_v1 import ListMeta
@@ -73,6 +74,12 @@ AGE = column(
     "Age",
     about="CreationTimestamp is a timestamp representing the server time when this object was created. "
     "It is represented in RFC3339 form and is in UTC.",
+)
+ROLE = column("Role", about="The role that is granted.")
+SUBJECTS = (
+    column("Users", wide=True, about="The users it is granted to."),
+    column("Groups", wide=True, about="The groups it is granted to."),
+    column("ServiceAccounts", wide=True, about="The ServiceAccounts it is granted to."),
 )
 
 Cells = Callable[[Any, float], rows.Cells]
@@ -171,6 +178,8 @@ TABLES: dict[type[Any], tuple[tuple[Column, ...], Cells]] = {
         ),
         rows.ipaddress,
     ),
+    rbac_v1.RoleBinding: ((NAME, ROLE, AGE, *SUBJECTS), rows.binding),
+    rbac_v1.ClusterRoleBinding: ((NAME, ROLE, AGE, *SUBJECTS), rows.binding),
 }
 
 CONTAINERS = column("Containers", wide=True, about="Names of each container in the template.")

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from fairlead.apiserver.access.gate import AccessConfig
 from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.client import kubeconfig
 from fairlead.client.api import Api
@@ -96,6 +97,11 @@ async def _apiserver(record: Record, credentials: Credentials, sockets: list[soc
         key=credentials.key,
         authority=credentials.authority,
         tokens=credentials.tokens,
+        access=AccessConfig(
+            client_ca_file=credentials.authority,
+            service_account_signing_key_file=credentials.account_key,
+            service_account_issuer=f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}",
+        ),
         advertise_address=topology.ROUTER,
         advertise_port=topology.API_PORT,
     )

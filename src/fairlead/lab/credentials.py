@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead.apiserver.certificates import make_authority
+from fairlead.apiserver.access.users import account_groups, account_name
+from fairlead.apiserver.certificates import make_authority, make_signing_key
 from fairlead.client import kubeconfig
 from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, KUBERNETES_ADDRESS, ROUTER, Node
 
@@ -40,6 +41,11 @@ class Credentials:
         return self.directory / "pki/apiserver.key"
 
     @property
+    def account_key(self) -> Path:
+        """The key that signs the tokens of ServiceAccounts."""
+        return self.directory / "pki/sa.key"
+
+    @property
     def tokens(self) -> Path:
         """Who has which token, in the form of kube-apiserver's --token-auth-file."""
         return self.directory / "tokens.csv"
@@ -53,17 +59,19 @@ def users(nodes: Iterable[Node]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The user name and groups of each component, as kubeadm gives them."""
     found: dict[str, tuple[str, tuple[str, ...]]] = {
         ADMIN: ("kubernetes-admin", ("system:masters",)),
-        CONTROLLERS: ("system:kube-controller-manager", ()),
+        CONTROLLERS: _account("fairlead-endpoints"),
         "scheduler": ("system:kube-scheduler", ()),
         PROXY: ("system:kube-proxy", ()),
-        DNS: (
-            "system:serviceaccount:kube-system:fairlead-dns",
-            ("system:serviceaccounts", "system:serviceaccounts:kube-system"),
-        ),
+        DNS: _account("fairlead-dns"),
     }
     for node in nodes:
         found[node.name] = (f"system:node:{node.name}", ("system:nodes",))
     return found
+
+
+def _account(name: str) -> tuple[str, tuple[str, ...]]:
+    """The user name and groups of a ServiceAccount in kube-system."""
+    return account_name("kube-system", name), account_groups("kube-system")
 
 
 def make(directory: Path, nodes: Iterable[Node]) -> tuple[Credentials, str]:
@@ -78,6 +86,7 @@ def make(directory: Path, nodes: Iterable[Node]) -> tuple[Credentials, str]:
         ("127.0.0.1", ROUTER, KUBERNETES_ADDRESS),
         ("localhost", "kubernetes", "kubernetes.default", *services),
     )
+    make_signing_key(made.account_key)
     authority = made.authority.read_bytes()
     lines, tokens = [], {}
     for number, (short, (name, groups)) in enumerate(users(nodes).items()):

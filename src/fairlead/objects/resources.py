@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fairlead.objects import (
     apiextensions_v1,
     apps_v1,
+    authentication_v1,
+    authorization_v1,
     batch_v1,
     coordination_v1,
     core_v1,
@@ -15,6 +17,7 @@ from fairlead.objects import (
     events_v1,
     networking_v1,
     policy_v1,
+    rbac_v1,
 )
 from fairlead.objects.meta_v1 import ObjectMeta
 
@@ -70,6 +73,10 @@ def _apps(plural: str, kind: type[T]) -> Resource[T]:
     return Resource("apps", "v1", plural, kind.__name__, kind)
 
 
+def _rbac(plural: str, kind: type[T], namespaced: bool = True) -> Resource[T]:
+    return Resource("rbac.authorization.k8s.io", "v1", plural, kind.__name__, kind, namespaced)
+
+
 def _networking(plural: str, kind: type[T], namespaced: bool = True) -> Resource[T]:
     return Resource("networking.k8s.io", "v1", plural, kind.__name__, kind, namespaced)
 
@@ -115,3 +122,24 @@ CUSTOMRESOURCEDEFINITIONS = Resource(
     apiextensions_v1.CustomResourceDefinition,
     namespaced=False,
 )
+ROLES = _rbac("roles", rbac_v1.Role)
+ROLEBINDINGS = _rbac("rolebindings", rbac_v1.RoleBinding)
+CLUSTERROLES = _rbac("clusterroles", rbac_v1.ClusterRole, namespaced=False)
+CLUSTERROLEBINDINGS = _rbac("clusterrolebindings", rbac_v1.ClusterRoleBinding, namespaced=False)
+
+REVIEWS: tuple[Resource[Any], ...] = (
+    *(
+        Resource("authentication.k8s.io", "v1", f"{kind.__name__.lower()}s", kind.__name__, kind, False)
+        for kind in (authentication_v1.SelfSubjectReview, authentication_v1.TokenReview)
+    ),
+    *(
+        Resource("authorization.k8s.io", "v1", f"{kind.__name__.lower()}s", kind.__name__, kind, local)
+        for kind, local in (
+            (authorization_v1.LocalSubjectAccessReview, True),
+            (authorization_v1.SelfSubjectAccessReview, False),
+            (authorization_v1.SelfSubjectRulesReview, False),
+            (authorization_v1.SubjectAccessReview, False),
+        )
+    ),
+)
+"""What is only asked and answered, never stored."""

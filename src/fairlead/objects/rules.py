@@ -39,6 +39,8 @@ from fairlead.objects import (
     podparts,
     pods,
     policy_v1,
+    rbac,
+    rbac_v1,
     replicasets,
     replicationcontrollers,
     reports,
@@ -147,6 +149,10 @@ _RULES: dict[type[Any], Rules[Any]] = {
     policy_v1.PodDisruptionBudget: Rules(
         validate=poddisruptionbudgets.validate, validate_status=poddisruptionbudgets.validate_status
     ),
+    rbac_v1.ClusterRole: Rules(validate=rbac.validate_clusterrole),
+    rbac_v1.ClusterRoleBinding: Rules(rbac.default_binding, rbac.validate_clusterrolebinding),
+    rbac_v1.Role: Rules(validate=rbac.validate_role),
+    rbac_v1.RoleBinding: Rules(rbac.default_binding, rbac.validate_rolebinding),
 }
 
 

@@ -1,0 +1,117 @@
+"""Who sends a request: by a client certificate, by a bearer token, or nobody that is known.
+
+Upstream: pkg/kubeapiserver/authenticator/config.go, apiserver/pkg/authentication/request.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from fairlead.apiserver.access.accounttokens import AccountTokens, Rejected
+from fairlead.apiserver.access.clientcertificates import ClientCertificates
+from fairlead.apiserver.access.users import ANONYMOUS, User, authenticated
+from fairlead.objects.status import unauthorized
+
+USER = web.RequestKey("user", User)
+"""Where a request says whose it is, once that is known."""
+
+
+class Tokens:
+    """The bearer tokens that are known from a file. They are compared by digest, so that time tells nothing of them."""
+
+    def __init__(self, users: Mapping[str, User]) -> None:
+        self._users = {digest(token): user for token, user in users.items()}
+
+    @classmethod
+    def read(cls, *paths: Path) -> Tokens:
+        """Reads files of `token,user,uid,"group1,group2"` lines, the groups optional (upstream: --token-auth-file).
+
+        Raises ValueError with the line that is wrong.
+        """
+        users: dict[str, User] = {}
+        for path in paths:
+            for number, row in enumerate(csv.reader(io.StringIO(path.read_text())), 1):
+                if not row:
+                    continue
+                if len(row) < 3 or not row[0] or not row[1]:
+                    raise ValueError(f'{path}, line {number}: expected token,user,uid,"group1,group2"')
+                given = row[3].split(",") if len(row) > 3 and row[3] else ()
+                groups = tuple(group.strip() for group in given)
+                users[row[0]] = authenticated(User(row[1], row[2], groups))
+        return cls(users)
+
+    def user(self, token: str) -> User | None:
+        """Whose token it is."""
+        return self._users.get(digest(token))
+
+
+def digest(token: str) -> bytes:
+    """What is compared instead of the token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+class Authenticator:
+    """All ways to be known."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        accounts: AccountTokens | None = None,
+        certificates: ClientCertificates | None = None,
+        *,
+        anonymous: bool = True,
+    ) -> None:
+        self._tokens = tokens
+        self._accounts = accounts
+        self._certificates = certificates
+        self._anonymous = anonymous
+
+    async def user(self, request: web.BaseRequest) -> User:
+        """Who sends a request. Raises 401 for wrong credentials, and for none where anonymous requests are not taken.
+
+        A certificate counts before a token; either that is good is enough. About 2 us for a token that is remembered.
+        """
+        wrong = False
+        if self._certificates is not None and request.transport is not None:
+            try:
+                user = self._certificates.user(request.transport)
+            except ValueError:
+                wrong = True
+            else:
+                if user is not None:
+                    return user
+        header = request.headers.get("Authorization")
+        if header and (token := bearer(header)):
+            try:
+                found = await self.known(token)
+            except Rejected:
+                raise unauthorized() from None
+            if found is None:
+                raise unauthorized()
+            return found[0]
+        if wrong or not self._anonymous:
+            raise unauthorized()
+        return ANONYMOUS
+
+    async def known(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
+        """Whose token it is, and for which of the audiences; None where nobody knows it. Raises Rejected.
+
+        The audiences asked for are the API's own by default, and those are also the ones of tokens from the file.
+        """
+        if (user := self._tokens.user(token)) is not None:
+            own = self._accounts.audiences if self._accounts is not None else ()
+            shared = tuple(one for one in own if one in audiences) if audiences else own
+            return (user, shared) if shared or not audiences else None
+        return await self._accounts.user(token, audiences) if self._accounts is not None else None
+
+
+def bearer(header: str) -> str:
+    """The token in an Authorization header; "" where it has none, as in another scheme's."""
+    scheme, _, rest = header.strip().partition(" ")
+    return rest.partition(" ")[0] if scheme.lower() == "bearer" else ""

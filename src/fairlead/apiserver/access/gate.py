@@ -1,0 +1,141 @@
+"""The ways to be known and the rules of what one may do, put together for one server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fairlead.apiserver.access.accounttokens import AccountTokens
+from fairlead.apiserver.access.aggregation import Aggregation
+from fairlead.apiserver.access.authentication import Authenticator, Tokens
+from fairlead.apiserver.access.authorization import MODES, AlwaysAllow, Authorizer, RoleBased, authorize
+from fairlead.apiserver.access.clientcertificates import ClientCertificates
+from fairlead.apiserver.access.escalation import BindingStrategy, RoleStrategy
+from fairlead.apiserver.access.reconciliation import reconcile
+from fairlead.apiserver.access.reviews import Reviews
+from fairlead.apiserver.access.rules import Attributes
+from fairlead.apiserver.access.tokenrequests import TokenRequests
+from fairlead.apiserver.access.users import REQUESTER
+from fairlead.apiserver.access.webtokens import key_set, read_keys
+from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Kind
+from fairlead.apiserver.parts import Part
+from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.requests import Query, RequestInfo
+from fairlead.apiserver.strategies import Strategy
+from fairlead.store import Store
+
+DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
+ALGORITHMS_PATH, KEYS_PATH = "/.well-known/openid-configuration", "/openid/v1/jwks"
+
+
+@dataclass(frozen=True)
+class AccessConfig:
+    """Whom to know, and what to let him do. The fields are named as the options of kube-apiserver.
+
+    `service_account_signing_key_file` has PEM keys: the first signs the tokens of ServiceAccounts, all verify them;
+    without it there are no such tokens.
+    """
+
+    token_auth_file: Path | None = None
+    client_ca_file: Path | None = None
+    service_account_signing_key_file: Path | None = None
+    service_account_issuer: str = DEFAULT_ISSUER
+    api_audiences: tuple[str, ...] = ()
+    authorization_mode: str = "RBAC"
+    anonymous_auth: bool = True
+
+
+class Gate:
+    """What a server needs to know of its requests' senders, over one store; `tokens` is a file of its own users.
+
+    Raises OSError or ValueError where a file of the configuration cannot be used.
+    """
+
+    def __init__(self, config: AccessConfig, tokens: Path, store: Store) -> None:
+        if config.authorization_mode not in MODES:
+            raise ValueError(
+                f"there is no authorization mode {config.authorization_mode}: use RBAC or AlwaysAllow"
+            )
+        self._accounts = _account_tokens(config, store)
+        self._roles = RoleBased(store)
+        self.authorizer: Authorizer = self._roles if config.authorization_mode == "RBAC" else AlwaysAllow()
+        certificates = ClientCertificates() if config.client_ca_file is not None else None
+        self.authenticator = Authenticator(
+            Tokens.read(*(path for path in (tokens, config.token_auth_file) if path is not None)),
+            self._accounts,
+            certificates,
+            anonymous=config.anonymous_auth,
+        )
+
+    @property
+    def strategies(self) -> Mapping[Kind, Strategy]:
+        """How roles and bindings are written."""
+        grants = self._roles.grants
+        return {
+            **{kind: RoleStrategy(self.authorizer, grants, kind.plural) for kind in (ROLES, CLUSTERROLES)},
+            **{
+                kind: BindingStrategy(self.authorizer, grants, kind.plural)
+                for kind in (ROLEBINDINGS, CLUSTERROLEBINDINGS)
+            },
+        }
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """What answers reviews, by their plural, and TokenRequests."""
+        found = dict(Reviews(self.authenticator, self.authorizer).parts)
+        if self._accounts is not None:
+            found["token"] = TokenRequests(self._accounts).create
+        return found
+
+    def path(self, info: RequestInfo, _: Query, __: Mapping[str, str]) -> tuple[int, str, bytes] | None:
+        """`/.well-known/openid-configuration` and `/openid/v1/jwks`: how others verify the ServiceAccounts' tokens."""
+        if self._accounts is None:
+            return None
+        if info.path == KEYS_PATH:
+            return 200, "application/jwk-set+json", msgspec.json.encode(key_set(self._accounts.keys))
+        if info.path != ALGORITHMS_PATH:
+            return None
+        issuer = self._accounts.issuer
+        document = {
+            "issuer": issuer,
+            "jwks_uri": f"{issuer.rstrip('/')}{KEYS_PATH}",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": sorted({key.algorithm for key in self._accounts.keys}),
+        }
+        return 200, "application/json", msgspec.json.encode(document)
+
+    def may_create(self, kind: Kind, namespace: str, name: str) -> None:
+        """Raises 403 where the requester may change an object, but not make one. Upstream: withAuthorization."""
+        user = REQUESTER.get()
+        if user is not None:
+            wish = Attributes("create", kind.resource.group, kind.plural, "", namespace, name)
+            authorize(self.authorizer, user, wish)
+
+    async def prepare(self, registry: Registry) -> None:
+        """Makes the default roles and bindings, and reads all that there are."""
+        await reconcile(registry)
+        await self._roles.sync()
+
+    async def run(self, registry: Registry) -> None:
+        """Follows the store until it is cancelled or the store is closed."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._roles.run())
+            tasks.create_task(Aggregation(registry).run())
+
+
+def _account_tokens(config: AccessConfig, store: Store) -> AccountTokens | None:
+    path = config.service_account_signing_key_file
+    if path is None:
+        return None
+    try:
+        keys = read_keys(path.read_bytes())
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not keys or keys[0].private is None:
+        raise ValueError(f"{path}: there is no private key at its beginning, to sign tokens with")
+    return AccountTokens(store, keys, config.service_account_issuer, config.api_audiences)

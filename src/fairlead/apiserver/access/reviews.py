@@ -1,0 +1,200 @@
+"""Answers to who somebody is and what he may do: TokenReview, SelfSubjectReview, the access and rules reviews.
+
+Upstream: pkg/registry/authentication, pkg/registry/authorization, pkg/apis/authorization/validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from fairlead.apiserver import writes
+from fairlead.apiserver.access.accounttokens import Rejected
+from fairlead.apiserver.access.authentication import Authenticator
+from fairlead.apiserver.access.authorization import Authorizer
+from fairlead.apiserver.access.rules import Attributes
+from fairlead.apiserver.access.users import ANONYMOUS, REQUESTER, User
+from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.metadata import now
+from fairlead.apiserver.parts import Answered, Part
+from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.requests import Query, RequestInfo
+from fairlead.apiserver.writes import Body
+from fairlead.objects.authentication_v1 import (
+    SelfSubjectReviewStatus,
+    TokenReviewStatus,
+    UserInfo,
+)
+from fairlead.objects.authorization_v1 import (
+    LocalSubjectAccessReview,
+    NonResourceRule,
+    ResourceRule,
+    SelfSubjectAccessReview,
+    SelfSubjectAccessReviewSpec,
+    SubjectAccessReview,
+    SubjectAccessReviewSpec,
+    SubjectAccessReviewStatus,
+    SubjectRulesReviewStatus,
+)
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.status import FieldError, bad_request, invalid, unprocessable
+
+Spec = SubjectAccessReviewSpec | SelfSubjectAccessReviewSpec
+
+
+class Reviews:
+    """Answers, by the authenticator and the authorizer that requests are judged by."""
+
+    def __init__(self, authenticator: Authenticator, authorizer: Authorizer) -> None:
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """What answers for each kind of review, by its plural."""
+        return {
+            "tokenreviews": self.token,
+            "selfsubjectreviews": self.self_subject,
+            "subjectaccessreviews": self.access,
+            "localsubjectaccessreviews": self.access,
+            "selfsubjectaccessreviews": self.access,
+            "selfsubjectrulesreviews": self.rules,
+        }
+
+    async def token(
+        self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
+    ) -> Answered:
+        """Whose token it is."""
+        review, warnings = writes.read(kind, body, query)
+        if not review.spec.token:
+            raise bad_request("token is required for TokenReview in authentication")
+        status = TokenReviewStatus()
+        try:
+            found = await self._authenticator.known(review.spec.token, review.spec.audiences)
+        except Rejected as error:
+            status = TokenReviewStatus(error=f"[invalid bearer token, {error}]")
+        else:
+            if found is None:
+                status = TokenReviewStatus(error="invalid bearer token")
+            else:
+                user, audiences = found
+                status = TokenReviewStatus(authenticated=True, user=user_info(user), audiences=audiences)
+        return Answered(replace(review, status=status), warnings)
+
+    async def self_subject(
+        self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
+    ) -> Answered:
+        """Who asks."""
+        review, warnings = writes.read(kind, body, query)
+        status = SelfSubjectReviewStatus(userInfo=user_info(_requester()))
+        return Answered(
+            replace(review, metadata=ObjectMeta(creationTimestamp=now()), status=status), warnings
+        )
+
+    async def access(
+        self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
+    ) -> Answered:
+        """Whether somebody may do something."""
+        review, warnings = writes.read(kind, body, query)
+        errors = validate_access(review)
+        if isinstance(review, LocalSubjectAccessReview):
+            if not info.namespace:
+                raise bad_request("namespace is required on this type")
+            if review.metadata.namespace not in ("", info.namespace):
+                said = "the namespace of the provided object does not match the namespace sent on the request"
+                raise bad_request(said)
+            errors += validate_local(review, info.namespace)
+        if errors:
+            raise unprocessable(kind.resource.kind, "", errors, kind.resource.group)
+        user = _requester()
+        if isinstance(review.spec, SubjectAccessReviewSpec):
+            user = User(review.spec.user, review.spec.uid, review.spec.groups, _extra(review.spec.extra))
+        verdict = self._authorizer.verdict(user, wanted(review.spec))
+        status = SubjectAccessReviewStatus(allowed=verdict.allowed, reason=verdict.reason)
+        return Answered(replace(review, status=status), warnings)
+
+    async def rules(
+        self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
+    ) -> Answered:
+        """What whoever asks may do in a namespace."""
+        review, warnings = writes.read(kind, body, query)
+        if not review.spec.namespace:
+            raise bad_request("no namespace on request")
+        rules, problems = self._authorizer.rules_for(_requester(), review.spec.namespace)
+        status = SubjectRulesReviewStatus(
+            resourceRules=tuple(
+                ResourceRule(
+                    verbs=rule.verbs,
+                    apiGroups=rule.apiGroups,
+                    resources=rule.resources,
+                    resourceNames=rule.resourceNames,
+                )
+                for rule in rules
+                if rule.resources
+            ),
+            nonResourceRules=tuple(
+                NonResourceRule(verbs=rule.verbs, nonResourceURLs=rule.nonResourceURLs)
+                for rule in rules
+                if rule.nonResourceURLs
+            ),
+            evaluationError=", ".join(problems),
+        )
+        return Answered(replace(review, status=status), warnings)
+
+
+def _requester() -> User:
+    return REQUESTER.get() or ANONYMOUS
+
+
+def user_info(user: User) -> UserInfo:
+    """A user as the API shows it."""
+    return UserInfo(username=user.name, uid=user.uid, groups=user.groups, extra=dict(user.extra))
+
+
+def _extra(given: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple(sorted((key.lower(), values) for key, values in given.items()))
+
+
+def wanted(spec: Spec) -> Attributes:
+    """What a review asks about."""
+    if spec.resourceAttributes is not None:
+        its = spec.resourceAttributes
+        return Attributes(its.verb, its.group, its.resource, its.subresource, its.namespace, its.name)
+    path = spec.nonResourceAttributes
+    return Attributes(path.verb, path=path.path) if path is not None else Attributes("")
+
+
+def validate_access(
+    review: SubjectAccessReview | SelfSubjectAccessReview | LocalSubjectAccessReview,
+) -> list[FieldError]:
+    """The errors of a review of access."""
+    errors: list[FieldError] = []
+    spec = review.spec
+    if spec.resourceAttributes is not None and spec.nonResourceAttributes is not None:
+        said = "cannot be specified in combination with resourceAttributes"
+        errors.append(invalid("spec.nonResourceAttributes", spec.nonResourceAttributes, said))
+    if spec.resourceAttributes is None and spec.nonResourceAttributes is None:
+        said = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        errors.append(invalid("spec.resourceAttributes", None, said))
+    if isinstance(spec, SubjectAccessReviewSpec) and not spec.user and not spec.groups:
+        errors.append(invalid("spec.user", spec.user, "at least one of user or group must be specified"))
+    empty = replace(review.metadata, managedFields=(), creationTimestamp=None)
+    if isinstance(review, LocalSubjectAccessReview):
+        empty = replace(empty, namespace="")
+    if empty != ObjectMeta():
+        errors.append(invalid("metadata", review.metadata, "must be empty"))
+    return errors
+
+
+def validate_local(review: LocalSubjectAccessReview, namespace: str) -> list[FieldError]:
+    """The errors of a review of access in one namespace."""
+    errors: list[FieldError] = []
+    spec = review.spec
+    if spec.resourceAttributes is not None and spec.resourceAttributes.namespace != namespace:
+        given = spec.resourceAttributes.namespace
+        errors.append(invalid("spec.resourceAttributes.namespace", given, "must match metadata.namespace"))
+    if spec.nonResourceAttributes is not None:
+        said = "disallowed on this kind of request"
+        errors.append(invalid("spec.nonResourceAttributes", spec.nonResourceAttributes, said))
+    return errors
