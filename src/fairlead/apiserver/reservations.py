@@ -108,11 +108,14 @@ class Reservations:
             self._watches[prefix].close()
 
     async def fresh(self) -> bool:
-        """Waits until everything that was committed before now is seen here; False where that takes too long."""
-        target = self._store.revision
+        """Waits until everything that was committed before now, by any server, is seen here.
+
+        False where that takes too long. Raises Failed where the store cannot be asked.
+        """
         try:
             async with asyncio.timeout(FRESH_SECONDS):
-                wait = 0.0
+                await self._store.sync()
+                target, wait = self._store.revision, 0.0
                 while any(watch.revision < target for watch in self._watches.values()):
                     await asyncio.sleep(wait)
                     wait = 0.002
