@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from fairlead.objects.meta_v1 import StatusDetails
 from fairlead.objects.status import StatusError, failure
@@ -40,15 +38,6 @@ class Seats:
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self.waiting = 0
         """Requests that wait."""
-
-    @asynccontextmanager
-    async def seat(self, user: str) -> AsyncIterator[None]:
-        """Holds a seat for as long as the context lasts. Raises 429 where there is none to be had."""
-        await self.take(user)
-        try:
-            yield
-        finally:
-            self.leave(user)
 
     async def take(self, user: str) -> None:
         """Waits for a seat, which `leave` gives back. Raises 429."""

@@ -34,8 +34,8 @@ def escalation(user: User, namespace: str, rules: Iterable[PolicyRule], grants: 
     return f"{said}; resolution errors: [{'; '.join(problems)}]" if problems else said
 
 
-class RoleStrategy(Strategy):
-    """Roles and ClusterRoles."""
+class GrantingStrategy(Strategy):
+    """What roles and bindings have in common: whom nobody needs to ask what he grants."""
 
     def __init__(self, authorizer: Authorizer, grants: Grants, plural: str) -> None:
         self._authorizer = authorizer
@@ -43,14 +43,20 @@ class RoleStrategy(Strategy):
         self._plural = plural
 
     async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
-        """Raises 403 where the role would allow more than its writer may do."""
-        self._check(obj, old)
+        """Raises 403 where the object would allow more than its writer may do."""
+        user = REQUESTER.get()
+        if user is not None and MASTERS not in user.groups and (old is None or not only_collected(obj, old)):
+            self._check(user, obj, old)
         return Claim(obj)
 
-    def _check(self, role: Role | ClusterRole, old: Role | ClusterRole | None) -> None:
-        user = REQUESTER.get()
-        if user is None or MASTERS in user.groups or (old is not None and only_collected(role, old)):
-            return
+    def _check(self, user: User, obj: Any, old: Any | None, /) -> None:
+        raise NotImplementedError
+
+
+class RoleStrategy(GrantingStrategy):
+    """Roles and ClusterRoles."""
+
+    def _check(self, user: User, role: Role | ClusterRole, old: Role | ClusterRole | None, /) -> None:
         name, namespace = role.metadata.name, role.metadata.namespace
         asked = name if old is not None else ""
         escalate = Attributes("escalate", GROUP, self._plural, "", namespace, asked)
@@ -65,25 +71,10 @@ class RoleStrategy(Strategy):
             raise refused(about, "must have cluster-admin privileges to use the aggregationRule")
 
 
-class BindingStrategy(Strategy):
-    """RoleBindings and ClusterRoleBindings."""
+class BindingStrategy(GrantingStrategy):
+    """RoleBindings and ClusterRoleBindings. A role that is not there is 404."""
 
-    def __init__(self, authorizer: Authorizer, grants: Grants, plural: str) -> None:
-        self._authorizer = authorizer
-        self._grants = grants
-        self._plural = plural
-
-    async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
-        """Raises 403 where the role that is bound allows more than the writer may do, 404 where there is none."""
-        self._check(obj, old)
-        return Claim(obj)
-
-    def _check(
-        self, binding: RoleBinding | ClusterRoleBinding, old: RoleBinding | ClusterRoleBinding | None
-    ) -> None:
-        user = REQUESTER.get()
-        if user is None or MASTERS in user.groups or (old is not None and only_collected(binding, old)):
-            return
+    def _check(self, user: User, binding: RoleBinding | ClusterRoleBinding, old: Any | None, /) -> None:
         reference, namespace = binding.roleRef, binding.metadata.namespace
         if reference.kind not in ("Role", "ClusterRole"):
             return  # which validation refuses
