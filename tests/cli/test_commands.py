@@ -112,6 +112,8 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         (("apiserver", "--store", "postgres:x"), "write sqlite:PATH or etcd:URL"),
         (("apiserver", "--etcd-cafile", "ca.crt"), "--etcd-cafile is an option of etcd"),
         (("apiserver", "--listen", "127.0.0.1:99999"), "a port is at most 65535"),
+        (("apiserver", "--authorization-mode", "Node"), "use AlwaysAllow or RBAC"),
+        (("apiserver", "--client-ca-file", "/nothing"), "/nothing: this file cannot be read"),
         (("apiserver", "--service-cluster-ip-range", "10.0.0.0/16,10.1.0.0/16"), "one network of a family"),
         (("apiserver", "--service-cluster-ip-range", "fd00::/48"), "/64 at most"),
         (("apiserver", "--service-node-port-range", "32767-30000"), "such as 30000-32767"),
@@ -150,7 +152,13 @@ def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) ->
         "10.7.0.0/24,fd00:7::/112",
         "--service-node-port-range",
         "31000-31000",
+        "--token-auth-file",
+        "users.csv",
+        "--anonymous-auth=false",
+        "--api-audiences",
+        "here,there",
     )
+    (tmp_path / "users.csv").write_text("letmein,alice,7\n")
     with running(*server, folder=tmp_path):
         wait_for(kubeconfig.exists)
         assert kubeconfig.stat().st_mode & 0o777 == 0o600

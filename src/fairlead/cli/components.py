@@ -26,6 +26,9 @@ Kubeconfig = Annotated[
         show_default="$KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount",
     ),
 ]
+SWITCHES = ("anonymous-auth",)
+"""Options that upstream's manifests set as `--NAME=true` or `--NAME=false`."""
+
 Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
@@ -255,10 +258,45 @@ def apiserver(
     service_node_port_range: Annotated[
         str, typer.Option(metavar="FIRST-LAST", help="Where node ports are taken from.")
     ] = "30000-32767",
+    client_ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Whose client certificates say who a user is.",
+            show_default="the directory's own authority",
+        ),
+    ] = None,
+    token_auth_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='More users, as lines of token,user,uid,"group1,group2".'),
+    ] = None,
+    service_account_signing_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PEM keys for the tokens of ServiceAccounts: the first signs, all verify.",
+            show_default="a key in the directory",
+        ),
+    ] = None,
+    service_account_issuer: Annotated[
+        str, typer.Option(metavar="URL", help="Who such tokens say has made them.")
+    ] = "https://kubernetes.default.svc.cluster.local",
+    api_audiences: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="Whom tokens have to be for, to be good here.", show_default="the issuer"
+        ),
+    ] = "",
+    authorization_mode: Annotated[str, typer.Option(help="RBAC or AlwaysAllow.")] = "RBAC",
+    anonymous_auth: Annotated[
+        bool, typer.Option(help="Whether requests without credentials are those of system:anonymous.")
+    ] = True,
     log_level: Level = "info",
 ) -> None:
     """Run the API server; certificates, a token and a kubeconfig are made on the first start."""
-    from fairlead.apiserver.certificates import make_authority
+    from fairlead.apiserver.access.authorization import MODES
+    from fairlead.apiserver.access.gate import AccessConfig
+    from fairlead.apiserver.certificates import make_authority, make_signing_key
     from fairlead.apiserver.server import ServerConfig, serve
     from fairlead.client import kubeconfig as kubeconfigs
     from fairlead.process import Health, configure_logging, run
@@ -279,6 +317,15 @@ def apiserver(
             check(store)
     except ValueError as error:
         raise UserError(f"--store {store}: {error}" if store else f"--etcd-{error}") from error
+    if authorization_mode not in MODES:
+        raise UserError(f"--authorization-mode {authorization_mode}: use {' or '.join(MODES)}")
+    for option, file in (
+        ("--client-ca-file", client_ca_file),
+        ("--token-auth-file", token_auth_file),
+        ("--service-account-signing-key-file", service_account_signing_key_file),
+    ):
+        if file is not None and not os.access(file, os.R_OK):
+            raise UserError(f"{option} {file}: this file cannot be read")
     address, port = _address(listen)
     cidrs = _service_networks("--service-cluster-ip-range", service_cluster_ip_range)
     node_ports = _port_range("--service-node-port-range", service_node_port_range)
@@ -297,6 +344,7 @@ def apiserver(
         addresses = ["127.0.0.1", str(first)] + ([] if address in ("0.0.0.0", "::") else [address])  # noqa: S104
         certificate, key = authority.issue(directory, "apiserver", tuple(dict.fromkeys(addresses)), names)
         token = _token(directory / "tokens.csv")
+        make_signing_key(directory / "sa.key")
         reached = "127.0.0.1" if address in ("0.0.0.0", "::") else address  # noqa: S104
         shown = f"[{reached}]" if ":" in reached else reached
         written = kubeconfig or directory / "admin.kubeconfig"
@@ -313,6 +361,15 @@ def apiserver(
         key=key,
         authority=authority.path,
         tokens=directory / "tokens.csv",
+        access=AccessConfig(
+            client_ca_file=client_ca_file or authority.path,
+            token_auth_file=token_auth_file,
+            service_account_signing_key_file=service_account_signing_key_file or directory / "sa.key",
+            service_account_issuer=service_account_issuer,
+            api_audiences=tuple(filter(None, api_audiences.split(","))),
+            authorization_mode=authorization_mode,
+            anonymous_auth=anonymous_auth,
+        ),
         advertise_address="" if reached == "127.0.0.1" else reached,
         advertise_port=port,
     )

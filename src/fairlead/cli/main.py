@@ -43,8 +43,9 @@ def _options(
 
 def plain(arguments: Sequence[str]) -> list[str]:
     """The arguments with Go's form of a switch, which upstream's manifests have, as the one that is read here."""
-    known = {f"--{name}=true": f"--{name}" for name in controllers.SWITCHES}
-    known |= {f"--{name}=false": f"--no-{name}" for name in controllers.SWITCHES}
+    switches = (*controllers.SWITCHES, *components.SWITCHES)
+    known = {f"--{name}=true": f"--{name}" for name in switches}
+    known |= {f"--{name}=false": f"--no-{name}" for name in switches}
     own = list(arguments)
     end = own.index("--") if "--" in own else len(own)  # what follows belongs to another command
     return [known.get(word, word) for word in own[:end]] + own[end:]

@@ -316,14 +316,15 @@ _OWN = (
         "fairlead:endpoints",
         may("list watch", "core", "nodes pods"),
         may(READ, "core", "services"),
-        may("create delete list patch update watch", "core", "endpoints"),
-        may("create delete list patch update watch", DISCOVERY, "endpointslices"),
+        may("create delete list update watch", "core", "endpoints"),
+        may("create delete list update watch", DISCOVERY, "endpointslices"),
         may("create patch", "core", "events"),
-        # To own a slice with blockOwnerDeletion takes this, where that is checked.
+        # Where several replicas elect one.
+        may("create", COORDINATION, "leases"),
+        may("get update", COORDINATION, "leases", "fairlead-endpoints"),
+        # What kube-apiserver asks for besides: to own with blockOwnerDeletion, and to write addresses of pods.
         may("update", "core", "services/finalizers endpoints/finalizers"),
         may("create", "core", "endpoints/restricted"),
-        may("create", COORDINATION, "leases"),
-        may("get update patch", COORDINATION, "leases", "fairlead-endpoints"),
     ),
 )
 
