@@ -15,10 +15,10 @@ from fairlead.apiserver import patch as patches
 from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.patch.gotext import go_text
-from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.registry import Modify, Registry, Written
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.strictness import repeated_fields, repeated_keys
-from fairlead.apiserver.writers import applier, updater, without_entries
+from fairlead.apiserver.writers import Writer, applier, updater, without_entries
 from fairlead.apiserver.writes import Body, Result, dry_run, placed, validation
 from fairlead.objects.codec import encode
 from fairlead.objects.meta_v1 import StatusCause, StatusDetails
@@ -58,16 +58,31 @@ async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
         obj, warnings = patched(kind, form, before, change, found, strictness)
         return placed(kind, obj, info)
 
-    written = await registry.update(
+    writer = updater(query, body.user_agent, "PatchOptions", info.subresource)
+    return Result(await _write(registry, kind, info, query, modify, writer), warnings)
+
+
+async def _write(
+    registry: Registry,
+    kind: Kind,
+    info: RequestInfo,
+    query: Query,
+    modify: Modify,
+    writer: Writer,
+    *,
+    creates: bool = False,
+) -> Written:
+    """Writes what a patch makes of the object, `creates`: or of none."""
+    return await registry.update(
         kind,
         info.namespace,
         info.name,
         modify,
-        writer=updater(query, body.user_agent, "PatchOptions", info.subresource),
+        writer=writer,
         subresource=info.subresource,
         dry_run=dry_run(query, options="PatchOptions"),
+        creates=creates,
     )
-    return Result(written, warnings)
 
 
 def patch_form(kind: Kind, content_type: str | None) -> str:
@@ -169,17 +184,8 @@ async def _apply(registry: Registry, kind: Kind, info: RequestInfo, query: Query
             raise conflict(kind.plural, info.name, f"uid mismatch: {said}", kind.resource.group)
         return placed(kind, obj, info)
 
-    written = await registry.update(
-        kind,
-        info.namespace,
-        info.name,
-        modify,
-        writer=writer,
-        subresource=info.subresource,
-        dry_run=dry_run(query, options="PatchOptions"),
-        creates=not info.subresource,
-    )
-    return Result(written, warnings)
+    creates = not info.subresource
+    return Result(await _write(registry, kind, info, query, modify, writer, creates=creates), warnings)
 
 
 def read_configuration(kind: Kind, data: bytes, strictness: str) -> tuple[dict[str, Json], tuple[str, ...]]:
