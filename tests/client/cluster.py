@@ -38,6 +38,7 @@ async def api_server(directory: Path, port: int = 0) -> AsyncIterator[Config]:
                 key=key,
                 authority=authority.path,
                 tokens=tokens,
+                service_cidrs=("10.96.0.0/16", "fd00:10:96::/112"),
                 advertise_address="192.0.2.1",
             ),
             [sock],

@@ -91,6 +91,11 @@ def test_a_headless_service_without_ports_has_a_subset_without_ports() -> None:
     assert (ips(subset.addresses), subset.ports) == (["10.0.0.1"], ())
 
 
+def test_a_headless_service_whose_named_port_no_pod_has_has_no_subset() -> None:
+    """Only a Service that asks for no port is content without one."""
+    assert planned(service("web", HTTP, clusterIP="None"), pod("a", "10.0.0.1")).subsets == ()
+
+
 def test_ports_that_all_pods_share_stand_in_one_subset() -> None:
     web = service("web", HTTP, ServicePort(name="metrics", protocol="TCP", port=9100, targetPort=9100))
     pods = [pod("a", "10.0.0.1", ports=[named(8080)]), pod("b", "10.0.0.2", ports=[named(9090)])]

@@ -29,6 +29,7 @@ from fairlead.endpoints.controller import run
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.discovery_v1 import EndpointSlice
+from fairlead.objects.meta_v1 import StatusCause, StatusDetails
 from fairlead.objects.resources import ENDPOINTSLICES, EVENTS, LEASES, NODES, PODS, SERVICES, Resource
 from fairlead.objects.status import StatusError, failure
 from fairlead.process import Health
@@ -541,3 +542,147 @@ def test_what_was_overlooked_is_found_by_the_resync(monkeypatch: pytest.MonkeyPa
         )
 
     uvloop.run(play())
+
+
+class Refusing(Api):
+    """Writes for which `refusal` has an answer get that."""
+
+    tries = 0
+
+    def refusal(self, method: str, path: str, body: bytes) -> StatusError | None:
+        raise NotImplementedError
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        if method != "GET" and "/events" not in path and (no := self.refusal(method, path, body or b"")):
+            self.tries += 1
+            return no.code, codec.encode(no.status)
+        return await super().raw(method, path, body, headers, params)
+
+
+class WithoutIPv6(Refusing):
+    """An admission webhook wants no slices of IPv6, say."""
+
+    def refusal(self, method: str, path: str, body: bytes) -> StatusError | None:
+        wanted = "/endpointslices" in path and b'"IPv6"' in body
+        return failure(403, "Forbidden", "no IPv6 here") if wanted else None
+
+
+async def events_about(api: Api, name: str) -> list[tuple[str, str, str]]:
+    found = (await api.list(EVENTS, "default", fields=f"involvedObject.name={name}")).items
+    return sorted((e.involvedObject.kind, e.reason, e.message) for e in found)
+
+
+def test_one_family_that_is_refused_does_not_hold_the_other_up() -> None:
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(
+            api, clusterIP="None", ipFamilyPolicy="RequireDualStack", ipFamilies=("IPv6", "IPv4")
+        )
+        await make_pod(api, "a", ip(1))
+
+        async def there() -> bool:
+            return [e.addresses for e in await held(api)] == [(ip(1),)]
+
+        async def complained() -> bool:
+            text = (
+                "Error updating Endpoint Slices for Service default/web: failed to create EndpointSlice"
+                " for Service default/web: no IPv6 here"
+            )
+            return await events_about(api, "web") == [("Service", "FailedToUpdateEndpointSlices", text)]
+
+        await eventually(there, "IPv4 is right")
+        await eventually(complained, "the refusal is told, in upstream's words")
+
+    story(told, WithoutIPv6)
+
+
+class Ending(Refusing):
+    """The namespace is going away: nothing new can be made in it."""
+
+    def refusal(self, method: str, path: str, body: bytes) -> StatusError | None:
+        if method != "POST":
+            return None
+        cause = StatusCause(reason="NamespaceTerminating", message="namespace default is being terminated")
+        no = failure(403, "Forbidden", "it is being terminated")
+        return StatusError(replace(no.status, details=StatusDetails(causes=(cause,))))
+
+
+def test_a_namespace_that_goes_away_is_left_alone() -> None:
+    clients: list[Ending] = []
+
+    def client(config: Config) -> Api:
+        clients.append(Ending(config))
+        return clients[0]
+
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await eventually(lambda: asyncio.sleep(0, clients[0].tries >= 2), "both controllers tried")
+        before = clients[0].tries
+        await asyncio.sleep(0.3)  # a retry would come after 5 ms
+        assert clients[0].tries == before, "once is enough"
+        assert await events_about(api, "web") == []
+
+    story(told, client)
+
+
+class WithoutEndpoints(Refusing):
+    def refusal(self, method: str, path: str, body: bytes) -> StatusError | None:
+        wanted = path.endswith("/endpoints") and method == "POST"
+        return failure(403, "Forbidden", "not allowed") if wanted else None
+
+
+def test_endpoints_that_are_refused_are_told_at_the_endpoints() -> None:
+    async def told(api: Api) -> None:
+        await make_service(api)
+
+        async def complained() -> bool:
+            text = "Failed to create endpoint for service default/web: not allowed"
+            return ("Endpoints", "FailedToCreateEndpoint", text) in await events_about(api, "web")
+
+        await eventually(complained, "the refusal is told")
+
+    story(told, WithoutEndpoints)
+
+
+def test_a_pod_on_a_node_that_is_not_known_is_told_once() -> None:
+    async def told(api: Api) -> None:
+        await make_service(api)
+        await make_pod(api, "a", ip(1), node="gone")
+
+        async def complained() -> bool:
+            text = (
+                "Error updating Endpoint Slices for Service default/web:"
+                " skipping Pod a for Service default/web: Node gone Not Found"
+            )
+            return await events_about(api, "web") == [("Service", "FailedToUpdateEndpointSlices", text)]
+
+        await eventually(complained, "a user can see why the pod is no endpoint")
+        await make_node(api, "gone")
+        await eventually(lambda: right(api, ip(1)), "it is one as soon as the node is there")
+
+    story(told)
+
+
+def test_a_service_that_waits_for_its_deletion_is_followed() -> None:
+    """A finalizer, a load balancer's say, can hold it for long, and clients still use it."""
+
+    async def told(api: Api) -> None:
+        await make_node(api)
+        made = await make_service(api)
+        await api.patch(SERVICES, "web", "default", {"metadata": {"finalizers": ["example.com/hold"]}})
+        await make_pod(api, "a", ip(1))
+        await eventually(lambda: right(api, ip(1)), "the pod is an endpoint")
+        await api.delete(SERVICES, "web", "default", uid=made.metadata.uid)
+        await make_pod(api, "b", ip(2))
+        await eventually(lambda: right(api, ip(1), ip(2)), "slices and Endpoints still follow")
+        await api.patch(SERVICES, "web", "default", {"metadata": {"finalizers": []}})
+
+    story(told)

@@ -89,6 +89,29 @@ def test_each_subset_and_family_has_a_slice() -> None:
     ]
 
 
+def test_the_same_addresses_under_two_ports_are_one_mirror() -> None:
+    stored = mirrored(handmade(subset("192.168.1.100"), subset("192.168.1.100", port=5433)))
+    (piece,) = stored.all
+    assert [p.port for p in piece.ports] == [5432, 5433]
+    assert stored.addresses() == ["192.168.1.100"]
+
+
+def test_an_address_ready_here_and_not_ready_there_is_not_ready() -> None:
+    stored = mirrored(handmade(subset("192.168.1.100"), subset(not_ready=("192.168.1.100",))))
+    assert [e.conditions and e.conditions.ready for e in stored.endpoints()] == [False]
+
+
+def test_addresses_in_an_old_form_are_mirrored_in_the_usual_one() -> None:
+    """Go once read leading zeros so, and the API still takes them in Endpoints."""
+    stored = mirrored(handmade(subset("192.168.001.100", "FD00::0:1")))
+    assert stored.addresses() == ["192.168.1.100", "fd00::1"]
+
+
+def test_a_mirror_that_another_controller_wrote_in_its_order_is_right() -> None:
+    (piece,) = mirrored().all
+    assert not plan_mirror(TWO, DATABASE, [replace(piece, endpoints=piece.endpoints[::-1])]).plan
+
+
 def test_labels_and_annotations_are_carried_over() -> None:
     stored = mirrored(
         replace(

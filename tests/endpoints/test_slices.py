@@ -334,3 +334,37 @@ def test_a_service_that_is_being_deleted_gets_no_new_slices() -> None:
     web = service()
     web = replace(web, metadata=replace(web.metadata, deletionTimestamp="2026-11-23T10:00:00Z"))
     assert not plan_slices(web, [pod("a", "10.244.1.2")], nodes(), [])
+
+
+@pytest.mark.parametrize(
+    ("case", "ip", "ipv4", "ipv6"),
+    [
+        ("as usual", "10.0.0.1,fd00::1", ["10.0.0.1"], ["fd00::1"]),
+        ("leading zeros", "010.000.0.1", ["10.0.0.1"], []),
+        ("in full", "FD00:0:0:0:0:0:0:1", [], ["fd00::1"]),
+        ("IPv4 within IPv6", "::ffff:10.0.0.1", ["10.0.0.1"], []),
+        ("no address at all", "nowhere", [], []),
+        ("one of a pair is none", "10.0.0.1,nowhere", ["10.0.0.1"], []),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_addresses_are_read_as_go_reads_them(case: str, ip: str, ipv4: list[str], ipv6: list[str]) -> None:
+    """What a foreign kubelet reports must never stop a Service's other pods from being endpoints."""
+    stored = Stored()
+    web = service(ipFamilies=("IPv4", "IPv6"))
+    stored.apply(plan_slices(web, [pod("a", ip), pod("b", "10.0.0.9,fd00::9")], nodes(), []))
+    found = {
+        f: sorted(e.addresses[0] for s in stored.all if s.addressType == f for e in s.endpoints)
+        for f in ("IPv4", "IPv6")
+    }
+    assert found == {"IPv4": sorted([*ipv4, "10.0.0.9"]), "IPv6": sorted([*ipv6, "fd00::9"])}, case
+
+
+def test_pods_on_nodes_that_are_not_known_are_named() -> None:
+    pods = [
+        pod("a", "10.0.0.1", node="gone"),
+        pod("b", "10.0.0.2"),
+        pod("ended", "10.0.0.3", phase="Failed", node="gone"),
+    ]
+    assert plan_slices(service(), pods, nodes(), []).stranded == {("a", "gone")}
+    assert not plan_slices(service(publishNotReadyAddresses=True), pods, nodes(), []).stranded

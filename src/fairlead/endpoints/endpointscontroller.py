@@ -56,7 +56,7 @@ class EndpointsController:
             return
         roster, triggered = self._roster(service, key, names)
         wanted = plans.plan_endpoints(service, roster, current, triggered=triggered)
-        if wanted is None or service.metadata.deletionTimestamp:
+        if wanted is None:
             return
         try:
             with self._endpoints.writing(key):
@@ -70,8 +70,10 @@ class EndpointsController:
                 return
             self._endpoints.refused(key, wanted)
             if not is_stale(error):
-                reason = "FailedToUpdateEndpoint" if current else "FailedToCreateEndpoint"
-                self._recorder.event(service, "Warning", reason, f"Failed to write endpoints {key}: {error}")
+                reason, what = ("FailedToUpdateEndpoint", "Failed to update endpoint")
+                if current is None:
+                    reason, what = ("FailedToCreateEndpoint", "Failed to create endpoint for service")
+                self._recorder.event(wanted, "Warning", reason, f"{what} {key}: {error}")
             raise
 
     def _roster(self, service: Service, key: str, names: frozenset[str] | None) -> tuple[Roster, str]:

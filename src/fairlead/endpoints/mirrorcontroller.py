@@ -11,10 +11,9 @@ from fairlead.endpoints import metrics, mirroring
 from fairlead.endpoints.cluster import Cluster
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.endpoints.slicecontroller import service_of
-from fairlead.endpoints.writer import Writer, is_terminating
+from fairlead.endpoints.writer import Writer
 from fairlead.endpoints.written import Written
 from fairlead.objects.core_v1 import Endpoints, Service
-from fairlead.objects.status import StatusError
 
 
 class MirrorController:
@@ -48,11 +47,7 @@ class MirrorController:
         if endpoints is not None:
             for reason, message in mirroring.complaints(mirror, self._limit):
                 self._recorder.event(endpoints, "Warning", reason, message)
-        try:
-            await self._writer.carry_out(mirror.plan, key, self._slices, metrics.MIRRORS)
-        except StatusError as error:
-            if not is_terminating(error):
-                raise
+        await self._writer.carry_out(mirror.plan, "Endpoints", key, self._slices, metrics.MIRRORS)
         if endpoints is None:
             metrics.MIRRORS.forget(key)
         else:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from msgspec.structs import replace
 
-from fairlead.endpoints.packing import endpoint_key
+from fairlead.endpoints.packing import EndpointKey, endpoint_key
 from fairlead.endpoints.plan import Plan
 from fairlead.endpoints.ports import PortsKey, ports_key
+from fairlead.endpoints.roster import repack
 from fairlead.endpoints.slices import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, controlled_by
+from fairlead.objects import addresses as ips
 from fairlead.objects.core_v1 import EndpointAddress, Endpoints, EndpointSubset, Service
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from fairlead.objects.meta_v1 import ObjectMeta
@@ -80,8 +81,7 @@ def plan_mirror(
         delete += pieces[1:]
         if not _same(pieces[0], wanted):
             update.append(_in_place_of(pieces[0], wanted))
-            before = {endpoint_key(endpoint): endpoint for endpoint in pieces[0].endpoints}
-            after = {endpoint_key(endpoint): endpoint for endpoint in wanted.endpoints}
+            before, after = _by_key(pieces[0]), _by_key(wanted)
             added += len(after.keys() - before.keys())
             removed += len(before.keys() - after.keys())
             updated += sum(before[key] != after[key] for key in before.keys() & after.keys())
@@ -117,10 +117,13 @@ def complaints(mirror: Mirror, limit: int) -> list[tuple[str, str]]:
 
 
 def _mirrors(endpoints: Endpoints, limit: int) -> tuple[list[EndpointSlice], int, int]:
-    """The mirrors, and how many addresses are no IP addresses, and too many."""
+    """The mirrors, and how many addresses are no IP addresses, and too many.
+
+    The same addresses with other ports in another subset are one mirror with all of these ports.
+    """
     groups: dict[tuple[str, PortsKey], tuple[tuple[EndpointPort, ...], dict[object, Endpoint]]] = {}
     invalid = surplus = 0
-    for subset in endpoints.subsets:
+    for subset in repack(endpoints.subsets):
         ports = _ports(subset)
         found = _endpoints(subset)
         invalid += len(subset.addresses) + len(subset.notReadyAddresses) - len(found)
@@ -161,11 +164,8 @@ def _endpoints(subset: EndpointSubset) -> Sequence[tuple[str, Endpoint]]:
     mirrored = []
     for ready, listed in ((True, subset.addresses), (False, subset.notReadyAddresses)):
         for address in listed:
-            try:
-                ip = ip_address(address.ip)
-            except ValueError:
-                continue
-            mirrored.append((f"IPv{ip.version}", _endpoint(str(ip), address, ready)))
+            if family := ips.family(address.ip):
+                mirrored.append((family, _endpoint(ips.canonical(address.ip), address, ready)))
     return mirrored
 
 
@@ -179,9 +179,15 @@ def _endpoint(ip: str, address: EndpointAddress, ready: bool) -> Endpoint:
     )
 
 
+def _by_key(piece: EndpointSlice) -> dict[EndpointKey, Endpoint]:
+    """Other controllers list the endpoints in another order, which means nothing."""
+    return {endpoint_key(endpoint): endpoint for endpoint in piece.endpoints}
+
+
 def _same(old: EndpointSlice, new: EndpointSlice) -> bool:
     return (
-        old.endpoints == new.endpoints
+        len(old.endpoints) == len(new.endpoints)
+        and _by_key(old) == _by_key(new)
         and old.metadata.labels == new.metadata.labels
         and old.metadata.annotations == new.metadata.annotations
         and old.metadata.ownerReferences == new.metadata.ownerReferences

@@ -30,6 +30,7 @@ class Plan:
     """The writes that lead from the slices there are to the right ones. Updates carry the resourceVersion seen.
 
     `added` and `removed` count endpoints; `outcomes` say by family what became of the wish for topology hints.
+    `stranded` are the pods left out because their node is not known: names of pod and node.
     """
 
     create: tuple[EndpointSlice, ...] = ()
@@ -38,6 +39,7 @@ class Plan:
     added: int = 0
     removed: int = 0
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    stranded: frozenset[tuple[str, str]] = frozenset()
 
     def __len__(self) -> int:
         """The number of writes."""
@@ -52,7 +54,16 @@ class Plan:
             self.added + other.added,
             self.removed + other.removed,
             {**self.outcomes, **other.outcomes},
+            self.stranded | other.stranded,
         )
+
+    def of(self, family: str) -> Plan:
+        """The writes to slices of one family."""
+
+        def own(slices: Iterable[EndpointSlice]) -> tuple[EndpointSlice, ...]:
+            return tuple(piece for piece in slices if piece.addressType == family)
+
+        return Plan(own(self.create), own(self.update), own(self.delete))
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ def plan_slices(
     for family in families:
         held = [Held(piece) for piece in current if piece.addressType == family]
         plan += _Draft(service, family, held, (), options).finish(_desired(service, pods, nodes, family))
-    return _finished(plan, service, options)
+    return _finished(plan, service, pods, nodes, options)
 
 
 def plan_pods(
@@ -104,9 +115,10 @@ def plan_pods(
     Cost: the pods, the endpoints of the slices in which they stand, and the number of the other slices.
     """
     plan = Plan()
+    there = [pod for pod in pods.values() if pod is not None]
     for family in address_types(service):
         layout = layouts[family]
-        groups = _desired(service, [pod for pod in pods.values() if pod is not None], nodes, family)
+        groups = _desired(service, there, nodes, family)
         # An empty slice may be in the way of the first endpoint, or be its place.
         examined = [*layout.holding(pods), *(h for h in layout.held.values() if not h.piece.endpoints)]
         for held in examined:
@@ -117,12 +129,21 @@ def plan_pods(
         looked_at = {held.name for held in examined}
         others = [held for name, held in layout.held.items() if name not in looked_at]
         plan += _Draft(service, family, examined, others, options).finish(groups)
-    return _finished(plan, service, options)
+    return _finished(plan, service, there, nodes, options)
 
 
-def _finished(plan: Plan, service: Service, options: Options) -> Plan:
+def _finished(
+    plan: Plan, service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], options: Options
+) -> Plan:
     return dataclasses.replace(
         plan,
+        stranded=frozenset(
+            (pod.metadata.name, pod.spec.nodeName)
+            for pod in pods
+            if pod.spec.nodeName not in nodes
+            and not service.spec.publishNotReadyAddresses
+            and pod_endpoints.is_eligible(pod, terminating=True)
+        ),
         # A Service that is being deleted gets no new slices: the garbage collector removes them just now.
         create=() if service.metadata.deletionTimestamp else _stamped(plan.create, options.triggered),
         update=_stamped(plan.update, options.triggered),

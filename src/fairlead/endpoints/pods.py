@@ -6,9 +6,9 @@ Upstream: k8s.io/endpointslice/util/controller_utils.go.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address
 
 from fairlead.endpoints.topology import own_hints
+from fairlead.objects import addresses as ips
 from fairlead.objects.core_v1 import Node, ObjectReference, Pod, PodCondition, Service
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions
 
@@ -47,11 +47,9 @@ def is_eligible(pod: Pod, *, terminating: bool) -> bool:
 
 
 def addresses(pod: Pod, family: str) -> tuple[str, ...]:
-    """The pod's addresses of one family, IPv4 or IPv6, in canonical form."""
+    """The pod's addresses of one family, IPv4 or IPv6, in canonical form; what is no address is passed over."""
     given = [ip.ip for ip in pod.status.podIPs] or [pod.status.podIP]
-    if family == "IPv6":
-        return tuple(str(IPv6Address(ip)) for ip in given if ":" in ip)
-    return tuple(ip for ip in given if ip and ":" not in ip)
+    return tuple(ips.canonical(ip) for ip in given if ips.family(ip) == family)
 
 
 def hostname(pod: Pod, service: Service) -> str:

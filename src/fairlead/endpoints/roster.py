@@ -92,7 +92,7 @@ class Roster:
         groups = list(self._groups.items())
         if len(groups) == 1:
             ((ports, group),) = groups
-            if not ports and not is_headless(self._service):
+            if not ports and (self._service.spec.ports or not is_headless(self._service)):
                 return (), False
             ready, not_ready = group.ready[:CAPACITY], group.not_ready[: max(0, CAPACITY - len(group.ready))]
             subset = EndpointSubset(

@@ -14,7 +14,7 @@ from fairlead.endpoints.pending import Pending
 from fairlead.endpoints.plan import Options, Plan, plan_pods, plan_slices
 from fairlead.endpoints.topology import DISABLED, ENABLED, Outcome, hints_mode
 from fairlead.endpoints.trigger import TriggerTimes
-from fairlead.endpoints.writer import Writer, is_stale, is_terminating
+from fairlead.endpoints.writer import Writer, is_stale
 from fairlead.endpoints.written import Written
 from fairlead.objects.core_v1 import Service
 from fairlead.objects.discovery_v1 import EndpointSlice
@@ -42,6 +42,7 @@ class SliceController:
         self._triggers = TriggerTimes()
         self._layouts: dict[str, dict[str, Layout]] = {}
         self._outcomes: dict[str, Outcomes] = {}
+        self._stranded: dict[str, frozenset[tuple[str, str]]] = {}
         group = service_of(slices.CONTROLLER)
         self._slices = Written("slices", cluster.slices, group, self.pending.disturbed)
         self.pending.follow(cluster)
@@ -72,17 +73,40 @@ class SliceController:
         plan = self._plan(service, key, names)
         metrics.SLICES.planned(plan)
         try:
-            await self._writer.carry_out(plan, key, self._slices, metrics.SLICES)
+            await self._writer.carry_out(plan, "Service", key, self._slices, metrics.SLICES)
         except StatusError as error:
-            if is_terminating(error):
-                return
             if not is_stale(error):
-                message = f"Error updating Endpoint Slices for Service {key}: {error}"
-                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
+                self._complain(service, key, str(error))
             raise
         metrics.SLICES.changed(key, hints_mode(service), plan)
         metrics.SLICES.holds(key, self._slices.members(key), self._limit)
         self._tell(service, key, plan.outcomes)
+        self._tell_of_stranded(service, key, plan.stranded, names)
+
+    def _complain(self, service: Service, key: str, why: str) -> None:
+        message = f"Error updating Endpoint Slices for Service {key}: {why}"
+        self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
+
+    def _tell_of_stranded(
+        self, service: Service, key: str, now: frozenset[tuple[str, str]], names: frozenset[str] | None
+    ) -> None:
+        """An Event for pods that are no endpoints because their node is not known; each is told once.
+
+        `names` are the pods that were looked at, None: all.
+        """
+        before = self._stranded.get(key, frozenset())
+        texts = [
+            f"skipping Pod {pod} for Service {key}: Node {node} Not Found"
+            for pod, node in sorted(now - before)
+        ]
+        if texts:
+            self._complain(service, key, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+        if names is not None:
+            now |= {(pod, node) for pod, node in before if pod not in names}
+        if now:
+            self._stranded[key] = now
+        else:
+            self._stranded.pop(key, None)
 
     def _plan(self, service: Service, key: str, names: frozenset[str] | None) -> Plan:
         current = [piece for piece in self._slices.members(key) if piece.metadata.deletionTimestamp is None]
@@ -127,13 +151,14 @@ class SliceController:
         left = [s for s in self._slices.members(key) if s.metadata.ownerReferences]
         if left and not await self._writer.has_service(namespace, name):
             plan = Plan(delete=tuple(left))
-            await self._writer.carry_out(plan, key, self._slices, metrics.SLICES)
+            await self._writer.carry_out(plan, "Service", key, self._slices, metrics.SLICES)
             self._slices.forget(key)
 
     def _forget(self, key: str) -> None:
         self._triggers.forget(key)
         self._layouts.pop(key, None)
         self._outcomes.pop(key, None)
+        self._stranded.pop(key, None)
         self.pending.forget(key)
         metrics.SLICES.forget(key)
 

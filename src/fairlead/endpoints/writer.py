@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from fairlead.client.api import Api
 from fairlead.endpoints.metrics import SliceMetrics
@@ -57,27 +60,53 @@ class Writer:
         return True
 
     async def carry_out(
-        self, plan: Plan, key: str, written: Written[EndpointSlice], metrics: SliceMetrics
+        self, plan: Plan, owner: str, key: str, written: Written[EndpointSlice], metrics: SliceMetrics
     ) -> None:
-        """Writes what the plan says of the Service's slices, and notes each answer.
+        """Writes what the plan says of the slices of `owner`, "Service" say, and notes each answer.
 
-        Raises at the first refusal; the rest is planned again.
+        A family that the server refuses does not hold the other one up. Raises the first refusal when all is tried;
+        what was left out is planned again. A namespace that goes away takes no more slices: that is no refusal.
         """
+        refusals = []
         with written.writing(key):
-            for piece in plan.create:
+            for family in dict.fromkeys(s.addressType for s in (*plan.create, *plan.update, *plan.delete)):
+                try:
+                    await self._carry_out(plan.of(family), f"{owner} {key}", key, written, metrics)
+                except StatusError as error:
+                    if not is_terminating(error):
+                        refusals.append(error)
+        if refusals:
+            raise refusals[0]
+
+    async def _carry_out(
+        self, plan: Plan, whose: str, key: str, written: Written[EndpointSlice], metrics: SliceMetrics
+    ) -> None:
+        for piece in plan.create:
+            with _telling(f"failed to create EndpointSlice for {whose}"):
                 written.wrote(key, await self.create(ENDPOINTSLICES, piece))
-                metrics.wrote("create")
-            for piece in plan.update:
+            metrics.wrote("create")
+        for piece in plan.update:
+            with _telling(f"failed to update {piece.metadata.name} EndpointSlice for {whose}"):
                 try:
                     written.wrote(key, await self.replace(ENDPOINTSLICES, piece))
                 except StatusError:
                     written.refused(key, piece)
                     raise
-                metrics.wrote("update")
-            for piece in plan.delete:
+            metrics.wrote("update")
+        for piece in plan.delete:
+            with _telling(f"failed to delete {piece.metadata.name} EndpointSlice for {whose}"):
                 await self.delete(ENDPOINTSLICES, piece)
-                written.deleted(key, piece)
-                metrics.wrote("delete")
+            written.deleted(key, piece)
+            metrics.wrote("delete")
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """A refusal says what was refused, in upstream's words: it gets into an Event and the log."""
+    try:
+        yield
+    except StatusError as error:
+        raise StatusError(replace(error.status, message=f"{what}: {error}")) from error
 
 
 def is_terminating(error: StatusError) -> bool:
