@@ -15,9 +15,10 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 
 def document(path: str, accept: str = "application/json") -> Any:
-    found = DISCOVERY.document(path, accept)
+    found = DISCOVERY.answer(path, {"Accept": accept})
     assert found is not None
-    return msgspec.json.decode(found[1])
+    assert "ETag" not in found.headers
+    return msgspec.json.decode(found.body)
 
 
 def test_versions_of_the_core() -> None:
@@ -74,14 +75,18 @@ def test_resources_of_a_version() -> None:
 
 @pytest.mark.parametrize("path", ["/api", "/apis"])
 def test_the_aggregated_form(path: str) -> None:
-    found = DISCOVERY.document(path, f"{AGGREGATED},application/json")
+    found = DISCOVERY.answer(path, {"Accept": f"{AGGREGATED},application/json"})
     assert found is not None
-    assert found[0] == AGGREGATED
-    listed = msgspec.json.decode(found[1])
+    assert found.content_type == AGGREGATED
+    assert {"Vary": "Accept", "Cache-Control": "public"}.items() <= found.headers.items()
+    again = DISCOVERY.answer(path, {"Accept": AGGREGATED, "If-None-Match": found.headers["ETag"]})
+    assert again is not None
+    assert (again.status, again.body, again.headers) == (304, b"", found.headers)
+    listed = msgspec.json.decode(found.body)
     assert listed["apiVersion"] == "apidiscovery.k8s.io/v2"
     groups = [group["name"] for group in document("/apis")["groups"]] if path == "/apis" else [None]
     assert [item["metadata"].get("name") for item in listed["items"]] == groups
 
 
 def test_what_is_not_there() -> None:
-    assert DISCOVERY.document("/apis/unknown.io", "application/json") is None
+    assert DISCOVERY.answer("/apis/unknown.io", {}) is None

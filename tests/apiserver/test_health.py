@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.paths import health
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.process import Health
@@ -48,7 +49,7 @@ def test_checks(path: str, query: str, code: int, text: str) -> None:
         state.waits_for("apiserver", "starting")
         return health(state)(RequestInfo("GET", path), Query(query), {})
 
-    assert asyncio.run(answer()) == (code, "text/plain; charset=utf-8", text.encode())
+    assert asyncio.run(answer()) == Answer(code, "text/plain; charset=utf-8", text.encode())
 
 
 def test_health_over_http(tmp_path: Path) -> None:

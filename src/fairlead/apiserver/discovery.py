@@ -7,14 +7,17 @@ that ask for it (KEP-3352), which is all that kubectl reads today.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from fairlead.apiserver.etags import OK, Answer, Document
 from fairlead.apiserver.kinds import Kind, Subresource
+from fairlead.apiserver.negotiation import options
 from fairlead.objects.codec import encode
 
 JSON = "application/json"
+GROUP = "apidiscovery.k8s.io"
 AGGREGATED = "APIGroupDiscoveryList"
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
@@ -41,24 +44,26 @@ class Discovery:
                 at = f"/apis/{name}/{version}" if name else f"/api/{version}"
                 documents[at] = _resources(f"{name}/{version}" if name else version, members)
         self._documents = {path: encode(document) for path, document in documents.items()}
-        self._aggregated: dict[tuple[str, str], bytes] = {}
+        self._aggregated: dict[tuple[str, str], Document] = {}
         for form in AGGREGATED_VERSIONS:
-            self._aggregated["/api", form] = encode(_aggregated(form, {"": core}))
-            self._aggregated["/apis", form] = encode(_aggregated(form, groups))
+            media = f"{JSON};g={GROUP};v={form};as={AGGREGATED}"
+            for path, listed in (("/api", {"": core}), ("/apis", groups)):
+                self._aggregated[path, form] = Document(media, encode(_aggregated(form, listed)))
 
-    def document(self, path: str, accept: str) -> tuple[str, bytes] | None:
-        """Content type and body of the document at a path, None where there is none."""
+    def answer(self, path: str, asked: Mapping[str, str]) -> Answer | None:
+        """What is answered at a path, None where nothing is. `asked` are the headers of the request.
+
+        Clients may keep the aggregated form; whether it is still true, its ETag says (upstream: ServeHTTPWithETag).
+        """
         path = path.rstrip("/")
-        for option in accept.split(","):
-            for form in AGGREGATED_VERSIONS:
-                kind, *rest = (part.strip() for part in option.split(";"))
-                asked = {"g=apidiscovery.k8s.io", f"v={form}", f"as={AGGREGATED}"} <= set(rest)
-                if asked and kind == JSON and (path, form) in self._aggregated:
-                    return f"{JSON};g=apidiscovery.k8s.io;v={form};as={AGGREGATED}", self._aggregated[
-                        path, form
-                    ]
+        for media, parameters in options(asked.get("Accept", "")):
+            form = parameters.get("v", "")
+            wanted = parameters.get("g") == GROUP and parameters.get("as") == AGGREGATED
+            document = self._aggregated.get((path, form))
+            if wanted and media == JSON and document is not None:
+                return document.answer(asked, {"Cache-Control": "public"})
         body = self._documents.get(path)
-        return None if body is None else (JSON, body)
+        return None if body is None else Answer(OK, JSON, body)
 
 
 def _group(name: str, versions: Iterable[str]) -> dict[str, Any]:
@@ -121,7 +126,7 @@ def _aggregated(form: str, groups: dict[str, dict[str, list[Kind]]]) -> dict[str
         }
         for name, versions in groups.items()
     ]
-    api_version = f"apidiscovery.k8s.io/{form}"
+    api_version = f"{GROUP}/{form}"
     return {"kind": AGGREGATED, "apiVersion": api_version, "metadata": {}, "items": items}
 
 

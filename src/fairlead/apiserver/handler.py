@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from fairlead.apiserver import answers, deletion, lists, patching, watches, writes
+from fairlead.apiserver import answers, deletion, etags, lists, patching, watches, writes
 from fairlead.apiserver.access.authentication import USER, Authenticator
 from fairlead.apiserver.access.authorization import Authorizer, attributes, authorize
 from fairlead.apiserver.access.impersonation import asked, impersonated
@@ -41,10 +41,7 @@ AT_ONCE = 100
 
 HEALTH = ("/healthz", "/livez", "/readyz")
 
-Plain = tuple[int, str, bytes]
-"""Status, content type and body."""
-
-PlainPath = Callable[[RequestInfo, Query, Mapping[str, str]], Plain | Awaitable[Plain] | None]
+PlainPath = Callable[[RequestInfo, Query, Mapping[str, str]], etags.Answer | Awaitable[etags.Answer] | None]
 """Answers a path that is no resource, at once or later; None where it has no answer."""
 
 
@@ -185,8 +182,8 @@ class Handler:
     async def _plain(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.StreamResponse:
         for answer in self._plain_paths:
             if (found := answer(info, query, request.headers)) is not None:
-                status, content_type, body = found if isinstance(found, tuple) else await found
-                return await send(request, body, status, content_type)
+                status, media, body, headers = found if isinstance(found, tuple) else await found
+                return await send(request, body, status, media, headers)
         raise no_such_path()
 
     def _form(self, request: web.BaseRequest, kind: Kind, query: Query) -> Form:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from fairlead.apiserver import answers
 from fairlead.apiserver.bodies import APPLIED, LARGE, LIMIT, YAML, as_value, media_type, too_large
+from fairlead.apiserver.etags import NO_HEADERS
 from fairlead.apiserver.negotiation import Form, form
 from fairlead.apiserver.writes import Body
 from fairlead.objects import protobuf
@@ -87,16 +88,21 @@ def warn(response: web.StreamResponse, warning: str) -> None:
 
 
 async def send(
-    request: web.BaseRequest, body: bytes, status: int = 200, content_type: str = JSON
+    request: web.BaseRequest,
+    body: bytes,
+    status: int = 200,
+    content_type: str = JSON,
+    more: Mapping[str, str] = NO_HEADERS,
 ) -> web.StreamResponse:
     """An answer that may be large: compressed for those who take it, in parts as the client reads them.
 
-    It is on its way when this returns. Upstream: responsewriters.SerializeObject.
+    It is on its way when this returns. `more` are headers of its own. Upstream: responsewriters.SerializeObject.
     """
-    headers = {"Content-Type": content_type, "Cache-Control": "no-cache, private"}
+    headers = {"Content-Type": content_type, "Cache-Control": "no-cache, private", **more}
     if len(body) > COMPRESSED and accepts_gzip(request.headers.get("Accept-Encoding", "")):
         body = await asyncio.to_thread(gzip.compress, body, 1)
-        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        headers["Content-Encoding"] = "gzip"
+        headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Accept-Encoding")))
     if len(body) <= PART or request.method == "HEAD":
         return web.Response(body=body, status=status, headers=headers)
     response = web.StreamResponse(status=status, headers=headers)

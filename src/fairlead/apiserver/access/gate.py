@@ -21,6 +21,7 @@ from fairlead.apiserver.access.rules import Attributes
 from fairlead.apiserver.access.tokenrequests import TokenRequests
 from fairlead.apiserver.access.users import REQUESTER
 from fairlead.apiserver.access.webtokens import key_set, read_keys
+from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Kind
 from fairlead.apiserver.parts import Part
 from fairlead.apiserver.registry import Registry
@@ -91,12 +92,12 @@ class Gate:
             found["token"] = TokenRequests(self._accounts).create
         return found
 
-    def path(self, info: RequestInfo, _: Query, __: Mapping[str, str]) -> tuple[int, str, bytes] | None:
+    def path(self, info: RequestInfo, _: Query, __: Mapping[str, str]) -> Answer | None:
         """`/.well-known/openid-configuration` and `/openid/v1/jwks`: how others verify the ServiceAccounts' tokens."""
         if self._accounts is None:
             return None
         if info.path == KEYS_PATH:
-            return 200, "application/jwk-set+json", msgspec.json.encode(key_set(self._accounts.keys))
+            return Answer(200, "application/jwk-set+json", msgspec.json.encode(key_set(self._accounts.keys)))
         if info.path != ALGORITHMS_PATH:
             return None
         issuer = self._accounts.issuer
@@ -107,7 +108,7 @@ class Gate:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": sorted({key.algorithm for key in self._accounts.keys}),
         }
-        return 200, "application/json", msgspec.json.encode(document)
+        return Answer(200, "application/json", msgspec.json.encode(document))
 
     def may_create(self, kind: Kind, namespace: str, name: str) -> None:
         """Raises 403 where the requester may change an object, but not make one. Upstream: withAuthorization."""

@@ -28,7 +28,8 @@ OWN = {
 def name(kind: Kind, suffix: str = "") -> str:
     """`com.example.stable.v1.CronTab` for the group `stable.example.com`."""
     resource = kind.resource
-    return ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind + suffix])
+    own = kind.list_kind if suffix == "List" else resource.kind + suffix
+    return ".".join([*reversed(resource.group.split(".")), resource.version, own])
 
 
 def definitions(kind: Kind, prefix: str) -> Json:

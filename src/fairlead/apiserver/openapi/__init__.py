@@ -1,0 +1,1 @@
+"""OpenAPI: what the served kinds are, and what can be asked of them."""

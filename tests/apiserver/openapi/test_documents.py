@@ -1,0 +1,160 @@
+"""The documents of OpenAPI: what kubectl and client generators read of the types, and how clients keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from fairlead.apiserver.etags import Answer
+from fairlead.apiserver.kinds import KINDS
+from fairlead.apiserver.openapi.documents import PROTOBUF, PROTOBUF_ASKED, OpenApi
+from fairlead.apiserver.requests import Query
+
+OPENAPI = OpenApi(KINDS, "v1.36.2")
+
+
+def asked(path: str, query: str = "", **headers: str) -> Answer:
+    found = OPENAPI.answer(
+        path, Query(query), {name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    assert found is not None
+    return found
+
+
+def document(path: str) -> Any:
+    return msgspec.json.decode(asked(path).body)
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for member in value.values():
+            yield from references(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    v2 = document("/openapi/v2")
+    assert {name.removeprefix("#/definitions/") for name in references(v2)} <= set(v2["definitions"])
+    for path in document("/openapi/v3")["paths"]:
+        v3 = document(f"/openapi/v3/{path}")
+        known = set(v3["components"]["schemas"])
+        assert {name.removeprefix("#/components/schemas/") for name in references(v3)} <= known
+
+
+def test_ports_merge_by_their_number() -> None:
+    spec = document("/openapi/v2")["definitions"]["io.k8s.api.core.v1.ServiceSpec"]["properties"]
+    assert spec["ports"]["x-kubernetes-patch-merge-key"] == "port"
+    assert spec["ports"]["x-kubernetes-patch-strategy"] == "merge"
+    assert spec["ports"]["x-kubernetes-list-map-keys"] == ["port", "protocol"]
+
+
+def test_the_server_validates_fields_itself() -> None:
+    for path in ("/openapi/v2", "/openapi/v3/api/v1"):
+        patch = document(path)["paths"]["/api/v1/namespaces/{namespace}/services/{name}"]["patch"]
+        assert "fieldValidation" in [one["name"] for one in patch["parameters"] if "name" in one]
+        assert patch["x-kubernetes-group-version-kind"]["kind"] == "Service"
+
+
+def test_kinds_are_known_by_their_names() -> None:
+    definition = document("/openapi/v2")["definitions"]["io.k8s.api.discovery.v1.EndpointSlice"]
+    own = {"group": "discovery.k8s.io", "kind": "EndpointSlice", "version": "v1"}
+    assert definition["x-kubernetes-group-version-kind"] == [own]
+    assert {"apiVersion", "kind", "metadata"} <= set(definition["properties"])
+
+
+HEADERS = {"ETag", "Vary"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/openapi/v2", "/openapi/v3", "/openapi/v3/api/v1", "/openapi/v3/apis/apps"]
+)
+def test_who_has_a_document_is_told_so(path: str) -> None:
+    first = asked(path)
+    assert (first.status, first.headers["Vary"], set(first.headers)) == (200, "Accept", HEADERS)
+    etag = first.headers["ETag"]
+    assert etag == f'"{etag.strip(chr(34)).upper()}"'
+    for known in (etag, f'"other", W/{etag}', "*"):
+        again = asked(path, If_None_Match=known)
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", etag)
+    assert asked(path, If_None_Match='"other"').status == 200
+
+
+def test_a_document_that_is_asked_for_by_its_hash_never_changes() -> None:
+    at = "/openapi/v3/apis/discovery.k8s.io/v1"
+    url = document("/openapi/v3")["paths"]["apis/discovery.k8s.io/v1"]["serverRelativeURL"]
+    path, _, query = url.partition("?")
+    assert path == at
+    found = asked(path, query)
+    assert (found.status, found.headers["Cache-Control"]) == (200, "public, immutable")
+    assert found.headers["Expires"].endswith(" GMT")
+    assert query == f"hash={found.headers['ETag'].strip(chr(34))}"
+    moved = asked(path, "hash=OLD")
+    assert (moved.status, moved.headers["Location"], moved.body) == (301, url, b"")
+    assert asked(path, query, If_None_Match=found.headers["ETag"]).status == 304
+
+
+def test_what_is_not_served_in_a_form() -> None:
+    assert asked("/openapi/v2", Accept="text/html").status == 406
+    assert (
+        asked(
+            "/openapi/v3/api/v1", Accept="application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+        ).status
+        == 406
+    )
+    assert OPENAPI.answer("/openapi/v3/apis/unknown.io/v1", Query(""), {}) is None
+
+
+def test_both_forms_have_one_etag() -> None:
+    assert asked("/openapi/v2", Accept=PROTOBUF).headers == asked("/openapi/v2").headers
+
+
+def test_a_kind_more_changes_its_own_document_only() -> None:
+    some, more = (OpenApi(KINDS[:-1], "v1.36.2"), OpenApi(KINDS, "v1.36.2"))
+    again = OpenApi(KINDS, "v1.36.2", some)
+    (was, now, fresh) = (
+        msgspec.json.decode(one.answer("/openapi/v3", Query(""), {}).body)["paths"]  # type: ignore[union-attr]
+        for one in (some, again, more)
+    )
+    assert now == fresh
+    changed = {place for place in now if now[place] != was.get(place)}
+    assert changed == {"apis/discovery.k8s.io", "apis/discovery.k8s.io/v1"}
+
+
+def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The length-delimited fields of a protobuf message, the only ones above the leaves."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            octet = message[at]
+            at += 1
+            value |= (octet & 0x7F) << shift
+            shift += 7
+            if octet < 0x80:
+                return value
+
+    while at < len(message):
+        key = varint()
+        assert key & 7 == 2
+        size = varint()
+        yield key >> 3, message[at : at + size]
+        at += size
+
+
+@pytest.mark.parametrize("accept", PROTOBUF_ASKED)
+def test_the_protobuf_form_has_the_same_definitions(accept: str) -> None:
+    found = asked("/openapi/v2", Accept=accept)
+    top = dict(fields(found.body))
+    assert top[1] == b"2.0"
+    names = [dict(fields(entry))[1].decode() for number, entry in fields(top[9]) if number == 1]
+    assert names == list(document("/openapi/v2")["definitions"])
+    assert "@" not in found.content_type
