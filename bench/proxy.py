@@ -26,9 +26,11 @@ from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.process import Health
 from fairlead.proxy import nftables
+from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.elements import chain_of
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables
+from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
 from fairlead.proxy.selection import Node
@@ -38,6 +40,8 @@ TITLE = "proxy: nftables, from the informers' sync to the kernel's commit"
 PEER = "kube-proxy nftables"
 NODES = 100
 """Nodes that the endpoints are spread over; one of them is ours."""
+
+OPTIONS = ProxyOptions(LocalPods(("10.128.0.0/9",)), ("10.96.0.0/12",))
 
 Row = tuple[int, int, float | None, float]
 """Services, endpoints of each, the peer's seconds, the budget in seconds."""
@@ -158,7 +162,7 @@ _DECODER = msgspec.json.Decoder(EndpointSlice)
 
 def proxier() -> Proxier:
     """The proxy without its informers."""
-    dataplane = Nftables(cluster_cidrs=("10.128.0.0/9",), service_cidrs=("10.96.0.0/12",))
+    dataplane = Nftables(OPTIONS)
     return Proxier(Ledger(Node("node1")), dataplane, Health())
 
 
@@ -194,16 +198,18 @@ def cold(services: int, endpoints: int) -> dict[str, float]:
 
 def check(made: Proxier, services: int, endpoints: int) -> None:
     """Reads the kernel: every Service leads to a chain of its number of endpoints, and has as many slots."""
+    dataplane = made.dataplane
+    assert isinstance(dataplane, Nftables)
     limit, nftables.READ_AT_MOST = nftables.READ_AT_MOST, services * endpoints
     try:
         if services * endpoints > 300_000:  # the kernel's dump is quadratic
-            led = made.dataplane.applied
+            led = dataplane.applied
         else:
-            reader = Nftables(cluster_cidrs=("10.128.0.0/9",), service_cidrs=("10.96.0.0/12",))
+            reader = Nftables(OPTIONS)
             reader.adopt()
             led = reader.applied
             reader.close()
-        assert led == made.dataplane.applied
+        assert led == dataplane.applied
         chains = [chain_of(route) for route in led.routes.values()]
         assert chains == [f"pick-{endpoints}"] * services
     finally:

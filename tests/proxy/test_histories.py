@@ -14,9 +14,11 @@ from fairlead.node import namespaces
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.elements import split
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables, cleanup
+from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
 from fairlead.proxy.selection import Node, Verdict
 from tests.proxy.topology import namespace, root
@@ -26,6 +28,12 @@ pytestmark = root
 NAMES = ("a", "b", "c")
 ADDRESSES = {name: f"10.96.0.{number}" for number, name in enumerate(NAMES, 1)}
 NODE = Node("here", (b"\xc0\xa8\x01\x0a",))
+
+
+def made() -> Nftables:
+    dataplane = Nftables(ProxyOptions(LocalPods(("10.244.0.0/16",))))
+    dataplane.node_changed(NODE.addresses)
+    return dataplane
 
 
 def service(name: str, policy: str, node_port: int, ports: int) -> Service:
@@ -106,7 +114,7 @@ class World:
 
 def content(dataplane: Nftables) -> tuple[dict[bytes, object], set[tuple[str, bytes]]]:
     """The kernel as it is read, without the order of slots."""
-    reader = Nftables(cluster_cidrs=("10.244.0.0/16",))
+    reader = made()
     reader.adopt()
     assert reader.applied == dataplane.applied
     reader.close()
@@ -129,8 +137,8 @@ def network() -> Iterator[int]:
 def test_every_history_ends_as_a_cold_start(network: int, history: list[list[tuple[str, object]]]) -> None:
     with namespaces.entered(network):
         world, ledger = World(), Ledger(NODE)
-        dataplane = Nftables(cluster_cidrs=("10.244.0.0/16",))
-        dataplane.adopt()
+        dataplane = made()
+        dataplane.rebuild(ledger.everything)
         for turn in history:
             for key, obj in turn:
                 world.change(ledger, key, obj)  # type: ignore[arg-type]
@@ -143,9 +151,8 @@ def test_every_history_ends_as_a_cold_start(network: int, history: list[list[tup
             cold.service_changed(key, one)
         for key, other in world.slices.items():
             cold.slice_changed(key, None, other)
-        dataplane = Nftables(cluster_cidrs=("10.244.0.0/16",))
-        dataplane.adopt(cold.slots())
-        dataplane.commit(cold.everything(dataplane.applied))
+        dataplane = made()
+        dataplane.rebuild(cold.everything)
         assert content(dataplane) == incremental
         dataplane.close()
         cleanup()

@@ -6,22 +6,26 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from fairlead.objects.core_v1 import (
+    ClientIPConfig,
     LoadBalancerIngress,
     LoadBalancerStatus,
     Service,
     ServicePort,
     ServiceSpec,
     ServiceStatus,
+    SessionAffinityConfig,
 )
-from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
+from fairlead.objects.discovery_v1 import EndpointConditions, EndpointHints, EndpointPort, ForNode, ForZone
 from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.proxy import selection as selection_module
 from fairlead.proxy.resources import Endpoint, EndpointSlice
 from fairlead.proxy.selection import Backing, Node, Verdict, select
 
-NODE = Node("here", (socket.inet_aton("192.168.1.10"),))
+NODE = Node("here", (socket.inet_aton("192.168.1.10"),), "east")
 
 
 def service(*, labels: dict[str, str] | None = None, ports: Any = None, **spec: Any) -> Service:
@@ -78,6 +82,14 @@ CASES = [
     Case("an endpoint without addresses", (pieces(Endpoint(), READY),), ["10.244.2.2:8080"]),
     Case("an address that is none", (pieces(at("pod-1"), READY),), ["10.244.2.2:8080"]),
     Case("one address in two slices", (pieces(READY), pieces(READY)), ["10.244.2.2:8080"]),
+    Case(
+        "one address in two slices, a pod that ends and one that does not: it is the latter's",
+        (
+            pieces(at("10.244.2.2", **DRAINING)),
+            pieces(at("10.244.2.2", ready=False), at("10.244.2.3", **DRAINING)),
+        ),
+        ["10.244.2.3:8080"],
+    ),
     Case("names of hosts are ignored", (pieces(at("db.example.com"), kind="FQDN"),), "refuse"),
     Case("the other family is ignored", (pieces(at("fd00::2"), kind="IPv6"),), "refuse"),
     Case("a port of another name", (pieces(READY, name="metrics"),), "refuse"),
@@ -182,10 +194,10 @@ def test_addresses_from_outside() -> None:
     whole = Service(metadata=balanced.metadata, spec=balanced.spec, status=status)
     (selection,) = select(whole, (pieces(READY),), NODE)
     assert [(socket.inet_ntoa(a), port) for a, port in selection.external_frontends] == [
-        ("192.168.1.10", 30080),
         ("198.51.100.7", 80),
         ("203.0.113.100", 80),
     ]
+    assert selection.node_port == 30080
     assert selection.masquerade_external
     assert shown(selection.external) == ["10.244.2.2:8080"]
 
@@ -206,3 +218,127 @@ def test_who_may_meet_itself() -> None:
     ends = pieces(READY, at("10.244.1.2", "here"), at("192.0.2.9", None))
     (selection,) = select(service(), (ends,), NODE)
     assert [socket.inet_ntoa(a) for a in selection.local] == ["10.244.1.2", "192.0.2.9"]
+
+
+def hinted(address: str, zones: str = "", nodes: str = "", **conditions: Any) -> Endpoint:
+    hints = EndpointHints(
+        forZones=tuple(ForZone(name=zone) for zone in zones.split()),
+        forNodes=tuple(ForNode(name=node) for node in nodes.split()),
+    )
+    return msgspec.structs.replace(at(address, ready=True, **conditions), hints=hints)
+
+
+HINTS = [
+    ("the node's zone", (hinted("10.244.2.2", "east"), hinted("10.244.2.3", "west")), ["10.244.2.2:8080"]),
+    ("several zones", (hinted("10.244.2.2", "west east"), hinted("10.244.2.3", "west")), ["10.244.2.2:8080"]),
+    (
+        "the node before its zone",
+        (hinted("10.244.2.2", "east", "there"), hinted("10.244.2.3", "west", "here")),
+        ["10.244.2.3:8080"],
+    ),
+    (
+        "the zone where no hint names the node",
+        (hinted("10.244.2.2", "east", "there"), hinted("10.244.2.3", "west", "there")),
+        ["10.244.2.2:8080"],
+    ),
+    (
+        "all of them where one has no hint",
+        (hinted("10.244.2.2", "east"), at("10.244.2.3", ready=True)),
+        ["10.244.2.2:8080", "10.244.2.3:8080"],
+    ),
+    (
+        "all of them where no hint fits",
+        (hinted("10.244.2.2", "west"), hinted("10.244.2.3", "south")),
+        ["10.244.2.2:8080", "10.244.2.3:8080"],
+    ),
+    (
+        "those without a hint do not count unless they are ready",
+        (hinted("10.244.2.2", "east"), hinted("10.244.2.3", "west"), at("10.244.2.4", ready=False)),
+        ["10.244.2.2:8080"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("endpoints", "expected"), [h[1:] for h in HINTS], ids=[h[0] for h in HINTS])
+def test_hints_choose(endpoints: tuple[Endpoint, ...], expected: list[str]) -> None:
+    (selection,) = select(service(), (pieces(*endpoints),), NODE)
+    assert shown(selection.cluster) == expected
+
+
+def test_hints_do_not_bind_traffic_that_stays_on_the_node() -> None:
+    endpoints = (hinted("10.244.1.2", "west"), hinted("10.244.2.3", "east"))
+    mine = msgspec.structs.replace(endpoints[0], nodeName="here")
+    local = service(type="NodePort", externalTrafficPolicy="Local")
+    (selection,) = select(local, (pieces(mine, endpoints[1]),), NODE)
+    assert shown(selection.cluster) == ["10.244.2.3:8080"]
+    assert shown(selection.external) == ["10.244.1.2:8080"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({}, 0),
+        ({"sessionAffinity": "None"}, 0),
+        ({"sessionAffinity": "ClientIP"}, 10800),
+        (
+            {
+                "sessionAffinity": "ClientIP",
+                "sessionAffinityConfig": SessionAffinityConfig(clientIP=ClientIPConfig(timeoutSeconds=5)),
+            },
+            5,
+        ),
+    ],
+)
+def test_affinity(spec: dict[str, Any], seconds: int) -> None:
+    assert select(service(**spec), (), NODE)[0].affinity == seconds
+
+
+RANGES = [
+    ("none", (), "", []),
+    ("spaces around them", (" 203.0.113.0/24",), "", ["203.0.113.0-203.0.113.255"]),
+    ("the annotation", (), "10.0.0.0/8, 203.0.113.0/24", ["10.0.0.0-10.255.255.255", "203.0.113.0-203.0.113.255"]),
+    ("the field before the annotation", ("10.0.0.0/8",), "203.0.113.0/24", ["10.0.0.0-10.255.255.255"]),
+    ("everybody", ("10.0.0.0/8", "0.0.0.0/0"), "", []),
+    ("the other family", ("fd00::/8",), "", []),
+    ("one in another", ("10.0.0.0/8", "10.1.0.0/16"), "", ["10.0.0.0-10.255.255.255"]),
+    ("one next to another", ("10.0.0.0/9", "10.128.0.0/9"), "", ["10.0.0.0-10.255.255.255"]),
+    ("the last addresses", ("255.255.255.254/31", "255.255.255.255/32"), "", ["255.255.255.254-255.255.255.255"]),
+    (
+        "the node may, so the balanced address may",
+        ("192.168.1.0/24",),
+        "",
+        ["192.168.1.0-192.168.1.255", "203.0.113.100-203.0.113.100"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ranges", "annotation", "expected"), [r[1:] for r in RANGES], ids=[r[0] for r in RANGES]
+)
+def test_source_ranges(ranges: tuple[str, ...], annotation: str, expected: list[str]) -> None:
+    balanced = service(type="LoadBalancer", loadBalancerSourceRanges=ranges, externalIPs=("198.51.100.7",))
+    annotations = {"service.beta.kubernetes.io/load-balancer-source-ranges": annotation} if annotation else {}
+    status = ServiceStatus(
+        loadBalancer=LoadBalancerStatus(ingress=(LoadBalancerIngress(ip="203.0.113.100"),))
+    )
+    whole = Service(
+        metadata=msgspec.structs.replace(balanced.metadata, annotations=annotations),
+        spec=balanced.spec,
+        status=status,
+    )
+    (selection,) = select(whole, (), NODE)
+    assert [f"{socket.inet_ntoa(a)}-{socket.inet_ntoa(b)}" for a, b in selection.sources] == expected
+    assert selection.guarded == (((socket.inet_aton("203.0.113.100"), 80),) if expected else ())
+
+
+def test_endpoints_beyond_the_limit_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection_module, "MOST_TARGETS", 2)
+    (selection,) = select(service(), (pieces(READY, at("10.244.2.3"), at("10.244.2.4")),), NODE)
+    assert (shown(selection.cluster), selection.skipped) == (["10.244.2.2:8080", "10.244.2.3:8080"], 1)
+
+
+def test_connections_of_datagrams_stay_with_endpoints_that_drain() -> None:
+    dns = service(ports=(ServicePort(port=53, protocol="UDP"),))
+    (selection,) = select(dns, (pieces(READY, at("10.244.2.3", **DRAINING), protocol="UDP"),), NODE)
+    assert shown(selection.serving) == ["10.244.2.2:8080", "10.244.2.3:8080"]
+    assert shown(selection.cluster) == ["10.244.2.2:8080"]

@@ -16,8 +16,10 @@ from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.proxy import libnftables, nftables
+from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables
+from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
 from fairlead.proxy.selection import Node
 from tests.proxy.topology import NODE_ADDRESS, OUTSIDE_ADDRESS, PODS, PORT, Topology, root, topology
@@ -44,14 +46,13 @@ class Proxy:
         self.resync()
 
     def _make(self) -> Nftables:
-        return Nftables(cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",))
+        dataplane = Nftables(ProxyOptions(LocalPods(("10.244.0.0/16",)), ("10.96.0.0/16",)))
+        dataplane.node_changed(self.ledger.node.addresses)
+        return dataplane
 
     def resync(self) -> bool:
-        def adopt() -> bool:
-            self.dataplane.adopt(self.ledger.slots())
-            return bool(self.dataplane.commit(self.ledger.everything(self.dataplane.applied)))
-
-        return self._network.inside("node", adopt)
+        self._network.inside("node", lambda: self.dataplane.rebuild(self.ledger.everything))
+        return bool(self.dataplane.last)
 
     def serve(self, name: str, address: str, pods: str, **spec: object) -> None:
         """Service `name` with TCP and UDP port 80 on these pods."""
@@ -208,7 +209,8 @@ def test_a_restart_changes_nothing(proxy: Proxy, network: Topology) -> None:
     second = network.inside("node", proxy._make)
     network.inside("node", second.adopt)
     assert second.applied == before
-    assert not network.inside("node", lambda: second.commit(proxy.ledger.everything(second.applied)))
+    network.inside("node", lambda: second.rebuild(proxy.ledger.everything))
+    assert not second.last
     second.close()
 
 

@@ -36,6 +36,10 @@ class Elements:
     routes: Mapping[Frontend, Backing]
     members: frozenset[Member]
 
+    def slots(self) -> int:
+        """How many slots the routes need."""
+        return sum(len(backing) for backing in self.routes.values() if isinstance(backing, tuple))
+
 
 @dataclass(slots=True)
 class Desired:
@@ -115,8 +119,11 @@ def chain_of(route: Route | Sequence[Target], family: Family = IPV4) -> str:
     return f"pick-{len(route) // (family.size + 4) if isinstance(route, bytes) else len(route)}"
 
 
-def render(selections: Iterable[Selection]) -> Elements:
-    """What the selections want in the kernel. Cost: linear in frontends; the targets are not looked at."""
+def render(selections: Iterable[Selection], node_addresses: Sequence[bytes] = ()) -> Elements:
+    """What the selections want in the kernel; node ports are open at `node_addresses`.
+
+    Cost: linear in frontends; the targets are not looked at.
+    """
     routes: dict[Frontend, Backing] = {}
     members: list[Member] = []
     for selection in selections:
@@ -124,7 +131,8 @@ def render(selections: Iterable[Selection]) -> Elements:
         for address, port in selection.cluster_frontends:
             routes[frontend(address, protocol, port)] = selection.internal
             members.append((CLUSTER_IPS, address))
-        for address, port in selection.external_frontends:
+        node_ports = [(address, selection.node_port) for address in node_addresses if selection.node_port]
+        for address, port in (*node_ports, *selection.external_frontends):
             key = frontend(address, protocol, port)
             routes[key] = selection.external
             if selection.masquerade_external:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 PROTOCOLS = {"TCP": socket.IPPROTO_TCP, "UDP": socket.IPPROTO_UDP, "SCTP": socket.IPPROTO_SCTP}
+PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,21 @@ class Family:
     size: int
     """Octets of an address."""
 
+    @property
+    def words(self) -> int:
+        """Registers of the kernel, of four octets each, that an address takes."""
+        return self.size // 4
+
     def pack(self, address: str) -> bytes | None:
         """The address in network order, or None where the text is none of this family."""
         try:
             return socket.inet_pton(self.number, address)
         except (OSError, ValueError):
             return None
+
+    def only(self, cidrs: Iterable[str]) -> tuple[str, ...]:
+        """Those of the networks that belong to this family."""
+        return tuple(cidr for cidr in cidrs if (":" in cidr) == (self.size == 16))
 
     def text(self, address: bytes) -> str:
         """The address as people write it."""

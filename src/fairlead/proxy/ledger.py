@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from fairlead.objects.core_v1 import Service
-from fairlead.proxy.elements import Applied, Desired, Elements, Frontend, Member, render
-from fairlead.proxy.family import IPV4, Family
+from fairlead.proxy.dataplane import Selected
+from fairlead.proxy.family import IPV4, PROTOCOL_NAMES, Family
 from fairlead.proxy.resources import EndpointSlice, service_of
-from fairlead.proxy.selection import Node, select
+from fairlead.proxy.selection import MOST_TARGETS, Node, Selection, select
 
 log = logging.getLogger("fairlead.proxy")
 
-_NOTHING = Elements({}, frozenset())
+Claim = tuple[int, bytes, int]
+"""What only one Service can have: protocol, address and port; the address of a node port is empty."""
+
+Report = Callable[[Service, str, str], None]
+"""Tells the user that something is wrong with a Service: the Service, an Event's reason, a sentence."""
+
+
+def log_only(service: Service, reason: str, sentence: str) -> None:
+    """A report where there are no Events."""
+    log.warning("Service %s/%s: %s", service.metadata.namespace, service.metadata.name, sentence)
 
 
 class Ledger:
-    """Services, their slices, and the elements that follow from both. Only what changed is selected anew.
+    """Services, their slices, and what follows from both. Only what changed is selected anew.
 
-    Two Services may claim one frontend, by externalIPs for example. The older one has it, as after a restart; when
-    it lets go, the others are looked at again.
+    Two Services may claim one frontend, by externalIPs for example, or one node port. The older one has it, as
+    after a restart; the other one waits, and is looked at again when it lets go.
     """
 
-    def __init__(self, node: Node, family: Family = IPV4) -> None:
+    def __init__(self, node: Node, family: Family = IPV4, report: Report = log_only) -> None:
         self.node = node
         self.family = family
         self.dirty: set[str] = set()
         """Keys of the Services to look at."""
+        self._report = report
         self._services: dict[str, Service] = {}
         self._slices: dict[str, dict[str, EndpointSlice]] = {}
-        self._held: dict[str, tuple[Collection[Frontend], frozenset[Member]]] = {}
-        self._owners: dict[Frontend, str] = {}
-        self._waiting: dict[Frontend, set[str]] = {}
-        self._wanted: Counter[Member] = Counter()
+        self._claims: dict[str, Sequence[Claim]] = {}
+        self._owners: dict[Claim, str] = {}
+        self._waiting: dict[Claim, set[str]] = {}
+        self._told: dict[str, set[str]] = {}
+        """What was reported about each Service, so that it is said once for as long as it holds."""
 
     def service_changed(self, key: str, new: Service | None) -> None:
         """A Service came, changed or went."""
@@ -45,9 +56,8 @@ class Ledger:
         self.dirty.add(key)
 
     def slice_changed(self, key: str, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        """A slice came, changed or went; `old` may belong to another Service."""
-        before = service_of(old) if old is not None else ""
-        after = service_of(new) if new is not None else ""
+        """A slice came, changed or went; `old` may belong to another Service, or to the other family."""
+        before, after = self._service_of(old), self._service_of(new)
         if before and before != after:
             held = self._slices.get(before, {})
             held.pop(key, None)
@@ -58,83 +68,128 @@ class Ledger:
             self._slices.setdefault(after, {})[key] = new
             self.dirty.add(after)
 
+    def _service_of(self, piece: EndpointSlice | None) -> str:
+        return (
+            service_of(piece) if piece is not None and piece.addressType == self.family.address_type else ""
+        )
+
     def node_changed(self, node: Node) -> None:
-        """The node has other addresses. Looks at every Service again; rare."""
-        if node != self.node:
-            self.node = node
+        """The node has other addresses, or is in another zone, where every Service has to be looked at again."""
+        before, self.node = self.node, node
+        if replace(before, addresses=node.addresses) != node:
             self.dirty.update(self._services)
+        elif before != node:
+            # Only source ranges speak of the node's addresses.
+            self.dirty.update(
+                key
+                for key, one in self._services.items()
+                if one.spec is not None and one.spec.type == "LoadBalancer"
+            )
 
-    def slots(self) -> int:
-        """About how many slots all Services together need: for the size of the first map."""
-        total = 0
-        for key, pieces in self._slices.items():
-            service = self._services.get(key)
-            ports = len(service.spec.ports) if service is not None and service.spec is not None else 0
-            total += ports * sum(len(piece.endpoints) for piece in pieces.values())
-        return total
+    def everything(self) -> Iterator[tuple[str, Selected]]:
+        """Every Service that wants something with what it wants, and from then on `changes` counts from there.
 
-    def everything(self, applied: Applied) -> Desired:
-        """What has to be in a kernel that holds `applied`, and what has to go from it."""
-        desired = Desired(dict.fromkeys(applied.routes), dict.fromkeys(applied.members, False))
-        self._held.clear()
+        The oldest comes first, so that none has to give back what it claims.
+        """
+        self._claims.clear()
         self._owners.clear()
         self._waiting.clear()
-        self._wanted.clear()
-        self.dirty = set(self._services)
-        return self.changes(desired)
+        self.dirty.clear()
+        for key in sorted(self._services, key=self._age):
+            selected = self._look(key)
+            if selected:
+                yield key, selected
 
-    def changes(self, desired: Desired | None = None) -> Desired:
-        """What may have to change since the last call, by looking at the Services that did."""
-        desired = Desired() if desired is None else desired
+    def changes(self) -> dict[str, Selected]:
+        """What the Services want that may want something else than at the last call. Cost: linear in those."""
+        changed: dict[str, Selected] = {}
         while self.dirty:
             key = self.dirty.pop()
-            service = self._services.get(key)
-            wanted = _NOTHING
-            if service is not None:
-                pieces = self._slices.get(key)
-                selections = select(service, pieces.values() if pieces else (), self.node, self.family)
-                wanted = render(selections)
-            self._enter(key, wanted, desired)
-        return desired
+            changed[key] = self._look(key)
+        return changed
 
-    def _enter(self, key: str, wanted: Elements, desired: Desired) -> None:
-        frontends, members = self._held.get(key, ((), frozenset()))
-        for frontend in frontends:
-            if frontend not in wanted.routes:
-                self._release(frontend, key, desired)
-        for frontend, backing in wanted.routes.items():
-            if self._claim(frontend, key):
-                desired.routes[frontend] = backing
-        for member in wanted.members - members:
-            self._wanted[member] += 1
-            if self._wanted[member] == 1:
-                desired.members[member] = True
-        for member in members - wanted.members:
-            self._wanted[member] -= 1
-            if not self._wanted[member]:
-                del self._wanted[member]
-                desired.members[member] = False
-        if wanted.routes or wanted.members:
-            self._held[key] = tuple(wanted.routes), wanted.members
+    def _look(self, key: str) -> Selected:
+        service = self._services.get(key)
+        if service is None:
+            self._claim(key, ())
+            self._told.pop(key, None)
+            return ()
+        pieces = self._slices.get(key)
+        selected = select(service, pieces.values() if pieces else (), self.node, self.family)
+        claims = [claim for selection in selected for claim in _claims(selection)]
+        found = self._claim(key, claims)
+        for selection in selected:
+            if selection.skipped:
+                found["TooManyEndpoints"] = (
+                    f"{selection.name} has {MOST_TARGETS + selection.skipped} endpoints; "
+                    f"only {MOST_TARGETS} of them get traffic"
+                )
+        self._tell(key, service, found)
+        lost = {claim for claim in claims if self._owners[claim] != key}
+        return _without(selected, lost) if lost else selected
+
+    def _tell(self, key: str, service: Service, found: dict[str, str]) -> None:
+        if found or key in self._told:
+            told = self._told.get(key, set())
+            for reason, sentence in found.items():
+                if reason not in told:
+                    self._report(service, reason.partition(" ")[0], sentence)
+            if found:
+                self._told[key] = set(found)
+            else:
+                del self._told[key]
+
+    def _claim(self, key: str, claims: Sequence[Claim]) -> dict[str, str]:
+        """Takes what is free or held by a younger Service, lets go of what is not claimed any more.
+
+        Gives what is wrong: what stays with another one. A Service that loses something becomes dirty, and so
+        do those that wait for what is let go.
+        """
+        before = self._claims.get(key, ())
+        found: dict[str, str] = {}
+        if before:
+            for claim in set(before).difference(claims):
+                self._release(claim, key)
+        for claim in claims:
+            owner = self._owners.setdefault(claim, key)
+            if owner != key or claim in self._waiting:
+                self._contend(claim, key, owner)
+                winner = self._owners[claim]
+                if winner != key:
+                    what = self._text(claim)
+                    found[f"Conflict {what}"] = (
+                        f"{what} is already used by Service {winner}, and is left to it"
+                    )
+        if claims:
+            self._claims[key] = claims
         else:
-            self._held.pop(key, None)
+            self._claims.pop(key, None)
+        return found
 
-    def _claim(self, frontend: Frontend, key: str) -> bool:
-        owner = self._owners.setdefault(frontend, key)
+    def _contend(self, claim: Claim, key: str, owner: str) -> None:
+        waiting = self._waiting.setdefault(claim, set())
+        waiting.discard(key)
         if owner == key:
             # Made anew meanwhile, it may be younger than one that waits.
-            waiting = self._waiting.get(frontend, ())
             self.dirty.update(other for other in waiting if self._age(other) < self._age(key))
-            return True
-        first, last = sorted((owner, key), key=self._age)
-        self._owners[frontend] = first
-        waiters = self._waiting.setdefault(frontend, set())
-        waiters.discard(first)
-        if last not in waiters:
-            waiters.add(last)
-            address = self.family.text(frontend[: self.family.size])
-            log.warning("%s: %s is already used by %s, and is left to it", last, address, first)
-        return first == key
+        elif self._age(key) < self._age(owner):
+            self._owners[claim] = key
+            waiting.add(owner)
+            self.dirty.add(owner)
+        else:
+            waiting.add(key)
+        if not waiting:
+            del self._waiting[claim]
+
+    def _release(self, claim: Claim, key: str) -> None:
+        waiting = self._waiting.get(claim)
+        if self._owners.get(claim) == key:
+            del self._owners[claim]
+            self.dirty |= self._waiting.pop(claim, set())
+        elif waiting is not None:
+            waiting.discard(key)
+            if not waiting:
+                del self._waiting[claim]
 
     def _age(self, key: str) -> tuple[bool, str, str]:
         """Sorts Services: older ones first, those that are gone last."""
@@ -142,10 +197,36 @@ class Ledger:
         created = (service.metadata.creationTimestamp or "") if service is not None else ""
         return service is None, created, key
 
-    def _release(self, frontend: Frontend, key: str, desired: Desired) -> None:
-        if self._owners.get(frontend) == key:
-            del self._owners[frontend]
-            desired.routes[frontend] = None
-            self.dirty |= self._waiting.pop(frontend, set())
-        elif frontend in self._waiting:
-            self._waiting[frontend].discard(key)
+    def _text(self, claim: Claim) -> str:
+        protocol, address, port = claim
+        name = PROTOCOL_NAMES[protocol]
+        if not address:
+            return f"node port {port}/{name}"
+        host = self.family.text(address)
+        return f"{f'[{host}]' if ':' in host else host}:{port}/{name}"
+
+
+def _claims(selection: Selection) -> Iterator[Claim]:
+    protocol = selection.protocol
+    for address, port in selection.cluster_frontends:
+        yield protocol, address, port
+    for address, port in selection.external_frontends:
+        yield protocol, address, port
+    if selection.node_port:
+        yield protocol, b"", selection.node_port
+
+
+def _without(selected: Selected, lost: set[Claim]) -> Selected:
+    """The selections without what belongs to others; one without any frontend left is none."""
+    kept = []
+    for one in selected:
+        mine = replace(
+            one,
+            cluster_frontends=tuple(f for f in one.cluster_frontends if (one.protocol, *f) not in lost),
+            external_frontends=tuple(f for f in one.external_frontends if (one.protocol, *f) not in lost),
+            guarded=tuple(f for f in one.guarded if (one.protocol, *f) not in lost),
+            node_port=0 if (one.protocol, b"", one.node_port) in lost else one.node_port,
+        )
+        if mine.cluster_frontends or mine.external_frontends or mine.node_port:
+            kept.append(mine)
+    return tuple(kept)

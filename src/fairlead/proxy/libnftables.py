@@ -5,17 +5,19 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
+from fairlead.proxy.dataplane import Refused, Unusable
+
 NO_RIGHTS = (
     "the kernel does not let this process change nftables: it needs CAP_NET_ADMIN in its network namespace "
     "(run as root, or in a user namespace)"
 )
 
 
-class NftablesMissing(RuntimeError):
+class NftablesMissing(Unusable):
     """The library is not installed, or the kernel has no nf_tables for us. The text says what to do."""
 
 
-class RulesetRefused(RuntimeError):
+class RulesetRefused(Refused):
     """The library or the kernel did not take a ruleset. The text is the library's."""
 
 

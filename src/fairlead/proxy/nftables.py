@@ -7,11 +7,22 @@ import logging
 import struct
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from fairlead.proxy import libnftables
 from fairlead.proxy.chains import chain_removed, map_removed, pick_made, pick_remade
-from fairlead.proxy.elements import SETS, Applied, Desired, Frontend, Transaction, chain_of, diff
+from fairlead.proxy.dataplane import Everything, Selected
+from fairlead.proxy.elements import (
+    SETS,
+    Applied,
+    Desired,
+    Elements,
+    Frontend,
+    Transaction,
+    chain_of,
+    diff,
+    render,
+)
 from fairlead.proxy.encoding import Encoder, count_of, keys, routes_of, set_named, verdicts
 from fairlead.proxy.family import IPV4, Family
 from fairlead.proxy.netlink import (
@@ -25,8 +36,10 @@ from fairlead.proxy.netlink import (
     attribute,
     attributes,
 )
+from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.selection import Verdict
 from fairlead.proxy.skeleton import ENDPOINTS, FRONTENDS, PICK, TABLE, declarations, larger, rules
+from fairlead.proxy.wanted import Wanted
 
 log = logging.getLogger("fairlead.proxy")
 
@@ -46,16 +59,19 @@ _TABLE_NAME = attribute(1, TABLE.encode() + b"\0")
 class Nftables:
     """One family's table in the network namespace of the thread that made this.
 
-    `applied` is what the kernel holds as far as we know. After any exception of `commit` that is uncertain:
-    call `adopt` again, then commit everything.
+    `applied` is what the kernel holds as far as we know. After any exception of `commit` that is uncertain.
     """
 
-    def __init__(
-        self, *, cluster_cidrs: Sequence[str] = (), service_cidrs: Sequence[str] = (), family: Family = IPV4
-    ) -> None:
+    def __init__(self, options: ProxyOptions, family: Family = IPV4) -> None:
         self.family = family
         self.applied = Applied()
-        self._cluster_cidrs, self._service_cidrs = cluster_cidrs, service_cidrs
+        self.last = Transaction()
+        """What the last `rebuild` or `commit` took."""
+        self._options = options
+        self._wanted = Wanted()
+        self._ported: dict[str, Selected] = {}
+        """The Services with node ports, which follow the node's addresses."""
+        self._addresses: tuple[bytes, ...] = ()
         self._nft = libnftables.Context()
         self._link = Link(family.number)
         self._encoder = Encoder(family)
@@ -73,6 +89,38 @@ class Nftables:
         """Lets the kernel keep everything as it is."""
         self._link.close()
         self._nft.close()
+
+    def rebuild(self, everything: Everything) -> None:
+        """Takes over what is in the kernel and brings it to `everything`, changing only the difference.
+
+        Raises `libnftables.NftablesMissing` where nftables cannot be used at all, `libnftables.RulesetRefused`,
+        OSError.
+        """
+        self._ported.clear()
+        selected = [(key, self._rendered(key, one)) for key, one in everything()]
+        self.adopt(sum(elements.slots() for _, elements in selected))
+        self._apply(self._wanted.everything(selected, self.applied))
+
+    def commit(self, changes: Mapping[str, Selected]) -> None:
+        """Brings what the Services that changed want into the kernel, in one atomic batch.
+
+        Where the send buffer is limited (user namespaces) a big change takes several batches in an order in
+        which no packet meets a half. Raises OSError or `libnftables.RulesetRefused`.
+        """
+        self._apply(self._wanted.changes([(key, self._rendered(key, one)) for key, one in changes.items()]))
+
+    def node_changed(self, addresses: tuple[bytes, ...]) -> None:
+        """The node's primary addresses, where node ports are open."""
+        if addresses != self._addresses:
+            self._addresses = addresses
+            self.commit(dict(self._ported))
+
+    def _rendered(self, key: str, selected: Selected) -> Elements:
+        if any(selection.node_port for selection in selected):
+            self._ported[key] = selected
+        else:
+            self._ported.pop(key, None)
+        return render(selected, self._addresses)
 
     def adopt(self, expected: int = 0) -> None:
         """Makes the table, or takes over the one that is there with all its elements, and reads them.
@@ -110,8 +158,8 @@ class Nftables:
         self._nft.run(
             rules(
                 fresh=fresh,
-                cluster_cidrs=self._cluster_cidrs,
-                service_cidrs=self._service_cidrs,
+                cluster_cidrs=self._options.local_pods.networks(self.family),
+                service_cidrs=self.family.only(self._options.service_cidrs),
                 family=self.family,
             )
         )
@@ -138,17 +186,14 @@ class Nftables:
             self._uses[chain_of(route, self.family)] += 1
             self._used += 0 if isinstance(route, Verdict) else len(route) // width
 
-    def commit(self, desired: Desired) -> Transaction:
-        """Brings the kernel to what `desired` says, in one atomic batch; gives what it took.
-
-        Where the send buffer is limited (user namespaces) a big change takes several batches in an order in
-        which no packet meets a half. Raises OSError or `libnftables.RulesetRefused`.
-        """
+    def _apply(self, desired: Desired) -> None:
         todo = diff(desired, self.applied, self.family)
+        self.last = todo
         if self._unread is not None:
-            return self._replace(todo, self._unread)
+            self._replace(todo, self._unread)
+            return
         if not todo:
-            return todo
+            return
         room = sum(len(run.targets) for run in todo.filled)
         if self._used + room > _capacity(self._endpoints):
             self._grow(self._used + room)
@@ -167,7 +212,6 @@ class Nftables:
                 self._chains[before] = now
         if new:
             self._remember()
-        return todo
 
     def _missing_chains(self, todo: Transaction) -> list[str]:
         return sorted({after for _, _, after in todo.routed if count_of(after)} - self._chains.keys())
@@ -179,7 +223,7 @@ class Nftables:
         self._turn(after)
         self._remember()
 
-    def _replace(self, todo: Transaction, led: dict[Frontend, str]) -> Transaction:
+    def _replace(self, todo: Transaction, led: dict[Frontend, str]) -> None:
         """Takes over a table whose slots were not read: everything into another map, then all chains to it.
 
         `todo` is the way from a table without frontends; the one there has those that `led` says.
@@ -201,7 +245,6 @@ class Nftables:
         self._chains.update(dict.fromkeys(new, time.monotonic()))
         self._count()
         self._remember()
-        return todo
 
     def _another(self, slots: int) -> str:
         """A new map of endpoints for so many slots, next to the one in use, which has a smaller number."""

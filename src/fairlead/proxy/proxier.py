@@ -13,22 +13,42 @@ from fairlead.objects.core_v1 import Node as ApiNode
 from fairlead.objects.core_v1 import Service
 from fairlead.process import Health
 from fairlead.proxy import metrics
+from fairlead.proxy.dataplane import Dataplane, Refused
+from fairlead.proxy.family import Family
 from fairlead.proxy.ledger import Ledger
-from fairlead.proxy.libnftables import RulesetRefused
-from fairlead.proxy.nftables import Nftables
 from fairlead.proxy.resources import TRIGGER_TIME, EndpointSlice
 from fairlead.proxy.selection import Node
 
 log = logging.getLogger("fairlead.proxy")
 
+ZONE = "topology.kubernetes.io/zone"
+
 LOOK = 0.5
 """Seconds between looks at whether somebody else harmed our table."""
+
+
+def seen(node: ApiNode | None, name: str, family: Family) -> Node:
+    """What a node's object says of the node; one without an object has no addresses and no zone.
+
+    The primary address is the first InternalIP of the family, or the first ExternalIP where it has none
+    (kube-proxy: GetNodeHostIPs, component-helpers).
+    """
+    if node is None:
+        return Node(name)
+    listed = node.status.addresses if node.status is not None else ()
+    packed = [
+        address
+        for kind in ("InternalIP", "ExternalIP")
+        for each in listed
+        if each.type == kind and (address := family.pack(each.address)) is not None
+    ]
+    return Node(name, tuple(packed[:1]), node.metadata.labels.get(ZONE, ""))
 
 
 class Proxier:
     """One family's Services in one kernel. Informers call the `..._changed` methods, in the event loop."""
 
-    def __init__(self, ledger: Ledger, dataplane: Nftables, health: Health) -> None:
+    def __init__(self, ledger: Ledger, dataplane: Dataplane, health: Health) -> None:
         self.ledger = ledger
         self.dataplane = dataplane
         self._health = health
@@ -38,8 +58,10 @@ class Proxier:
         self._started = False
         self._scheduled: asyncio.Handle | None = None
         self._doubtful = True
-        """Whether `dataplane.applied` may be wrong, so that the kernel has to be read."""
+        """Whether the dataplane may be wrong about the kernel, so that it has to be read."""
         self._backoff = Backoff()
+        self._readdressed = False
+        """Whether the node's addresses are news to the dataplane."""
         self._triggers: list[float] = []
 
     def service_changed(self, change: Change[Service]) -> None:
@@ -63,16 +85,18 @@ class Proxier:
 
     def node_changed(self, change: Change[ApiNode]) -> None:
         """This node's own object came, changed or went; without one there are no node ports."""
-        status = change.new.status if change.new is not None else None
-        texts = [a.address for a in status.addresses if a.type == "InternalIP"] if status is not None else []
-        packed = (self.dataplane.family.pack(text) for text in texts)
-        self.ledger.node_changed(Node(self.ledger.node.name, tuple(a for a in packed if a is not None)))
+        before = self.ledger.node
+        node = seen(change.new, before.name, self.dataplane.family)
+        if node == before:
+            return
+        self.ledger.node_changed(node)
+        self._readdressed = True
         self._schedule()
 
     def start(self) -> None:
         """The informers have synced: from now on the kernel follows. The first transaction is made at once.
 
-        Raises `libnftables.NftablesMissing` where this kernel or this process can never do it.
+        Raises `dataplane.Unusable` where this kernel or this process can never do it.
         """
         self._started = True
         self.sync()
@@ -89,14 +113,15 @@ class Proxier:
             self._scheduled = None
         began = time.perf_counter()
         try:
-            if self._doubtful:
-                self.dataplane.adopt(self.ledger.slots())
-                desired = self.ledger.everything(self.dataplane.applied)
+            doubtful, self._doubtful = self._doubtful, True
+            if self._readdressed:
+                self.dataplane.node_changed(self.ledger.node.addresses)
+                self._readdressed = False
+            if doubtful:
+                self.dataplane.rebuild(self.ledger.everything)
             else:
-                desired = self.ledger.changes()
-            self._doubtful = True
-            self.dataplane.commit(desired)
-        except (OSError, RulesetRefused) as error:
+                self.dataplane.commit(self.ledger.changes())
+        except (OSError, Refused) as error:
             delay = self._backoff.next()
             log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
             metrics.SYNC_FAILURES.labels(self._label).inc()

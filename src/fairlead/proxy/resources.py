@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from fairlead.objects import core_v1, resources
-from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
+from fairlead.objects.discovery_v1 import EndpointConditions, EndpointHints, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import Resource
 from fairlead.objects.scalars import Object
@@ -21,6 +21,7 @@ class Endpoint(Object, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions | None = None
     nodeName: str | None = None
+    hints: EndpointHints | None = None
 
 
 class EndpointSlice(Object, frozen=True, kw_only=True):

@@ -1,24 +1,29 @@
 """The rules of Service traffic: which endpoints answer on which address of a Service, seen from one node.
 
 Pure, independent of how a kernel is told. The rules are those of kube-proxy 1.36 (pkg/proxy/topology.go,
-pkg/proxy/endpointslicecache.go).
+pkg/proxy/endpointslicecache.go, pkg/proxy/serviceport.go).
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from socket import inet_pton
+from ipaddress import ip_network
+from socket import IPPROTO_UDP, inet_pton
 
-from fairlead.objects.core_v1 import Service, ServicePort
+from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
+from fairlead.objects.discovery_v1 import EndpointHints
+from fairlead.objects.services import CLIENT_IP_TIMEOUT, SOURCE_RANGES
 from fairlead.proxy.family import IPV4, PROTOCOLS, Family
-from fairlead.proxy.resources import PROXY_NAME, EndpointSlice
+from fairlead.proxy.resources import PROXY_NAME, Endpoint, EndpointSlice
 
 Target = bytes
 """Where a packet is sent: address, then port, then two zero octets, which is how the kernel stores the pair."""
 
 MAX_PORT = 65535
+MOST_TARGETS = 1 << 16
+"""How many endpoints of one Service port get traffic."""
 
 
 class Verdict(enum.Enum):
@@ -33,6 +38,9 @@ class Verdict(enum.Enum):
 Backing = tuple[Target, ...] | Verdict
 """The targets that share a frontend's traffic, never an empty tuple, or the verdict when there are none."""
 
+Range = tuple[bytes, bytes]
+"""The first and the last address of a network."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -40,7 +48,9 @@ class Node:
 
     name: str
     addresses: tuple[bytes, ...] = ()
-    """Its primary addresses, packed: where node ports are open."""
+    """Its primary addresses, packed."""
+    zone: str = ""
+    """Its label `topology.kubernetes.io/zone`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +64,57 @@ class Selection:
     internal: Backing
     """Who answers on `cluster_frontends`."""
     external: Backing
-    """Who answers on `external_frontends`."""
+    """Who answers on `external_frontends` and on the node port."""
+    cluster: Backing
+    """Who answers there to the node itself and its pods, whom externalTrafficPolicy does not bind."""
     cluster_frontends: tuple[tuple[bytes, int], ...]
     """The Service's own addresses with its port."""
     external_frontends: tuple[tuple[bytes, int], ...]
-    """Addresses from outside, each with its port: node ports, externalIPs, load balancers."""
+    """Addresses from outside, each with its port: externalIPs and load balancers."""
+    node_port: int
+    """The port that is open on addresses of the node itself, which ones is the mode's to say; 0 is none."""
     masquerade_external: bool
     """Whether external traffic takes this node's address (externalTrafficPolicy Cluster)."""
+    affinity: int
+    """Seconds for which a client stays with its endpoint; 0 where it need not."""
+    guarded: tuple[tuple[bytes, int], ...]
+    """The external frontends that only `sources` may use: a load balancer's."""
+    sources: tuple[Range, ...]
+    """Sorted, none next to another; empty where everybody may."""
+    skipped: int
+    """Endpoints beyond MOST_TARGETS, which get no traffic."""
     local: tuple[bytes, ...]
     """Addresses of endpoints that may be the sender's own: it needs masquerading when it meets itself."""
+    serving: tuple[Target, ...] = ()
+    """Of UDP, every target that still answers, even one that gets nothing new: its connections stay."""
 
 
 @dataclass(slots=True)
 class _Usable:
-    """The endpoints of one port that could take traffic, each with its node's name; dicts keep each one once."""
+    """The endpoints of one port that could take traffic; dicts keep each one once."""
 
-    ready: dict[Target, str | None]
-    draining: dict[Target, str | None]
+    ready: dict[Target, Endpoint]
+    draining: dict[Target, Endpoint]
     """Not ready, terminating, still serving: taken when nobody is ready (KEP-1669)."""
 
-    def anywhere(self) -> Sequence[Target]:
-        return tuple(self.ready or self.draining)
+    def preferred(self, node: Node) -> Sequence[Target]:
+        """All that are ready, or those that hints give to this node or zone; else all that are draining."""
+        chosen = _hinted(self.ready, node) or tuple(self.ready)
+        return chosen or tuple(self.draining)
 
     def on(self, node: str) -> Sequence[Target]:
-        ready = tuple(target for target, name in self.ready.items() if name == node)
-        return ready or tuple(target for target, name in self.draining.items() if name == node)
+        """Those of the node."""
+        ready = tuple(target for target, endpoint in self.ready.items() if endpoint.nodeName == node)
+        return ready or tuple(target for target, e in self.draining.items() if e.nodeName == node)
+
+    def own(self, node: str, size: int) -> tuple[bytes, ...]:
+        """The addresses, of that size, of those that may be the node's."""
+        return tuple(
+            target[:size]
+            for chosen in (self.ready, self.draining)
+            for target, endpoint in chosen.items()
+            if endpoint.nodeName == node or not endpoint.nodeName
+        )
 
 
 def select(
@@ -116,59 +152,141 @@ def _select_port(
     spec = service.spec
     assert spec is not None
     usable = _usable(pieces, port, family)
-    everywhere = usable.anywhere()
-
-    def backing(policy: str | None) -> Backing:
-        chosen = usable.on(node.name) if policy == "Local" else everywhere
-        if chosen:
-            return tuple(chosen)
-        return Verdict.DISCARD if everywhere else Verdict.REFUSE
-
-    internal = backing(spec.internalTrafficPolicy)
-    outside = _external_frontends(service, port, node, family)
-    size = family.size
+    everywhere = usable.preferred(node)
+    skipped = max(0, len(everywhere) - MOST_TARGETS)
+    cluster: Backing = tuple(everywhere[:MOST_TARGETS] if skipped else everywhere) or Verdict.REFUSE
+    outer, inner = spec.externalTrafficPolicy == "Local", spec.internalTrafficPolicy == "Local"
+    local = cluster
+    if (outer or inner) and everywhere:
+        local = tuple(usable.on(node.name)[:MOST_TARGETS]) or Verdict.DISCARD
+    balanced = _balanced(service, family) if spec.type == "LoadBalancer" else ()
+    sources = source_ranges(service, node, family) if balanced else ()
+    protocol = PROTOCOLS[port.protocol or "TCP"]
     return Selection(
         name=f"{service.metadata.namespace}/{service.metadata.name}" + (f":{port.name}" if port.name else ""),
-        protocol=PROTOCOLS[port.protocol or "TCP"],
-        internal=internal,
-        external=internal
-        if spec.externalTrafficPolicy == spec.internalTrafficPolicy
-        else backing(spec.externalTrafficPolicy),
+        protocol=protocol,
+        internal=local if inner else cluster,
+        external=local if outer else cluster,
+        cluster=cluster,
         cluster_frontends=tuple((address, port.port) for address in addresses),
-        external_frontends=outside,
-        masquerade_external=spec.externalTrafficPolicy != "Local",
-        local=tuple(
-            target[:size]
-            for chosen in (usable.ready, usable.draining)
-            for target, name in chosen.items()
-            if name == node.name or not name
-        ),
+        external_frontends=_external_frontends(spec, port, family, balanced),
+        node_port=(port.nodePort or 0) if spec.type in ("NodePort", "LoadBalancer") else 0,
+        masquerade_external=not outer,
+        affinity=_affinity(spec),
+        guarded=tuple((address, port.port) for address in balanced) if sources else (),
+        sources=sources,
+        skipped=skipped,
+        local=usable.own(node.name, family.size),
+        serving=(*usable.ready, *usable.draining) if protocol == IPPROTO_UDP else (),
     )
 
 
+def _affinity(spec: ServiceSpec) -> int:
+    if spec.sessionAffinity != "ClientIP":
+        return 0
+    config = spec.sessionAffinityConfig
+    seconds = config.clientIP.timeoutSeconds if config is not None and config.clientIP is not None else None
+    return seconds or CLIENT_IP_TIMEOUT
+
+
 def _external_frontends(
-    service: Service, port: ServicePort, node: Node, family: Family
+    spec: ServiceSpec, port: ServicePort, family: Family, balanced: Sequence[bytes]
 ) -> tuple[tuple[bytes, int], ...]:
+    if not spec.externalIPs and not balanced:
+        return ()
+    packed = [*map(family.pack, spec.externalIPs), *balanced]
+    return tuple(dict.fromkeys((address, port.port) for address in packed if address is not None))
+
+
+def _balanced(service: Service, family: Family) -> tuple[bytes, ...]:
+    """A load balancer's addresses that lead to this node as they are."""
+    if service.status is None:
+        return ()
+    # API: ipMode Proxy means that the load balancer wants to see the traffic of the cluster too.
+    texts = [i.ip for i in service.status.loadBalancer.ingress if i.ip and i.ipMode != "Proxy"]
+    return tuple(packed for text in texts if (packed := family.pack(text)) is not None)
+
+
+def source_ranges(service: Service, node: Node, family: Family) -> tuple[Range, ...]:
+    """The networks that may use the load balancer's addresses; none where everybody may.
+
+    Entries may be padded with spaces, and what is no network of this family does not count; 0.0.0.0/0 is everybody.
+    A node whose own address is allowed may come from the load balancer's address too, which it has when that is
+    an address of its own.
+    """
     spec = service.spec
     assert spec is not None
-    found: list[tuple[bytes, int]] = []
-    if spec.type in ("NodePort", "LoadBalancer") and port.nodePort:
-        found += [(address, port.nodePort) for address in node.addresses if len(address) == family.size]
-    texts = list(spec.externalIPs)
-    if spec.type == "LoadBalancer" and service.status is not None:
-        # API: ipMode Proxy means that the load balancer wants to see the traffic of the cluster too.
-        texts += [
-            ingress.ip
-            for ingress in service.status.loadBalancer.ingress
-            if ingress.ip and ingress.ipMode != "Proxy"
-        ]
-    found += [(packed, port.port) for text in texts if (packed := family.pack(text)) is not None]
-    return tuple(dict.fromkeys(found))
+    texts: Sequence[str] = spec.loadBalancerSourceRanges
+    if not texts:
+        texts = service.metadata.annotations.get(SOURCE_RANGES, "").split(",")
+    found = []
+    for text in texts:
+        try:
+            network = ip_network(text.strip(), strict=False)
+        except ValueError:
+            continue
+        if network.version == (4 if family.size == 4 else 6):
+            if network.prefixlen == 0:
+                return ()
+            found.append((network.network_address.packed, network.broadcast_address.packed))
+    if any(first <= address <= last for address in node.addresses for first, last in found):
+        found += [(address, address) for address in _balanced(service, family)]
+    return tuple(_disjoint(found))
+
+
+def _disjoint(ranges: Iterable[Range]) -> list[Range]:
+    """The same addresses in as few ranges as possible: the kernel takes none that overlap."""
+    merged: list[Range] = []
+    for first, last in sorted(ranges):
+        if merged and first <= _after(merged[-1][1]):
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _after(address: bytes) -> bytes:
+    number = int.from_bytes(address, "big") + 1
+    return address if number >> 8 * len(address) else number.to_bytes(len(address), "big")
+
+
+def _hinted(ready: Mapping[Target, Endpoint], node: Node) -> Sequence[Target]:
+    """The endpoints that hints give to this node, or else to its zone; none where hints do not count.
+
+    They count only if every ready endpoint has one and one of them fits (KEP-2433, KEP-3015).
+    """
+    hints = []
+    for endpoint in ready.values():
+        if endpoint.hints is None:
+            return ()
+        hints.append(endpoint.hints)
+    return _fitting(ready, hints, _for_nodes, node.name) or _fitting(ready, hints, _for_zones, node.zone)
+
+
+def _for_nodes(hints: EndpointHints) -> Sequence[str]:
+    return [node.name for node in hints.forNodes]
+
+
+def _for_zones(hints: EndpointHints) -> Sequence[str]:
+    return [zone.name for zone in hints.forZones]
+
+
+def _fitting(
+    ready: Iterable[Target],
+    hints: Sequence[EndpointHints],
+    named_by: Callable[[EndpointHints], Sequence[str]],
+    name: str,
+) -> Sequence[Target]:
+    names = [named_by(hint) for hint in hints]
+    if not name or not all(names):
+        return ()
+    return [target for target, named in zip(ready, names, strict=True) if name in named]
 
 
 def _usable(pieces: list[EndpointSlice], port: ServicePort, family: Family) -> _Usable:
-    usable = _Usable({}, {})
-    ready, draining = usable.ready, usable.draining
+    ready: dict[Target, Endpoint] = {}
+    draining: dict[Target, Endpoint] = {}
+    waiting: dict[Target, Endpoint] = {}
     number = family.number
     for piece in pieces:
         at = _port_in(piece, port)
@@ -179,16 +297,22 @@ def _usable(pieces: list[EndpointSlice], port: ServicePort, family: Family) -> _
             conditions = endpoint.conditions
             if conditions is None or conditions.ready is not False:
                 chosen = ready
-            elif conditions.terminating and conditions.serving is not False:
+            elif not conditions.terminating:
+                chosen = waiting
+            elif conditions.serving is not False:
                 chosen = draining
             else:
                 continue
             try:
                 # The API allows up to a hundred addresses, all of one pod; kube-proxy takes the first.
-                chosen[inet_pton(number, endpoint.addresses[0]) + suffix] = endpoint.nodeName
+                chosen[inet_pton(number, endpoint.addresses[0]) + suffix] = endpoint
             except (OSError, ValueError, IndexError):
                 continue
-    return usable
+    if draining:
+        # An address that stands in two slices counts once: the pod that ends has left it to the other one.
+        for target in draining.keys() & (ready.keys() | waiting.keys()):
+            del draining[target]
+    return _Usable(ready, draining)
 
 
 def _port_in(piece: EndpointSlice, port: ServicePort) -> int:

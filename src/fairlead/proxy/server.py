@@ -9,9 +9,11 @@ from fairlead.client.api import Api
 from fairlead.client.informer import Informer
 from fairlead.process import Health
 from fairlead.proxy import nftables
+from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables
+from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
 from fairlead.proxy.selection import Node
@@ -43,7 +45,8 @@ async def run(api: Api, config: ProxyConfig, health: Health) -> None:
     if config.mode != "nftables":
         raise ValueError(f"proxy mode {config.mode!r} is not supported: use nftables")
     health.waits_for("nftables", "no rules in the kernel yet")
-    dataplane = Nftables(cluster_cidrs=config.cluster_cidrs, service_cidrs=config.service_cidrs, family=IPV4)
+    options = ProxyOptions(LocalPods(config.cluster_cidrs), config.service_cidrs)
+    dataplane = Nftables(options, IPV4)
     try:
         proxier = Proxier(Ledger(Node(config.node_name), IPV4), dataplane, health)
         services = Informer(api, SERVICES, labels=NOT_OURS, fields="spec.clusterIP!=None")

@@ -1,0 +1,28 @@
+"""What a dataplane depends on besides Services: the same for every mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fairlead.proxy.detection import LocalPods
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """The node's settings, named as kube-proxy's flags are."""
+
+    local_pods: LocalPods = field(default_factory=LocalPods)
+    """What counts as sent from inside."""
+    service_cidrs: tuple[str, ...] = ()
+    """Where ClusterIPs are taken from: packets to those of no Service are dropped."""
+    masquerade_all: bool = False
+    """Whether everything that is sent to a ClusterIP takes the node's address."""
+    masquerade_bit: int = 14
+    """The bit of the packet's mark that says so, where it has to be said with a mark."""
+    nodeport_addresses: tuple[str, ...] = ()
+    """Networks whose addresses, where they are the node's own, open node ports; empty is the mode's default."""
+
+    @property
+    def masquerade_mark(self) -> int:
+        """The mark with no other bit."""
+        return 1 << self.masquerade_bit
