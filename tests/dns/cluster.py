@@ -181,6 +181,11 @@ def example_responder(**settings: Any) -> Responder:
     return responder
 
 
+def query(name: str, kind: str = "A", **settings: Any) -> dns.message.Message:
+    """A question as dnspython writes it."""
+    return dns.message.make_query(name, kind, **settings)
+
+
 def ask(responder: Responder, query: dns.message.Message, *, tcp: bool = False) -> dns.message.Message:
     """The answer as dnspython reads it; it has to be one to this query."""
     answer = responder.respond(query.to_wire(), "192.0.2.7", tcp=tcp)

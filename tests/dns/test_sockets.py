@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import dns.flags
 import dns.message
@@ -21,14 +16,10 @@ import pytest
 
 from fairlead.dns import tcp
 from fairlead.dns.config import DnsConfig, from_environment
-from fairlead.dns.forward import Upstream, nameservers, upstream
-from tests.dns.cluster import apply, lines, receive, receive_message, running, send_message
+from fairlead.dns.upstreams import Upstream, nameservers, upstream
+from tests.dns.cluster import apply, lines, query, receive, receive_message, running, send_message
 
 D = "default.svc.cluster.local"
-
-
-def query(name: str, kind: str = "A", **settings: Any) -> dns.message.Message:
-    return dns.message.make_query(name, kind, **settings)
 
 
 def test_udp_answers_what_the_seed_shows() -> None:
@@ -123,181 +114,6 @@ def test_tcp_turns_away_more_clients_than_it_takes(monkeypatch: pytest.MonkeyPat
             receive(third, 1)
 
 
-Reply = Callable[[dns.message.Message], list[bytes]]
-
-
-def reply(*records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR, flags: int = 0) -> Reply:
-    """A server's answer with these records, `NAME TTL TYPE DATA`."""
-
-    def make(asked: dns.message.Message) -> list[bytes]:
-        message = dns.message.make_response(asked, recursion_available=True)
-        message.set_rcode(rcode)
-        message.flags |= flags
-        for record in records:
-            name, ttl, kind, *rest = record.split()
-            message.answer.append(dns.rrset.from_text(name, int(ttl), "IN", kind, " ".join(rest)))
-        return [message.to_wire()]
-
-    return make
-
-
-def udp_and_tcp() -> tuple[socket.socket, socket.socket]:
-    """Sockets of one port. What is free over UDP may be in use over TCP: then another one."""
-    for _ in range(50):
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind(("127.0.0.1", 0))
-        try:
-            return udp, socket.create_server(udp.getsockname())
-        except OSError:
-            udp.close()
-    raise AssertionError("no port is free over both UDP and TCP")
-
-
-@contextmanager
-def other_server(over_udp: Reply, over_tcp: Reply | None = None) -> Iterator[tuple[Upstream, list[str]]]:
-    """Another DNS server on loopback; gives its address and the questions that it was asked."""
-    asked: list[str] = []
-    udp, stream = udp_and_tcp()
-    with udp, stream:
-
-        def note(data: bytes) -> dns.message.Message:
-            message = dns.message.from_wire(data)
-            asked.append(f"{message.question[0].name} {message.question[0].rdtype.name}")
-            return message
-
-        def serve_udp() -> None:
-            while True:
-                data, client = udp.recvfrom(4096)
-                if not data:
-                    return
-                for answer in over_udp(note(data)):
-                    udp.sendto(answer, client)
-
-        def serve_tcp() -> None:
-            while True:
-                try:
-                    sock, _ = stream.accept()
-                except OSError:
-                    return
-                with sock:
-                    assert over_tcp
-                    send_message(sock, over_tcp(note(receive_message(sock)))[0])
-
-        threads = [Thread(target=serve_udp), Thread(target=serve_tcp)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield Upstream(*udp.getsockname()), asked
-        finally:
-            udp.sendto(b"", udp.getsockname())
-            stream.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
-
-
-def test_names_of_others_are_asked_of_others_once_and_kept() -> None:
-    with (
-        other_server(reply("example.com. 60 A 192.0.2.1")) as (address, asked),
-        running(upstreams=(address,)) as server,
-    ):
-        for name in ("example.com", "Example.COM", "example.com"):
-            message = dns.message.from_wire(server.udp(query(name, use_edns=0).to_wire()))
-            assert message.question[0].name.to_text() == f"{name}."
-            assert message.answer[0][0].to_text() == "192.0.2.1"
-            assert not message.flags & dns.flags.AA
-        with server.tcp() as sock:
-            send_message(sock, query("example.com", use_edns=0).to_wire())
-            assert dns.message.from_wire(receive_message(sock)).answer
-        assert asked == ["example.com. A"]
-
-
-def test_an_external_name_brings_its_targets_addresses() -> None:
-    with (
-        other_server(
-            reply("db.example.com. 60 CNAME host.example.com.", "host.example.com. 60 A 192.0.2.9")
-        ) as (
-            address,
-            asked,
-        ),
-        running(upstreams=(address,)) as server,
-    ):
-        message = dns.message.from_wire(server.udp(query(f"external-db.{D}").to_wire()))
-        assert lines(message.answer) == [
-            f"external-db.{D}. CNAME db.example.com.",
-            "db.example.com. CNAME host.example.com.",
-            "host.example.com. A 192.0.2.9",
-        ]
-        assert asked == ["db.example.com. A"]
-
-
-def test_forged_answers_are_passed_over() -> None:
-    def forged(asked: dns.message.Message) -> list[bytes]:
-        other_id = dns.message.make_query("example.com", "A", id=asked.id ^ 1)
-        other_name = dns.message.make_query("evil.example", "A", id=asked.id)
-        bad = [reply("example.com. 60 A 203.0.113.66")(q)[0] for q in (other_id, other_name)]
-        return [*bad, b"junk", *reply("example.com. 60 A 192.0.2.1")(asked)]
-
-    with other_server(forged) as (address, _), running(upstreams=(address,)) as server:
-        message = dns.message.from_wire(server.udp(query("example.com").to_wire()))
-        assert message.answer[0][0].to_text() == "192.0.2.1"
-
-
-def test_a_truncated_answer_is_asked_for_again_over_tcp() -> None:
-    whole = reply("example.com. 60 A 192.0.2.1")
-    with (
-        other_server(reply(flags=dns.flags.TC), whole) as (address, asked),
-        running(upstreams=(address,)) as server,
-    ):
-        message = dns.message.from_wire(server.udp(query("example.com").to_wire()))
-        assert message.answer[0][0].to_text() == "192.0.2.1"
-        assert len(asked) == 2
-
-
-def test_the_next_server_is_asked_when_one_refuses_or_is_away() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        away = Upstream(*nobody.getsockname())
-    with (
-        other_server(reply(rcode=dns.rcode.SERVFAIL)) as (failing, _),
-        other_server(reply("example.com. 60 A 192.0.2.1")) as (good, _),
-        running(upstreams=(away, failing, good)) as server,
-    ):
-        assert dns.message.from_wire(server.udp(query("example.com").to_wire())).answer
-
-
-def test_without_any_server_the_client_hears_of_it_at_once() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        away = Upstream(*nobody.getsockname())
-    with running(upstreams=(away,)) as server:
-        started = time.monotonic()
-        for number in range(5):
-            message = dns.message.from_wire(server.udp(query(f"{number}.example.com").to_wire()))
-            assert message.rcode() == dns.rcode.SERVFAIL
-        alias = dns.message.from_wire(server.udp(query(f"external-db.{D}").to_wire()))
-        assert lines(alias.answer) == [f"external-db.{D}. CNAME db.example.com."]
-        assert time.monotonic() - started < 1.5
-
-
-def test_a_server_that_leads_back_here_is_noticed() -> None:
-    with running(upstreams=(Upstream("127.0.0.1", 1),)) as server:
-        server.listeners.forwarder.upstreams = (Upstream(server.host, server.port),)
-        message = dns.message.from_wire(server.udp(query("example.com").to_wire()))
-        assert message.rcode() == dns.rcode.REFUSED
-        assert server.listeners.forwarder.asked == 1
-
-
-def test_reverse_names_of_others_are_asked_of_others() -> None:
-    with (
-        other_server(reply("1.2.0.192.in-addr.arpa. 60 PTR example.com.")) as (address, asked),
-        running(upstreams=(address,)) as server,
-    ):
-        for number, name in ((1, "1.2.0.192"), (0, "100.0.96.10")):
-            asked.clear()
-            assert dns.message.from_wire(server.udp(query(f"{name}.in-addr.arpa", "PTR").to_wire())).answer
-            assert len(asked) == number
-
-
 def test_a_port_that_is_taken_is_said() -> None:
     async def bind() -> None:
         from fairlead.dns.listeners import Listeners
@@ -339,9 +155,9 @@ def test_settings_from_the_environment(tmp_path: Path) -> None:
         }
     )
     assert config.upstreams == (Upstream("192.0.2.1"), Upstream("192.0.2.2", 54))
-    assert (config.domain, config.pods) == ("example.org", False)
+    assert (config.domain, config.pods) == ("example.org", "disabled")
     assert config.listen == (("0.0.0.0", 5353), ("::", 5353))
-    for name, value in (("TTL", "x"), ("PODS", "verified"), ("DOMAIN", "a..b"), ("WORKERS", "0")):
+    for name, value in (("TTL", "x"), ("PODS", "some"), ("DOMAIN", "a..b"), ("WORKERS", "0")):
         with pytest.raises(ValueError, match=value):
             from_environment({f"FAIRLEAD_DNS_{name}": value, "FAIRLEAD_DNS_UPSTREAMS": "none"})
     path = tmp_path / "resolv.conf"

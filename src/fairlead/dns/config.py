@@ -1,21 +1,50 @@
-"""What the DNS server is to do, as a value, made by hand or from the environment."""
+"""What the DNS server is to do, as a value, made by hand, from the environment or by `configfile`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
-from fairlead.dns.forward import Upstream, nameservers, upstream
-from fairlead.dns.records import is_name
+from fairlead.dns.cache import CacheLimits
+from fairlead.dns.records import is_name, packed
+from fairlead.dns.upstreams import Upstream, nameservers, upstream
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+PODS = ("disabled", "insecure", "verified")
+"""Which names `1-2-3-4.NAMESPACE.pod` exist: none, all, those of pods that there are. As CoreDNS's `pods`."""
+
+PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+"""Where clients are by default whose questions are put to other servers: nobody from the Internet (RFC 5358)."""
 
 
 @dataclass(frozen=True)
 class DnsConfig:
     """What the server is to do. Raises ValueError, with the value in it, for what cannot be.
 
-    `ttl` is in seconds; `upstreams` are asked for names outside the cluster, none means REFUSED; `pods` answers
-    `1-2-3-4.NAMESPACE.pod` names; `nameserver` is the Service (`namespace/name`) by which clients reach this server;
-    `cookie_secret` is shared by servers behind one address; `workers` is the number of processes that share the port.
+    `ttl` is in seconds; `upstreams` are asked for names outside the cluster, none means REFUSED, `stubs` for those
+    below a domain, on behalf of clients in `recursion`, and `trusted` has certificates for TLS; `hosts` gives
+    addresses to names; `pods` is one of PODS; `autopath` answers a pod's search at its first question; `transfer`
+    is who may have the whole zone; `nameserver` is the Service (`namespace/name`) by which clients reach this server;
+    `cookie_secret` is shared by servers behind one address; `workers` is the number of processes that share the
+    port; `answers` bounds the answers kept ready; `sample` is the share of queries that are looked at and, with
+    `log`, written to the log.
     """
 
     listen: tuple[tuple[str, int], ...] = (("0.0.0.0", 53),)  # noqa: S104
@@ -23,10 +52,19 @@ class DnsConfig:
     workers: int = 1
     ttl: int = 30
     upstreams: tuple[Upstream, ...] = ()
-    pods: bool = True
+    stubs: Mapping[str, tuple[Upstream, ...]] = field(default_factory=dict)
+    recursion: tuple[Network, ...] = PRIVATE
+    trusted: Path | None = None
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pods: str = "insecure"
+    autopath: bool = False
+    transfer: tuple[Network, ...] = ()
     nameserver: str = "kube-system/kube-dns"
     cookie_secret: bytes = b""
     answers: int = 32_768
+    cache: CacheLimits = field(default_factory=CacheLimits)
+    sample: float = 1 / 256
+    log: bool = False
 
     def __post_init__(self) -> None:
         if not is_name(self.domain):
@@ -35,13 +73,37 @@ class DnsConfig:
             raise ValueError(f"ttl {self.ttl} is not from 0 to 3600 seconds")
         if self.workers < 1:
             raise ValueError(f"workers {self.workers} is not 1 or more")
+        if not 1 <= self.answers <= 1 << 24:
+            raise ValueError(f"answers {self.answers} is not from 1 to {1 << 24}")
+        if self.pods not in PODS:
+            raise ValueError(f"pods {self.pods!r} is none of {', '.join(PODS)}")
+        if self.autopath and self.pods != "verified":
+            raise ValueError(
+                f"autopath needs pods verified, not {self.pods}: it has to know a client's namespace"
+            )
+        if not 0 <= self.sample <= 1:
+            raise ValueError(f"sample {self.sample} is not from 0 to 1")
+        for name in self.stubs:
+            if not is_name(name):
+                raise ValueError(f"stub domain {name!r} is not a name in lower case without a dot at its end")
+        for address, names in self.hosts.items():
+            if packed(address) is None:
+                raise ValueError(f"hosts: {address!r} is not an address")
+            for name in names:
+                if not is_name(name.lower()):
+                    raise ValueError(f"hosts: {name!r} is not a name")
+
+    @property
+    def forwards(self) -> bool:
+        """Whether anybody else is asked about anything."""
+        return bool(self.upstreams or self.stubs)
 
 
 def from_environment(environment: Mapping[str, str]) -> DnsConfig:
     """The configuration that `FAIRLEAD_DNS_*` variables give. Raises ValueError with the variable's name in it.
 
-    `LISTEN` (addresses, by default 0.0.0.0), `PORT` (53), `DOMAIN`, `TTL`, `WORKERS`, `PODS` (`insecure` or
-    `disabled`), and `UPSTREAMS`: addresses, `none`, or by default those of /etc/resolv.conf.
+    `LISTEN` (addresses, by default 0.0.0.0), `PORT` (53), `DOMAIN`, `TTL`, `WORKERS`, `PODS` (one of PODS), and
+    `UPSTREAMS`: addresses, `none`, or by default those of /etc/resolv.conf.
     """
 
     def value(name: str, default: str) -> str:
@@ -61,8 +123,8 @@ def from_environment(environment: Mapping[str, str]) -> DnsConfig:
     else:
         upstreams = nameservers()
     pods = value("PODS", "insecure")
-    if pods not in ("insecure", "disabled"):
-        raise ValueError(f"FAIRLEAD_DNS_PODS: {pods!r} is neither insecure nor disabled")
+    if pods not in PODS:
+        raise ValueError(f"FAIRLEAD_DNS_PODS: {pods!r} is none of {', '.join(PODS)}")
     port = number("PORT", 53)
     return DnsConfig(
         listen=tuple((address, port) for address in _words(value("LISTEN", "0.0.0.0"))),  # noqa: S104
@@ -70,8 +132,20 @@ def from_environment(environment: Mapping[str, str]) -> DnsConfig:
         ttl=number("TTL", 30),
         workers=number("WORKERS", 1),
         upstreams=upstreams,
-        pods=pods == "insecure",
+        pods=pods,
     )
+
+
+def within(networks: Sequence[Network]) -> Callable[[str], bool]:
+    """What says whether an address, as a text, is in one of the networks; it remembers the last few thousand."""
+
+    @lru_cache(maxsize=4_096)
+    def inside(text: str) -> bool:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return any(mapped.version == network.version and mapped in network for network in networks)
+
+    return inside
 
 
 def _words(text: str) -> list[str]:

@@ -1,280 +1,183 @@
-"""Questions about names that are not the cluster's, put to other servers (RFC 5452 against forged answers)."""
+"""Questions about names that are not the cluster's, put to other servers."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import logging
-import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from fairlead.dns import wire
-from fairlead.dns.message import HEADER, Query
-from fairlead.dns.reply import addresses, aged, fields, lifetime, wire_name
+from fairlead.dns.cache import Cache, CacheLimits
+from fairlead.dns.message import Query
+from fairlead.dns.reply import addresses, wire_name
 from fairlead.dns.responder import Beyond
+from fairlead.dns.upstreams import Nameserver, Question, Upstream
 from fairlead.dns.zone import Rcode
-
-log = logging.getLogger("fairlead.dns")
-
-PORT = 53
-TRY = 2.0
-"""Seconds that one server has for its answer."""
 
 ALL_TRIES = 5.0
 """Seconds after which the client is told SERVFAIL: about when resolvers give up."""
 
+STALE_AFTER = 0.5
+"""Seconds after which a client gets an answer that is past its time, while the servers are still asked."""
+
 MOST_IN_FLIGHT = 1_000
-MOST_KEPT = 8_192
-FAILURES = 3
-"""So many in a row, and a server is left alone for `REST`."""
-
-REST = 5.0
-"""Seconds."""
-
-
-class Upstream(NamedTuple):
-    """A server to ask."""
-
-    address: str
-    port: int = PORT
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-def upstream(text: str) -> Upstream:
-    """Reads `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`. Raises ValueError with the text in it."""
-    address, port = text, str(PORT)
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        port = port.removeprefix(":") or str(PORT)
-    elif text.count(":") == 1:
-        address, _, port = text.partition(":")
-    try:
-        if not 0 < int(port) < 65_536:
-            raise ValueError(port)
-        return Upstream(str(ipaddress.ip_address(address)), int(port))
-    except ValueError:
-        raise ValueError(f"{text!r} is not an address with or without a port of a DNS server") from None
-
-
-def nameservers(path: Path = Path("/etc/resolv.conf")) -> tuple[Upstream, ...]:
-    """The name servers of a resolv.conf; none where it cannot be read."""
-    found = []
-    try:
-        for line in path.read_text().splitlines():
-            words = line.split()
-            if len(words) > 1 and words[0] == "nameserver":
-                found.append(upstream(words[1] if words[1].count(":") < 2 else f"[{words[1]}]"))
-    except (OSError, ValueError) as error:
-        log.warning("no name servers from %s: %s", path, error)
-    return tuple(found)
-
-
-class _Kept(NamedTuple):
-    """An answer from elsewhere without its ID, and its times by the monotonic clock."""
-
-    answer: bytes
-    since: float
-    until: float
-
-
-class _Question(NamedTuple):
-    """What is put to another server; equal ones are put once. `asked` is name, type and class in wire format."""
-
-    asked: bytes
-    edns: bool
-    dnssec: bool
-    checking_disabled: bool
-
-    def query(self, id_: bytes) -> bytes:
-        """The message that asks."""
-        flags = 0x0110 if self.checking_disabled else 0x0100
-        head = flags.to_bytes(2) + bytes((0, 1, 0, 0, 0, 0, 0, self.edns))
-        opt = b"\0\0\x29" + wire.UDP_SIZE.to_bytes(2) + bytes((0, 0, 0x80 * self.dnssec, 0, 0, 0))
-        return id_ + head + self.asked + (opt if self.edns else b"")
 
 
 class Forwarder:
     """Asks the servers in turn until one answers, and keeps answers for their TTL.
 
+    `upstreams` answer for every name, `stubs` those of a domain (the longest that fits) for the names below it.
     `excluded` says which addresses must not be asked because they lead back here. At most `MOST_IN_FLIGHT` questions
-    wait at a time; the same question is asked once for all who wait for it. A server that has failed several times in
-    a row is left alone for some seconds, so that without any the client hears of it at once.
+    wait at a time; the same question is asked once for all who wait for it. A server that fails is left alone until
+    it answers a probe, so that without any the client hears of it at once.
     """
 
     def __init__(
-        self, upstreams: Sequence[Upstream], excluded: Callable[[str], bool] = lambda _: False
+        self,
+        upstreams: Sequence[Upstream],
+        excluded: Callable[[str], bool] = lambda _: False,
+        *,
+        stubs: Mapping[str, Sequence[Upstream]] | None = None,
+        limits: CacheLimits | None = None,
+        trusted: Path | None = None,
     ) -> None:
-        self.upstreams = tuple(upstreams)
-        self.asked = 0
-        self.kept_used = 0
+        """`trusted` is a file of certificates for TLS. Raises OSError or ValueError where it cannot be read."""
         self._excluded = excluded
-        self._kept: OrderedDict[_Question, _Kept] = OrderedDict()
-        self._asking: dict[_Question, asyncio.Task[bytes | None]] = {}
+        self.cache = Cache(limits or CacheLimits())
+        self._asking: dict[Question, asyncio.Task[bytes | None]] = {}
         self._own: set[tuple[str, int]] = set()
-        self._failures: dict[Upstream, int] = {}
-        self._resting: dict[Upstream, float] = {}
+        known: dict[Upstream, Nameserver] = {}
+
+        def group(servers: Sequence[Upstream]) -> list[Nameserver]:
+            for server in servers:
+                if server not in known:
+                    known[server] = Nameserver(server, self._own, trusted)
+            return [known[server] for server in servers]
+
+        self._groups = {"": group(upstreams)} if upstreams else {}
+        self._groups |= {domain: group(servers) for domain, servers in (stubs or {}).items()}
+        self.nameservers: Sequence[Nameserver] = tuple(known.values())
+
+    @property
+    def asked(self) -> int:
+        """How many questions were put to other servers."""
+        return sum(server.asked for server in self.nameservers)
+
+    def takes(self, name: str) -> bool:
+        """Whether somebody can be asked about a name."""
+        return bool(self._group(name))
 
     def comes_from_us(self, client: tuple[str, int]) -> bool:
         """Whether a query was sent by this very forwarder: a server of its list leads back here."""
         return client[:2] in self._own
 
+    def kept(self, beyond: Beyond) -> bytes | None:
+        """The answer where it is kept and nobody needs to be asked, not even to renew it. Safe for any thread."""
+        question, now = _question(beyond), time.monotonic()
+        answer = self.cache.fresh(question, now)
+        if answer is None or self.cache.due(question, now):
+            return None
+        return _told(beyond, answer)
+
     async def resolve(self, beyond: Beyond) -> bytes:
         """The answer to the client's question; SERVFAIL where no server gave one."""
-        query, found = beyond.query, beyond.found
-        if found is None:
-            name = query.asked[:-4].lower()
-            question = _Question(
-                name + query.asked[-4:],
-                query.edns is not None,
-                query.edns is not None and query.edns.dnssec,
-                query.checking_disabled,
-            )
-            answer = await self._resolve(question)
-            if answer is None:
-                return query.id + wire.answer(query, Rcode.SERVFAIL, authoritative=False, limit=beyond.limit)
-            return _fitted(query, answer, beyond.limit)
-        question = _Question(wire_name(beyond.name) + query.asked[-4:], False, False, query.checking_disabled)
-        answer = await self._resolve(question)
-        # An alias is true without its target: the client may know more of that than we do.
-        further = addresses(answer, beyond.name) if answer else []
-        whole = wire.answer(query, Rcode.NOERROR, (*found.answer, *further), limit=beyond.limit)
-        return query.id + whole
+        return _told(beyond, await self._resolve(_question(beyond), beyond.name))
 
-    async def _resolve(self, question: _Question) -> bytes | None:
-        """An answer without its ID, kept or fresh."""
-        kept = self._kept.get(question)
+    async def _resolve(self, question: Question, name: str) -> bytes | None:
+        """An answer without its ID: kept, fresh, or one past its time where the servers are slow or away."""
         now = time.monotonic()
-        if kept is not None:
-            if now < kept.until:
-                self.kept_used += 1
-                return aged(kept.answer, int(now - kept.since))
-            del self._kept[question]
-        task = self._asking.get(question)
+        answer = self.cache.fresh(question, now)
+        if answer is not None:
+            if self.cache.due(question, now):
+                self._start(question, name)
+            return answer
+        self.cache.misses += 1
+        task = self._start(question, name)
         if task is None:
-            if len(self._asking) >= MOST_IN_FLIGHT:
-                return None
-            task = asyncio.ensure_future(self._ask(question))
-            self._asking[question] = task
-            task.add_done_callback(lambda _: self._asking.pop(question, None))
-        return await asyncio.shield(task)
+            return self._past(question)
+        patience = STALE_AFTER if self.cache.has_past(question, now) else None
+        done, _ = await asyncio.wait((task,), timeout=patience)
+        answer = task.result() if done else None
+        if answer is None or answer[1] & 15 in (Rcode.SERVFAIL, Rcode.REFUSED):
+            return self._past(question) or answer
+        return answer
 
-    async def _ask(self, question: _Question) -> bytes | None:
+    def _past(self, question: Question) -> bytes | None:
+        answer = self.cache.past(question, time.monotonic())
+        self.cache.stale += answer is not None
+        return answer
+
+    def _start(self, question: Question, name: str) -> asyncio.Task[bytes | None] | None:
+        """Asks, if nobody asks the same already; None where too many wait."""
+        task = self._asking.get(question)
+        if task is None and len(self._asking) < MOST_IN_FLIGHT:
+            task = self._asking[question] = asyncio.ensure_future(self._ask(question, name))
+            task.add_done_callback(lambda _: self._asking.pop(question, None))
+        return task
+
+    async def _ask(self, question: Question, name: str) -> bytes | None:
         """Puts the question to one server after the other; the last refusal where all refuse."""
         refusal = None
         try:
             async with asyncio.timeout(ALL_TRIES):
-                for server in self._candidates():
-                    try:
-                        async with asyncio.timeout(TRY):
-                            answer = await self._exchange(server, question)
-                    except (OSError, asyncio.IncompleteReadError) as error:
-                        self._failed(server, error)
+                for server in self._group(name):
+                    if server.away or self._excluded(server.server.address):
                         continue
-                    self._failures.pop(server, None)
+                    try:
+                        answer = await server.ask(question)
+                    except OSError:
+                        continue
                     if answer[1] & 15 not in (Rcode.SERVFAIL, Rcode.REFUSED):
-                        self._keep(question, answer)
+                        self.cache.keep(question, answer, time.monotonic())
                         return answer
                     refusal = answer
         except TimeoutError:
             pass
         return refusal
 
-    def _candidates(self) -> list[Upstream]:
-        """The servers worth asking now, the ones that failed last at the end."""
-        now = time.monotonic()
-        able = []
-        for server in self.upstreams:
-            if self._resting.get(server, 0) <= now and not self._excluded(server.address):
-                able.append(server)
-                if self._failures.get(server, 0) >= FAILURES:
-                    # One question finds out whether it is back; the others do not wait for that.
-                    self._resting[server] = now + REST
-        return sorted(able, key=lambda server: self._failures.get(server, 0))
+    def _group(self, name: str) -> Sequence[Nameserver]:
+        """The servers for a name: those of the longest domain that it is in. Costs a lookup for each of its labels."""
+        while name and name not in self._groups:
+            name = name.partition(".")[2]
+        return self._groups.get(name, ())
 
-    def _failed(self, server: Upstream, error: BaseException) -> None:
-        count = self._failures[server] = self._failures.get(server, 0) + 1
-        if count >= FAILURES:
-            if count == FAILURES:
-                log.warning("name server %s does not answer: %s", server, str(error) or "timeout")
-            self._resting[server] = time.monotonic() + REST
-
-    async def _exchange(self, server: Upstream, question: _Question) -> bytes:
-        """One server's answer without its ID. Raises OSError (TimeoutError by the caller's limit)."""
-        self.asked += 1
-        query = question.query(secrets.token_bytes(2))
-        loop = asyncio.get_running_loop()
-        # A socket of its own for each question: the kernel picks the port at random, and passes only what
-        # comes from this server.
-        transport, exchange = await loop.create_datagram_endpoint(
-            lambda: _Exchange(query, question), remote_addr=(server.address, server.port)
-        )
-        own = transport.get_extra_info("sockname")[:2]
-        self._own.add(own)
-        try:
-            transport.sendto(query)
-            answer = await exchange.answer
-        finally:
-            self._own.discard(own)
-            transport.close()
-        if answer[2] & 0x02:  # TC
-            answer = await self._over_tcp(server, query, question)
-        return answer[2:]
-
-    async def _over_tcp(self, server: Upstream, query: bytes, question: _Question) -> bytes:
-        reader, writer = await asyncio.open_connection(*server)
-        try:
-            writer.write(len(query).to_bytes(2) + query)
-            answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
-        finally:
-            writer.close()
-        if not _answers(answer, query, question):
-            raise ConnectionError("answer to another question")
-        return answer
-
-    def _keep(self, question: _Question, answer: bytes) -> None:
-        seconds = lifetime(answer)
-        if seconds > 0:
-            while len(self._kept) >= MOST_KEPT:
-                self._kept.popitem(last=False)
-            now = time.monotonic()
-            self._kept[question] = _Kept(answer, now, now + seconds)
+    def close(self) -> None:
+        """Ends the connections, the probes and what is being asked."""
+        for task in self._asking.values():
+            task.cancel()
+        for server in self.nameservers:
+            server.close()
 
 
-class _Exchange(asyncio.DatagramProtocol):
-    """Waits for the answer to one query; what answers something else is passed over."""
-
-    def __init__(self, query: bytes, question: _Question) -> None:
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._query = query
-        self._question = question
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if not self.answer.done() and _answers(data, self._query, self._question):
-            self.answer.set_result(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(exc)
+def _question(beyond: Beyond) -> Question:
+    query = beyond.query
+    if beyond.found is not None:
+        return Question(wire_name(beyond.name) + query.asked[-4:], checking_disabled=query.checking_disabled)
+    return Question(
+        query.asked[:-4].lower() + query.asked[-4:],
+        query.edns is not None,
+        query.edns is not None and query.edns.dnssec,
+        query.checking_disabled,
+    )
 
 
-def _answers(data: bytes, query: bytes, question: _Question) -> bool:
-    """Whether a message answers this query: its ID, its question, and well-formed to its end."""
-    if len(data) < HEADER + len(question.asked) or data[:2] != query[:2] or not data[2] & 0x80:
-        return False
-    name = data[HEADER : HEADER + len(question.asked) - 4].lower()
-    if data[4:6] != b"\0\1" or name + data[HEADER + len(name) :][:4] != question.asked:
-        return False
-    try:
-        fields(data[2:])
-    except (IndexError, UnicodeDecodeError):
-        return False
-    return True
+def _told(beyond: Beyond, answer: bytes | None) -> bytes:
+    """What the client is sent, for another server's answer without its ID, or for none."""
+    query, found = beyond.query, beyond.found
+    if found is not None:
+        if beyond.otherwise is not None and (answer is None or answer[1] & 15):
+            other = beyond.otherwise
+            return query.id + wire.answer(
+                query, other.rcode, other.answer, other.authority, limit=beyond.limit
+            )
+        # An alias is true without its target: the client may know more of that than we do.
+        further = addresses(answer, beyond.name) if answer else []
+        whole = wire.answer(query, Rcode.NOERROR, (*found.answer, *further), limit=beyond.limit)
+        return query.id + whole
+    if answer is None:
+        return query.id + wire.answer(query, Rcode.SERVFAIL, authoritative=False, limit=beyond.limit)
+    return _fitted(query, answer, beyond.limit)
 
 
 def _fitted(query: Query, answer: bytes, limit: int) -> bytes:

@@ -6,20 +6,29 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 from fairlead.dns import wire
 from fairlead.dns.answers import Answers
-from fairlead.dns.config import DnsConfig
+from fairlead.dns.config import DnsConfig, within
 from fairlead.dns.edns import Cookies
-from fairlead.dns.forward import Forwarder
-from fairlead.dns.responder import Beyond, Responder
+from fairlead.dns.forward import ALL_TRIES, Forwarder
+from fairlead.dns.hosts import Hosts
+from fairlead.dns.observer import Observer
+from fairlead.dns.responder import Beyond, Policy, Responder
 from fairlead.dns.tcp import TcpServer, tcp_socket
 from fairlead.dns.udp import UdpLoop, udp_socket
 from fairlead.dns.zone import Rcode, Zone
 
 log = logging.getLogger("fairlead.dns")
 
+
+FIXED = ("listen", "domain", "workers", "pods", "answers", "cookie_secret")
+"""What of a configuration cannot change while the server runs."""
+
+DRAIN = 2.0
+"""Seconds that clients have at the end to get their answers."""
 
 ATTEMPTS = 16
 """To find a port that is free for both protocols, where any will do."""
@@ -31,12 +40,14 @@ class Listeners:
     def __init__(self, config: DnsConfig) -> None:
         """Binds the sockets. Raises OSError with the address in it."""
         zone = Zone(config.domain, config.ttl, pods=config.pods, nameserver=config.nameserver)
-        self.forwarder = Forwarder(config.upstreams, zone.is_cluster_address)
+        self.config = config
+        self.forwarder = self._forwarder(config, zone)
+        self.observer = Observer(zone, config.sample, config.log)
         self.responder = Responder(
             zone,
             Answers(config.answers, max(1, config.answers // 8)),
             Cookies(config.cookie_secret),
-            forwards=bool(config.upstreams),
+            policy(config, self.forwarder),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,13 +59,44 @@ class Listeners:
             for sock in chain.from_iterable(pairs):
                 sock.close()
             raise
-        self._udp = [UdpLoop(udp, self.responder, self._from_udp) for udp, _ in pairs]
+        self._udp = [UdpLoop(udp, self.responder, self._from_udp, self.observer) for udp, _ in pairs]
         self._tcp = [TcpServer(tcp, self.responder, self._resolve) for _, tcp in pairs]
 
     @property
     def addresses(self) -> Sequence[tuple[str, int]]:
         """Where it answers; the port is the real one where 0 was asked for."""
         return [loop.socket.getsockname()[:2] for loop in self._udp]
+
+    @staticmethod
+    def _forwarder(config: DnsConfig, zone: Zone) -> Forwarder:
+        return Forwarder(
+            config.upstreams,
+            zone.is_cluster_address,
+            stubs=config.stubs,
+            limits=config.cache,
+            trusted=config.trusted,
+        )
+
+    def reconfigure(self, config: DnsConfig) -> tuple[str, ...]:
+        """Answers by another configuration from now on, in the loop; gives the fields that need a restart.
+
+        No query is lost: what waits for another server gets its answer from there. Raises OSError or ValueError,
+        and leaves everything as it was, where certificates cannot be read.
+        """
+        zone, before = self.responder.zone, self.config
+        fixed = tuple(name for name in FIXED if getattr(config, name) != getattr(before, name))
+        forwarder = self._forwarder(config, zone)
+        leaving, self.forwarder = self.forwarder, forwarder
+        self.config = replace(config, **{name: getattr(before, name) for name in FIXED})
+
+        def set_fields(zone: Zone) -> set[str]:
+            return zone.configure(config.ttl, config.nameserver)
+
+        self.responder.change(set_fields)
+        self.responder.configure(policy(self.config, forwarder))
+        self.observer.configure(config.sample, config.log)
+        asyncio.get_running_loop().call_later(2 * ALL_TRIES, leaving.close)
+        return fixed
 
     async def start(self) -> None:
         """Answers from now on; SERVFAIL for the cluster's names until `responder.synced()`."""
@@ -65,13 +107,18 @@ class Listeners:
             udp.start()
 
     async def stop(self) -> None:
-        """Answers no more; what is on its way is dropped."""
+        """Takes no more queries; those that wait for other servers get their answers, for `DRAIN` seconds."""
         for udp in self._udp:
             udp.stop()
         for tcp in self._tcp:
             await tcp.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=DRAIN)
         for task in self._tasks:
             task.cancel()
+        for udp in self._udp:
+            udp.socket.close()
+        self.forwarder.close()
 
     def _from_udp(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
         """Hands a question from a UDP thread to the loop that asks other servers."""
@@ -79,6 +126,11 @@ class Listeners:
         if self.forwarder.comes_from_us(client):
             refusal = wire.answer(beyond.query, Rcode.REFUSED, authoritative=False, limit=beyond.limit)
             sock.sendto(beyond.query.id + refusal, client)
+            return
+        kept = self.forwarder.kept(beyond)
+        if kept is not None:
+            sock.sendto(kept, client)
+            self.responder.count(beyond.protocol, beyond.query.type, kept[3] & 15)
             return
         self._loop.call_soon_threadsafe(self._ask, beyond, sock, client)
 
@@ -98,6 +150,17 @@ class Listeners:
         answer = await self.forwarder.resolve(beyond)
         self.responder.count(beyond.protocol, beyond.query.type, answer[3] & 15)
         return answer
+
+
+def policy(config: DnsConfig, forwarder: Forwarder) -> Policy:
+    """What the configuration says of answers."""
+    return Policy(
+        takes=forwarder.takes,
+        recursion=within(config.recursion),
+        transfer=within(config.transfer),
+        hosts=Hosts(config.hosts),
+        autopath=config.autopath,
+    )
 
 
 def _sockets(address: str, port: int) -> tuple[socket.socket, socket.socket]:

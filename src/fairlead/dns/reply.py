@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fairlead.dns.message import HEADER, skip_name
 from fairlead.dns.records import Address, Name, Record, Type
-
-LONGEST = 3_600
-"""Seconds for which an answer is kept at most."""
-
-LONGEST_MISSING = 30
-"""The same for the answer that there is none (RFC 2308)."""
 
 START = HEADER - 2
 MAX_POINTERS = 64
@@ -48,29 +42,40 @@ def _fields(message: bytes) -> Iterator[Field]:
             at = end
 
 
-def lifetime(message: bytes) -> int:
-    """Seconds for which a message may be kept: its smallest TTL, or what its SOA grants (RFC 2308 §5)."""
+def lifetime(message: bytes, longest: int, longest_missing: int) -> int:
+    """Seconds for which a message may be kept: its smallest TTL, or what its SOA grants (RFC 2308 §5).
+
+    At most `longest`; `longest_missing` where the answer is that there is none.
+    """
     found = [field for field in fields(message) if field.type != Type.OPT]
     answers = [field for field in found if field.section == 0]
     if message[1] & 15 == 0 and answers:
-        return min(LONGEST, *(_number(message, field.ttl) for field in found))
+        return min(longest, *(_number(message, field.ttl) for field in found))
     grants = [
         min(_number(message, field.ttl), _number(message, field.end - 4))
         for field in found
         if field.section == 1 and field.type == Type.SOA and field.end - field.start >= 22
     ]
-    return min(LONGEST_MISSING, *grants) if grants else 0
+    return min(longest_missing, *grants) if grants else 0
 
 
-def aged(message: bytes, seconds: int) -> bytes:
-    """The message with every TTL less by its age."""
-    if not seconds:
+def aged(message: bytes, seconds: int, shortest: int = 0) -> bytes:
+    """The message with every TTL, or `shortest` where it is less, less by its age."""
+    if not seconds and not shortest:
         return message
+    return _with_ttls(message, lambda ttl: max(0, max(ttl, shortest) - seconds))
+
+
+def with_ttl(message: bytes, seconds: int) -> bytes:
+    """The message with this TTL on every record."""
+    return _with_ttls(message, lambda _: seconds)
+
+
+def _with_ttls(message: bytes, change: Callable[[int], int]) -> bytes:
     data = bytearray(message)
     for field in fields(message):
         if field.type != Type.OPT:
-            left = max(0, _number(message, field.ttl) - seconds)
-            data[field.ttl : field.ttl + 4] = left.to_bytes(4)
+            data[field.ttl : field.ttl + 4] = change(_number(message, field.ttl)).to_bytes(4)
     return bytes(data)
 
 

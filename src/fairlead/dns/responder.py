@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from random import choice
 from threading import Lock
 from typing import NamedTuple
@@ -11,8 +11,10 @@ from typing import NamedTuple
 from fairlead.dns import wire
 from fairlead.dns.answers import HEADER, Answers, Entry, Key, form
 from fairlead.dns.edns import Cookies
+from fairlead.dns.hosts import Hosts
 from fairlead.dns.message import Query, Refused, Unanswerable, parse
-from fairlead.dns.records import Record, Type
+from fairlead.dns.records import Name, Record, Type, packed
+from fairlead.dns.transfer import messages
 from fairlead.dns.zone import Found, Rcode, Zone
 
 MAX_VARIANTS = 16
@@ -25,8 +27,8 @@ IN = 1
 class Beyond(NamedTuple):
     """A question that this server cannot answer from what it knows.
 
-    `name` is to be asked of another server; `found` has the aliases that led there, if any. `limit` is the size of the
-    answer in bytes.
+    `name` is to be asked of another server; `found` has the aliases that led there, if any, and `otherwise` is the
+    answer where the other server knows no such name. `limit` is the size of the answer in bytes.
     """
 
     query: Query
@@ -34,6 +36,32 @@ class Beyond(NamedTuple):
     found: Found | None
     limit: int
     protocol: str
+    otherwise: Found | None = None
+
+
+def everybody(_: str) -> bool:
+    """Any client, any name."""
+    return True
+
+
+def nobody(_: str) -> bool:
+    """No client, no name."""
+    return False
+
+
+class Policy(NamedTuple):
+    """What the configuration says of answers: fields that may change while the server runs.
+
+    `takes` says of a name whether somebody can be asked about it, `recursion` of a client's address whether that is
+    done for it, and `transfer` whether it may have the whole zone; `hosts` has names of its own; `autopath` answers a
+    pod's search at its first question.
+    """
+
+    takes: Callable[[str], bool] = nobody
+    recursion: Callable[[str], bool] = everybody
+    transfer: Callable[[str], bool] = nobody
+    hosts: Hosts = Hosts({})
+    autopath: bool = False
 
 
 class Responder:
@@ -42,13 +70,13 @@ class Responder:
     Safe for several threads: a lock keeps each answer and what it was made of together, so that nothing stale is kept.
     """
 
-    def __init__(self, zone: Zone, answers: Answers, cookies: Cookies, *, forwards: bool = False) -> None:
+    def __init__(self, zone: Zone, answers: Answers, cookies: Cookies, policy: Policy | None = None) -> None:
         self.zone = zone
         self.answers = answers
         self.cookies = cookies
         self.counts: Counter[tuple[str, int, int]] = Counter()
         """Queries that took the complete path: by protocol, type and rcode."""
-        self._forwards = forwards
+        self._policy = policy or Policy()
         self._lock = Lock()
         self._synced = False
 
@@ -58,13 +86,24 @@ class Responder:
             self._synced = True
             self.answers.clear()
 
+    def configure(self, policy: Policy) -> None:
+        """Answers by another policy from now on."""
+        with self._lock:
+            self._policy = policy
+            self.answers.clear()
+
     def change(self, step: Callable[[Zone], Iterable[str]]) -> None:
         """Changes the zone; `step` returns the owners of the answers that this makes wrong."""
         with self._lock:
             self.answers.forget(step(self.zone))
 
-    def respond(self, data: bytes, client: str, *, tcp: bool = False) -> bytes | Beyond | None:
-        """The answer; None where silence is the answer. `client` is the address that asks. Never raises."""
+    def respond(
+        self, data: bytes, client: str, *, tcp: bool = False
+    ) -> bytes | Beyond | Iterator[bytes] | None:
+        """The answer; None where silence is the answer; over TCP also several messages, for a transfer.
+
+        `client` is the address that asks. Never raises.
+        """
         if len(data) >= HEADER and not tcp:
             shape = form(data)
             entry = self.answers.ready.get(shape.key)
@@ -79,21 +118,82 @@ class Responder:
             self.count(protocol, 0, error.rcode)
             return wire.refusal(data, error.rcode)
         limit = TCP_SIZE if tcp else wire.udp_limit(query)
+        if tcp and self._transfers(query, client):
+            self.count(protocol, query.type, Rcode.NOERROR)
+            return messages(self.zone, query, self._lock)
         with self._lock:
             found = self._find(query)
+            searched = self._searched(query, found, client) if self._policy.autopath else None
+            if searched is not None:
+                if isinstance(searched, str):
+                    alias = Record(query.name, Type.CNAME, self.zone.ttl, Name(searched))
+                    beyond = Found(Rcode.NOERROR, (alias,), beyond=searched)
+                    return Beyond(_without_cookie(query), searched, beyond, limit, protocol, found)
+                found = searched
             if found is None or found.beyond:
                 name = found.beyond if found else query.name
-                if self._forwards and (found is None or query.type in (Type.A, Type.AAAA)):
+                if self._goes_on(name, query, found, client):
                     return Beyond(_without_cookie(query), name, found, limit, protocol)
-                found = found or Found(Rcode.REFUSED)
-            orders = rotations(found.answer)
+            answer = found or Found(Rcode.REFUSED)
+            orders = rotations(answer.answer)
             if tcp:
                 orders = [choice(orders)]  # noqa: S311
-            variants = [_encode(query, found, order, limit) for order in orders]
-            if not tcp:
-                self._keep(data, query, found, variants)
-            self.counts[protocol, query.type, found.rcode] += 1
+            variants = [_encode(query, answer, order, limit) for order in orders]
+            if not tcp and self._same_for_all(query, answer, searched is not None):
+                self._keep(data, query, answer, variants)
+            self.counts[protocol, query.type, answer.rcode] += 1
         return self.finish(query, variants[0], client)
+
+    def _transfers(self, query: Query, client: str) -> bool:
+        """Whether this is a question for the whole zone by somebody who may have it."""
+        if query.type not in (Type.AXFR, Type.IXFR) or query.cls != IN or not self._synced:
+            return False
+        return query.name == self.zone.domain and query.plain and self._policy.transfer(client)
+
+    def _goes_on(self, name: str, query: Query, found: Found | None, client: str) -> bool:
+        """Whether another server is asked."""
+        policy = self._policy
+        if found is not None and query.type not in (Type.A, Type.AAAA):
+            return False
+        return policy.takes(name) and policy.recursion(client)
+
+    def _same_for_all(self, query: Query, found: Found, searched: bool) -> bool:
+        """Whether an answer is the same for every client, so that it may be kept."""
+        if searched or (found.beyond and self._policy.takes(found.beyond)):
+            return False
+        return not (
+            self._policy.autopath
+            and found.rcode == Rcode.NXDOMAIN
+            and query.type in (Type.A, Type.AAAA)
+            and query.name.endswith(f".svc.{self.zone.domain}")
+        )
+
+    def _searched(self, query: Query, found: Found | None, client: str) -> Found | str | None:
+        """What a pod's search would come to, when this is its first question: `NAME.NAMESPACE.svc.DOMAIN`.
+
+        None where it is no such question, or nothing is found; a name where another server has to be asked. The
+        resolver would ask for each of these names in turn (`ndots:5`). Upstream: CoreDNS's plugin autopath.
+        """
+        if found is None or found.rcode != Rcode.NXDOMAIN or query.type not in (Type.A, Type.AAAA):
+            return None
+        zone = self.zone
+        address = packed(client)
+        namespace = zone.running.owner(address).partition("/")[0] if address else ""
+        first = f".{namespace}.svc.{zone.domain}"
+        if not namespace or not query.plain or not query.name.endswith(first):
+            return None
+        asked = query.name.removesuffix(first)
+        for rest in (f".svc.{zone.domain}", f".{zone.domain}"):
+            name = asked + rest
+            other = zone.find(name, query.type)
+            if other.rcode == Rcode.NOERROR and not other.beyond:
+                alias = Record(query.name, Type.CNAME, zone.ttl, Name(name))
+                return other._replace(answer=(alias, *other.answer))
+        known = self._policy.hosts.find(asked, query.type)
+        if known is not None:
+            alias = Record(query.name, Type.CNAME, zone.ttl, Name(asked))
+            return known._replace(answer=(alias, *known.answer))
+        return asked if self._policy.takes(asked) and self._policy.recursion(client) else None
 
     def count(self, protocol: str, kind: int, rcode: int) -> None:
         """Counts an answer that was completed elsewhere."""
@@ -120,6 +220,9 @@ class Responder:
         if query.cls != IN or query.type in (Type.OPT, Type.IXFR, Type.AXFR):
             return Found(Rcode.REFUSED)
         zone, name = self.zone, query.name
+        known = self._policy.hosts.find(name, query.type) if query.plain else None
+        if known is not None:
+            return known
         if zone.covers(name):
             if not self._synced:
                 return Found(Rcode.SERVFAIL)
@@ -130,7 +233,7 @@ class Responder:
             if not self._synced:
                 return Found(Rcode.SERVFAIL)
             found = zone.find_reverse(name, query.type)
-            if found.rcode != Rcode.NXDOMAIN or not self._forwards:
+            if found.rcode != Rcode.NXDOMAIN or not self._policy.takes(name):
                 return found
         return None
 

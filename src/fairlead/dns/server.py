@@ -11,16 +11,18 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fairlead.client import kubeconfig
 from fairlead.client.api import Api
 from fairlead.client.informer import Change, Informer
+from fairlead.dns import configfile
 from fairlead.dns.config import DnsConfig, from_environment
 from fairlead.dns.exposition import exposed
 from fairlead.dns.listeners import Listeners
 from fairlead.dns.responder import Responder
-from fairlead.dns.source import ENDPOINTSLICES, NAMESPACES, SERVICES
+from fairlead.dns.source import ENDPOINTSLICES, NAMESPACES, PODS, SERVICES
 from fairlead.dns.workers import prefork
 from fairlead.dns.zone import Zone
 from fairlead.process import Health, configure_logging
@@ -30,14 +32,24 @@ __all__ = ["DnsConfig", "run", "run_in_pod", "serve"]
 
 log = logging.getLogger("fairlead.dns")
 
+LOOK = 1.0
+"""Seconds between looks at the configuration's file."""
+
 SWITCH = 0.0002
 """Seconds for which the event loop may keep the UDP thread from the interpreter; Python's 5 ms would be an outage."""
 
 
-async def run(api: Api, config: DnsConfig, health: Health, listeners: Listeners | None = None) -> None:
+async def run(
+    api: Api,
+    config: DnsConfig,
+    health: Health,
+    listeners: Listeners | None = None,
+    path: Path | None = None,
+) -> None:
     """Serves until cancelled. Goes on answering from what it knows while the API is away.
 
-    Always one process, whatever `workers` says: see `serve`. Raises OSError when an address cannot be bound.
+    Always one process, whatever `workers` says: see `serve`. `path` is the configuration's file, which is followed.
+    Raises OSError when an address cannot be bound.
     """
     listeners = listeners or Listeners(config)
     responder = listeners.responder
@@ -46,6 +58,8 @@ async def run(api: Api, config: DnsConfig, health: Health, listeners: Listeners 
         (Informer(api, SERVICES), Zone.put_service),
         (Informer(api, ENDPOINTSLICES), Zone.put_slice),
     ]
+    if config.pods == "verified":
+        watches.append((Informer(api, PODS), Zone.put_pod))
     for informer, put in watches:
         health.waits_for(informer.resource.plural)
         informer.subscribe(partial(_apply, responder, put))
@@ -53,6 +67,8 @@ async def run(api: Api, config: DnsConfig, health: Health, listeners: Listeners 
     log.info("answering %s on %s", config.domain, ", ".join(f"{a} port {p}" for a, p in listeners.addresses))
     try:
         async with asyncio.TaskGroup() as group:
+            if path is not None:
+                group.create_task(follow(path, listeners))
             for informer, _ in watches:
                 group.create_task(informer.run())
             for informer, _ in watches:
@@ -64,30 +80,71 @@ async def run(api: Api, config: DnsConfig, health: Health, listeners: Listeners 
         await listeners.stop()
 
 
+async def follow(path: Path, listeners: Listeners) -> None:
+    """Takes over what changes in the configuration's file, until cancelled. A broken one changes nothing.
+
+    The file is read again when it is another or has changed: a ConfigMap's is a link that is turned.
+    """
+    seen = _mark(path)
+    while True:
+        await asyncio.sleep(LOOK)
+        if (mark := _mark(path)) == seen:
+            continue
+        seen = mark
+        try:
+            config = configfile.read(path)
+            kept = listeners.reconfigure(replace(config, cookie_secret=listeners.config.cookie_secret))
+        except (OSError, ValueError) as error:
+            log.error("%s; the configuration stays as it was", error)
+            continue
+        log.info("the configuration is %s's new one", path)
+        if kept:
+            log.warning("%s changed: restart the server for that", ", ".join(kept))
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What is another after a change of the file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def _apply(responder: Responder, put: Callable[[Zone, str, Any], set[str]], change: Change[Any]) -> None:
     responder.change(lambda zone: put(zone, change.key, change.new))
 
 
 def run_in_pod() -> int:
-    """The entry of a container's process: settings from the environment (see `from_environment`); the exit status.
+    """The entry of a container's process; the exit status.
 
+    Settings come from the file that FAIRLEAD_DNS_CONFIG names, else from the environment (see `from_environment`).
     The API is the one of $KUBECONFIG, else of the pod's ServiceAccount. Health as CoreDNS has it: `/health` on port
     8080, `/ready` on 8181, `/metrics` on 9153.
     """
     configure_logging("dns", os.environ.get("FAIRLEAD_DNS_LOG", "info"))
+    file = os.environ.get("FAIRLEAD_DNS_CONFIG", "")
+    path = Path(file) if file else None
     try:
-        config = from_environment(os.environ)
+        config = configfile.read(path) if path else from_environment(os.environ)
         credentials = kubeconfig.load()
     except ValueError as error:
         log.error("%s", error)
         return 2
-    return serve(config, credentials)
+    return serve(config, credentials, path=path)
 
 
-def serve(config: DnsConfig, credentials: kubeconfig.Config, *, expose: str = "0.0.0.0") -> int:  # noqa: S104
+def serve(
+    config: DnsConfig,
+    credentials: kubeconfig.Config,
+    *,
+    expose: str = "0.0.0.0",  # noqa: S104
+    path: Path | None = None,
+) -> int:
     """Runs `config.workers` processes that share the port, until SIGTERM; the exit status.
 
-    `expose` is the address of health and metrics, none if empty. To be called without a running loop.
+    `expose` is the address of health and metrics, none if empty; `path` the configuration's file, which is followed.
+    To be called without a running loop.
     """
     if not config.cookie_secret:
         config = replace(config, cookie_secret=secrets.token_bytes(32))
@@ -102,7 +159,7 @@ def serve(config: DnsConfig, credentials: kubeconfig.Config, *, expose: str = "0
                 listeners = Listeners(config)
                 if expose and index == 0:
                     await stack.enter_async_context(exposed(expose, health, listeners))
-                await run(api, config, health, listeners)
+                await run(api, config, health, listeners, path)
 
         try:
             return run_process(main)

@@ -85,6 +85,34 @@ class EndpointSlice(Object, frozen=True, kw_only=True):
     ports: tuple[EndpointPort, ...] = ()
 
 
+class PodIP(Object, frozen=True, kw_only=True):
+    """One of `status.podIPs`."""
+
+    ip: str = ""
+
+
+class PodSpec(Object, frozen=True, kw_only=True):
+    """Whether the pod has an address of its own."""
+
+    hostNetwork: bool = False
+
+
+class PodStatus(Object, frozen=True, kw_only=True):
+    """Where a pod is, and whether it still is."""
+
+    phase: str = ""
+    podIP: str = ""
+    podIPs: tuple[PodIP, ...] = ()
+
+
+class Pod(Object, frozen=True, kw_only=True):
+    """A Pod as the DNS sees it."""
+
+    metadata: Metadata = Metadata()
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
 class Namespace(Object, frozen=True, kw_only=True):
     """A Namespace; that it exists is all that counts."""
 
@@ -98,6 +126,7 @@ def _as(resource: Resource[Any], kind: Any) -> Resource[Any]:
 SERVICES: Resource[Service] = _as(resources.SERVICES, Service)
 ENDPOINTSLICES: Resource[EndpointSlice] = _as(resources.ENDPOINTSLICES, EndpointSlice)
 NAMESPACES: Resource[Namespace] = _as(resources.NAMESPACES, Namespace)
+PODS: Resource[Pod] = _as(resources.PODS, Pod)
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import cast
 
 from fairlead.dns.responder import Beyond, Responder
@@ -32,6 +32,8 @@ class TcpConnection(asyncio.Protocol):
         self._buffer = bytearray()
         self._waiting: set[asyncio.Task[None]] = set()
         self._choked = False
+        self._readable = asyncio.Event()
+        self._readable.set()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
 
@@ -61,11 +63,13 @@ class TcpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """A client that does not read its answers gets no more of them."""
         self._choked = True
+        self._readable.clear()
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It has caught up."""
         self._choked = False
+        self._readable.set()
         self._read()
 
     def close(self) -> None:
@@ -85,12 +89,13 @@ class TcpConnection(asyncio.Protocol):
             if answer is None:
                 self._transport.close()
                 return
-            if isinstance(answer, Beyond):
-                task = asyncio.ensure_future(self._ask(answer))
-                self._waiting.add(task)
-                task.add_done_callback(self._waiting.discard)
-            else:
+            if isinstance(answer, bytes):
                 self._send(answer)
+                continue
+            work = self._ask(answer) if isinstance(answer, Beyond) else self._transfer(answer)
+            task = asyncio.ensure_future(work)
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
         if not self._transport.is_closing():
             (self._transport.pause_reading if self._busy() else self._transport.resume_reading)()
 
@@ -100,6 +105,15 @@ class TcpConnection(asyncio.Protocol):
     async def _ask(self, question: Beyond) -> None:
         self._send(await self._elsewhere(question))
         asyncio.get_running_loop().call_soon(self._read)
+
+    async def _transfer(self, messages: Iterator[bytes]) -> None:
+        """Sends one message after the other, as fast as the client reads them."""
+        for message in messages:
+            self._send(message)
+            self._rest()
+            await self._readable.wait()
+            # The other clients' turn.
+            await asyncio.sleep(0)
 
     def _send(self, answer: bytes) -> None:
         if not self._transport.is_closing():
@@ -112,7 +126,7 @@ class TcpConnection(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(IDLE, self._idle)
 
     def _idle(self) -> None:
-        if self._waiting:
+        if self._waiting and not self._choked:
             self._rest()
         else:
             self._transport.abort()

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
 
+from fairlead.dns.message import HEADER
+from fairlead.dns.observer import Observer
 from fairlead.dns.responder import Beyond, Responder
 
 log = logging.getLogger("fairlead.dns")
@@ -44,8 +46,11 @@ class UdpLoop:
     `elsewhere` gets the questions that need another server; it is called in the loop's thread and must not block.
     """
 
-    def __init__(self, sock: socket.socket, responder: Responder, elsewhere: Elsewhere) -> None:
+    def __init__(
+        self, sock: socket.socket, responder: Responder, elsewhere: Elsewhere, observer: Observer
+    ) -> None:
         self.socket = sock
+        self._observer = observer
         self._responder = responder
         self._elsewhere = elsewhere
         self._running = True
@@ -56,12 +61,11 @@ class UdpLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """Wakes the thread up, waits for its end and closes the socket."""
+        """Takes nothing more; what came before is answered. The socket stays open for answers from elsewhere."""
         self._running = False
         with suppress(OSError):  # the kernel says that it is not connected, and wakes the reader all the same
             self.socket.shutdown(socket.SHUT_RD)
         self._thread.join(1)
-        self.socket.close()
 
     def _run(self) -> None:
         while self._running:
@@ -76,6 +80,8 @@ class UdpLoop:
     def _serve(self) -> None:
         sock = self.socket
         receive, send, find = sock.recvfrom, sock.sendto, self._responder.answers.ready.get
+        observer = self._observer
+        left = observer.period
         while True:
             query, client = receive(LARGEST_QUERY)
             entry = find(query[2:])
@@ -86,6 +92,11 @@ class UdpLoop:
             else:
                 entry.sent += 1
                 send(query[:2] + next(entry.variants), client)
+            left -= 1
+            if left <= 0:
+                left = observer.period
+                if left and len(query) > HEADER:
+                    observer.note(query, entry.subject[1] if entry else -1, client[0])
 
     def _complete(self, query: bytes, client: tuple[str, int]) -> None:
         if not query:
@@ -93,5 +104,5 @@ class UdpLoop:
         answer = self._responder.respond(query, client[0])
         if isinstance(answer, Beyond):
             self._elsewhere(answer, self.socket, client)
-        elif answer is not None:
+        elif isinstance(answer, bytes):
             self.socket.sendto(answer, client)

@@ -23,11 +23,11 @@ _QUESTION_NAME = 0xC000 | HEADER
 QR, AA, TC, RD, RA, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0010
 
 
-class _Overflow(Exception):
+class Overflow(Exception):
     """The next record does not fit."""
 
 
-class _Writer:
+class Writer:
     """The bytes of an answer after its ID; `limit` counts the whole message."""
 
     def __init__(self, query: Query, limit: int) -> None:
@@ -58,7 +58,7 @@ class _Writer:
         data.append(0)
 
     def add(self, record: Record) -> None:
-        """Appends a record, or raises _Overflow and leaves everything as it was."""
+        """Appends a record, or raises Overflow and leaves everything as it was."""
         data = self.data
         start = len(data)
         self._name(record.name)
@@ -69,7 +69,13 @@ class _Writer:
         if len(data) > self._limit:
             del data[start:]
             self._names = {name: at for name, at in self._names.items() if at < start + 2}
-            raise _Overflow
+            raise Overflow
+
+    def finish(self, rcode: Rcode, count: int) -> bytes:
+        """The message, whose answer section has so many records and nothing follows it."""
+        flags = QR | AA | RA | rcode
+        self.data[: HEADER - 2] = _HEAD(flags, 1, count, 0, 0)
+        return bytes(self.data)
 
     def _body(self, content: Data) -> None:
         if isinstance(content, Address):
@@ -108,7 +114,7 @@ def answer(
     Records that do not fit into `limit` bytes are left out: with TC where they matter, silently in the additional part.
     """
     room = _opt_size(query)
-    writer = _Writer(query, limit - room)
+    writer = Writer(query, limit - room)
     flags = QR | RA | (query.flags & (RD | CD)) | (AA if authoritative else 0) | (rcode & 15)
     counts = [0, 0, 0]
     for section, records in enumerate((answer, authority, additional)):
@@ -116,7 +122,7 @@ def answer(
             for record in records:
                 writer.add(record)
                 counts[section] += 1
-        except _Overflow:
+        except Overflow:
             if section < 2:
                 flags |= TC
             break

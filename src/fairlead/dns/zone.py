@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
+from fairlead.dns.pods import Pods
 from fairlead.dns.records import (
     Address,
     Authority,
@@ -21,9 +22,10 @@ from fairlead.dns.records import (
     endpoint_records,
     packed,
     published,
+    records,
     service_records,
 )
-from fairlead.dns.source import SERVICE_NAME_LABEL, EndpointSlice, Service
+from fairlead.dns.source import SERVICE_NAME_LABEL, EndpointSlice, Pod, Service
 
 SCHEMA_VERSION = "1.1.0"
 MAX_ALIASES = 8
@@ -74,15 +76,16 @@ class Zone:
         domain: str = "cluster.local",
         ttl: int = 30,
         *,
-        pods: bool = True,
+        pods: str = "insecure",
         nameserver: str = "kube-system/kube-dns",
         clock: Callable[[], float] = time.time,
         remembered: int = 2_000,
     ) -> None:
-        """`ttl` in seconds; `pods` answers `1-2-3-4.NAMESPACE.pod`; `remembered` bounds the records kept ready."""
+        """`ttl` in seconds; `pods` says which `1-2-3-4.NAMESPACE.pod` exist; `remembered` bounds the records kept."""
         self.domain = domain
         self.ttl = ttl
         self.pods = pods
+        self.running = Pods()
         self.nameserver = nameserver
         self._clock = clock
         self._serial = int(clock())
@@ -98,12 +101,23 @@ class Zone:
 
     # Changes
 
+    def configure(self, ttl: int, nameserver: str) -> set[str]:
+        """From now on records have this TTL, and this Service is the zone's name server."""
+        self.ttl, self.nameserver = ttl, nameserver
+        self._nodes.clear()
+        self._kept = 0
+        return {"zone"}
+
     def put_namespace(self, name: str, exists: bool) -> set[str]:
         """The Namespace is there, or it is gone."""
         if (name in self._namespaces) == exists:
             return set()
         (self._namespaces.add if exists else self._namespaces.discard)(name)
         return {f"namespace {name}"}
+
+    def put_pod(self, key: str, new: Pod | None) -> set[str]:
+        """The Pod `namespace/name` is now this, or is gone."""
+        return {f"pod {address.hex()}" for address in self.running.put(key, new)}
 
     def put_service(self, key: str, new: Service | None) -> set[str]:
         """The Service `namespace/name` is now this, or is gone."""
@@ -220,6 +234,24 @@ class Zone:
         """Whether an IP address belongs to a Service or to one of its endpoints."""
         return packed(text) in self._addresses
 
+    def services(self) -> list[str]:
+        """All Services, as `namespace/name`."""
+        return list(self._services)
+
+    def records(self, key: str) -> list[Record]:
+        """Every record of a Service (`namespace/name`); none where it is gone."""
+        service = self._services.get(key)
+        if service is None:
+            return []
+        pieces = self._slices.get(key, {})
+        return list(records(service, [pieces[name] for name in sorted(pieces)], self.domain, self.ttl))
+
+    def apex(self) -> list[Record]:
+        """The records of the zone that are no Service's, but for its SOA."""
+        names = (self.domain, f"ns.dns.{self.domain}", f"dns-version.{self.domain}")
+        nodes = [node for name in names if (node := self._node(name)[0])]
+        return [r for node in nodes for found in node.values() for r in found if r.type != Type.SOA]
+
     def find(self, name: str, kind: int) -> Found:
         """What a name in the cluster's domain answers to a type. Aliases are followed inside the domain."""
         answer: list[Record] = []
@@ -290,8 +322,7 @@ class Zone:
             case [namespace, "svc" | "pod"]:
                 return {} if self._exists(namespace) else None, (f"namespace {namespace}",)
             case [dashed, namespace, "pod"]:
-                node = self._pod(name, dashed) if self._exists(namespace) else None
-                return node, (f"namespace {namespace}",)
+                return self._pod(name, dashed, namespace)
             case [*_, service, namespace, "svc"] if len(labels) <= 5:
                 key = f"{namespace}/{service}"
                 if key not in self._services:
@@ -324,16 +355,19 @@ class Zone:
             node.setdefault(kind, []).append(Record(name, kind, self.ttl, Address(address)))
         return node
 
-    def _pod(self, name: str, dashed: str) -> Node | None:
-        """A pod by its dashed address, whether there is such a pod or not (CoreDNS: `pods insecure`)."""
-        if not self.pods:
-            return None
+    def _pod(self, name: str, dashed: str, namespace: str) -> tuple[Node | None, tuple[str, ...]]:
+        """A pod by its dashed address: that of any pod, or (`pods verified`) only of one that there is."""
+        owners: tuple[str, ...] = (f"namespace {namespace}",)
         dotted = dashed.count("-") == 3 and "--" not in dashed
         address = packed(dashed.replace("-", "." if dotted else ":"))
-        if address is None:
-            return None
+        if address is None or self.pods == "disabled" or not self._exists(namespace):
+            return None, owners
+        if self.pods == "verified":
+            owners = (*owners, f"pod {address.hex()}")
+            if not self.running.has(namespace, address):
+                return None, owners
         kind = address_type(address)
-        return {kind: [Record(name, kind, self.ttl, Address(address))]}
+        return {kind: [Record(name, kind, self.ttl, Address(address))]}, owners
 
     def _additional(self, found: Iterable[Record], owners: list[str]) -> tuple[Record, ...]:
         """The addresses of the names that the records lead to (RFC 2782), each once."""

@@ -1,0 +1,86 @@
+"""Who asks for what: a sample of the queries, counted by Service and client, and written to the log if wanted."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from threading import Lock
+from typing import Any
+
+from fairlead.dns.message import HEADER
+from fairlead.dns.records import Type, packed
+from fairlead.dns.zone import Rcode, Zone
+
+log = logging.getLogger("fairlead.dns.queries")
+
+MOST = 16_384
+"""Pairs of a client and what it asks for that are counted at a time; then the rarer half is forgotten."""
+
+ELSEWHERE = "elsewhere"
+"""What names outside the cluster are counted under."""
+
+
+class Observer:
+    """Looks at one query in `period`; 0 is none. The threads that answer call `note`; anybody may ask for `view`."""
+
+    def __init__(self, zone: Zone, sample: float, logs: bool) -> None:
+        self._zone = zone
+        self._suffix = f".svc.{zone.domain}"
+        self._lock = Lock()
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self.configure(sample, logs)
+
+    def configure(self, sample: float, logs: bool) -> None:
+        """From now on so many of the queries are looked at (0 to 1), and written to the log or not."""
+        self.period = round(1 / sample) if sample else 0
+        self._logs = logs
+        with self._lock:
+            self._seen.clear()
+
+    def note(self, query: bytes, rcode: int, client: str) -> None:
+        """Counts a query of the sample; `client` is an address. Never raises: any bytes may come."""
+        name, kind = asked(query)
+        address = packed(client)
+        who = (self._zone.running.owner(address) if address else "") or client
+        with self._lock:
+            self._seen[service_of(name, self._suffix), who] += 1
+            if len(self._seen) > MOST:
+                self._seen = Counter(dict(self._seen.most_common(MOST // 2)))
+        if self._logs:
+            said = Rcode(rcode).name if rcode in Rcode.__members__.values() else str(rcode)
+            of = Type(kind).name if kind in Type.__members__.values() else f"TYPE{kind}"
+            log.info("%s %s %s from %s", name, of, said, who)
+
+    def view(self) -> dict[str, Any]:
+        """What was counted: for each Service its clients (pods where they are known, else addresses), most first."""
+        with self._lock:
+            seen = self._seen.most_common()
+        services: dict[str, dict[str, int]] = {}
+        for (service, who), count in seen:
+            services.setdefault(service, {})[who] = count
+        return {
+            "countedOneIn": self.period,
+            "services": [
+                {"service": name, "queries": sum(clients.values()), "clients": clients}
+                for name, clients in sorted(services.items(), key=lambda item: -sum(item[1].values()))
+            ],
+        }
+
+
+def asked(query: bytes) -> tuple[str, int]:
+    """Name and type of a query, however broken it is: unreadable parts are left out, what cannot be printed is `?`."""
+    labels = []
+    at = HEADER
+    while at < len(query) and 0 < (length := query[at]) < 64:
+        labels.append(query[at + 1 : at + 1 + length].decode("latin-1").lower())
+        at += 1 + length
+    name = "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in ".".join(labels))
+    return name or ".", int.from_bytes(query[at + 1 : at + 3])
+
+
+def service_of(name: str, suffix: str) -> str:
+    """The Service, `namespace/name`, that a name is about."""
+    if not name.endswith(suffix):
+        return ELSEWHERE
+    labels = name.removesuffix(suffix).split(".")
+    return f"{labels[-1]}/{labels[-2]}" if len(labels) > 1 else ELSEWHERE
