@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import socket
 import struct
 import threading
-from collections.abc import Coroutine, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -212,6 +214,18 @@ class Running:
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Runs something in the server's loop and waits for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """Runs something in the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    @staticmethod
+    def until(condition: Callable[[], bool]) -> None:
+        """Asks until it is so."""
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
     def udp(self, query: bytes, seconds: float = 5) -> bytes:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

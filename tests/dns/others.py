@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -45,8 +47,13 @@ def udp_and_tcp() -> tuple[socket.socket, socket.socket]:
 
 
 @contextmanager
-def other_server(over_udp: Reply, over_tcp: Reply | None = None) -> Iterator[tuple[Upstream, list[str]]]:
-    """Another DNS server on loopback; gives its address and the questions that it was asked."""
+def other_server(
+    over_udp: Reply, over_tcp: Reply | None = None, *, tls: ssl.SSLContext | None = None, answers: int = 1
+) -> Iterator[tuple[Upstream, list[str]]]:
+    """Another DNS server on loopback; gives its address and the questions that it was asked.
+
+    Over TCP, or TLS, it gives so many answers on a connection, then it closes it.
+    """
     asked: list[str] = []
     udp, stream = udp_and_tcp()
     with udp, stream:
@@ -70,9 +77,12 @@ def other_server(over_udp: Reply, over_tcp: Reply | None = None) -> Iterator[tup
                     sock, _ = stream.accept()
                 except OSError:
                     return
-                with sock:
-                    assert over_tcp
-                    send_message(sock, over_tcp(note(receive_message(sock)))[0])
+                assert over_tcp
+                with contextlib.suppress(OSError, EOFError):
+                    wrapped = tls.wrap_socket(sock, server_side=True) if tls else sock
+                    with wrapped:
+                        for _ in range(answers):
+                            send_message(wrapped, over_tcp(note(receive_message(wrapped)))[0])
 
         threads = [Thread(target=serve_udp), Thread(target=serve_tcp)]
         for thread in threads:

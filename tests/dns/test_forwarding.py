@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
+import types
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
 
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rrset
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from fairlead.dns.upstreams import Upstream
-from tests.dns.cluster import lines, query, receive_message, running, send_message
+from fairlead.dns import forward, upstreams
+from fairlead.dns.cache import Cache, CacheLimits
+from fairlead.dns.upstreams import Question, Upstream
+from tests.dns.cluster import Running, lines, query, receive_message, running, send_message
 from tests.dns.others import other_server, reply
 
 D = "default.svc.cluster.local"
@@ -118,3 +130,178 @@ def test_reverse_names_of_others_are_asked_of_others() -> None:
             asked.clear()
             assert dns.message.from_wire(server.udp(query(f"{name}.in-addr.arpa", "PTR").to_wire())).answer
             assert len(asked) == number
+
+
+def rcode_of(server: Running, name: str) -> dns.rcode.Rcode:
+    return dns.message.from_wire(server.udp(query(name).to_wire())).rcode()
+
+
+def first(server: Running, name: str) -> tuple[str, int]:
+    """The first address of a name, with its TTL in seconds."""
+    answer = dns.message.from_wire(server.udp(query(name).to_wire())).answer
+    return answer[0][0].to_text(), answer[0].ttl
+
+
+def test_a_stub_domain_has_servers_of_its_own() -> None:
+    with (
+        other_server(reply("x. 60 A 192.0.2.1")) as (everyone, for_all),
+        other_server(reply("x. 60 A 192.0.2.2")) as (corp, for_corp),
+        other_server(reply("x. 60 A 192.0.2.3")) as (lab, for_lab),
+        running(upstreams=(everyone,), stubs={"corp.example": (corp,), "lab.corp.example": (lab,)}) as server,
+    ):
+        for name in ("example", "corp.example", "a.corp.example", "b.lab.corp.example", "notcorp.example"):
+            assert rcode_of(server, name) == dns.rcode.NOERROR
+        assert for_all == ["example. A", "notcorp.example. A"]
+        assert for_corp == ["corp.example. A", "a.corp.example. A"]
+        assert for_lab == ["b.lab.corp.example. A"]
+
+
+def test_without_servers_for_everything_other_names_are_refused() -> None:
+    with (
+        other_server(reply("x. 60 A 192.0.2.2")) as (corp, _),
+        running(stubs={"corp.example": (corp,)}) as server,
+    ):
+        assert rcode_of(server, "a.corp.example") == dns.rcode.NOERROR
+        assert rcode_of(server, "example.com") == dns.rcode.REFUSED
+
+
+def test_other_servers_are_not_asked_for_outsiders() -> None:
+    with (
+        other_server(reply("example.com. 60 A 192.0.2.1")) as (address, asked),
+        running(upstreams=(address,), recursion=(ip_network("192.0.2.0/24"),)) as server,
+    ):
+        assert rcode_of(server, "example.com") == dns.rcode.REFUSED
+        alias = dns.message.from_wire(server.udp(query(f"external-db.{D}").to_wire()))
+        assert lines(alias.answer) == [f"external-db.{D}. CNAME db.example.com."]
+        assert rcode_of(server, f"my-service.{D}") == dns.rcode.NOERROR
+        assert not asked
+
+
+@pytest.mark.parametrize("answers", [1, 100], ids=["closed after each", "kept open"])
+def test_servers_over_tls(answers: int, tmp_path: Path) -> None:
+    made = issue(tmp_path, "dns.example")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*made[1:])
+    over_tls = reply("example.com. 60 A 192.0.2.1")
+    with other_server(over_tls, over_tls, tls=tls, answers=answers) as (at, asked):
+        good, bad = (at._replace(tls=True, server_name=name) for name in ("dns.example", "evil.example"))
+        with running(upstreams=(good,), trusted=made[0]) as server:
+            for number in range(5):
+                assert rcode_of(server, f"{number}.example.com") == dns.rcode.NOERROR
+        with running(upstreams=(bad,), trusted=made[0]) as server:
+            assert rcode_of(server, "6.example.com") == dns.rcode.SERVFAIL
+        with running(upstreams=(good,)) as server:  # the system trusts nobody of that kind
+            assert rcode_of(server, "7.example.com") == dns.rcode.SERVFAIL
+        assert asked == [f"{number}.example.com. A" for number in range(5)]
+
+
+def issue(directory: Path, name: str) -> tuple[Path, Path, Path]:
+    """A certificate for a name that signs itself: as what is trusted, as the server's, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = directory / "ca.pem", directory / "cert.pem", directory / "key.pem"
+    for path in paths[:2]:
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[2].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return paths
+
+
+def test_a_server_that_was_away_is_asked_again_when_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstreams, "PROBE", 0.05)
+    silent = True
+
+    def over_udp(asked: dns.message.Message) -> list[bytes]:
+        return [] if silent else reply("example.com. 60 A 192.0.2.1")(asked)
+
+    monkeypatch.setattr(upstreams, "TRY", 0.1)
+    with other_server(over_udp) as (address, asked), running(upstreams=(address,)) as server:
+        for number in range(3):
+            assert rcode_of(server, f"{number}.example.com") == dns.rcode.SERVFAIL
+        assert [name for name in asked if name != ". NS"] == ["0.example.com. A", "1.example.com. A"]
+        silent = False
+        deadline = time.monotonic() + 10
+        while rcode_of(server, "back.example.com") != dns.rcode.NOERROR:
+            assert time.monotonic() < deadline
+        assert ". NS" in asked
+
+
+def test_an_answer_past_its_time_serves_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    away = False
+
+    def over_udp(asked: dns.message.Message) -> list[bytes]:
+        return [] if away else reply("example.com. 60 A 192.0.2.1")(asked)
+
+    monkeypatch.setattr(upstreams, "TRY", 0.1)
+    limits = CacheLimits(stale=100)
+    with other_server(over_udp) as (address, _), running(upstreams=(address,), cache=limits) as server:
+        assert first(server, "example.com") == ("192.0.2.1", 60)
+        away = True
+        clock.ahead = 59
+        assert first(server, "example.com") == ("192.0.2.1", 1)
+        clock.ahead = 159
+        assert first(server, "example.com") == ("192.0.2.1", 30)
+        assert server.listeners.forwarder.cache.stale == 1
+        clock.ahead = 161
+        assert rcode_of(server, "example.com") == dns.rcode.SERVFAIL
+
+
+def test_what_is_asked_for_often_is_fetched_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    with (
+        other_server(reply("example.com. 100 A 192.0.2.1")) as (address, asked),
+        running(upstreams=(address,)) as server,
+    ):
+        for seconds, times in ((0, 1), (50, 1), (89, 1), (91, 2)):
+            clock.ahead = seconds
+            assert first(server, "example.com")[0] == "192.0.2.1"
+            deadline = time.monotonic() + 5
+            while len(asked) < times:
+                assert time.monotonic() < deadline
+            assert len(asked) == times
+        deadline = time.monotonic() + 5
+        while first(server, "example.com")[1] < 90:
+            assert time.monotonic() < deadline
+        assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "ttl", "kept"),
+    [
+        (CacheLimits(shortest=20), 5, 20),
+        (CacheLimits(longest=10), 60, 10),
+        (CacheLimits(), 0, 0),
+        (CacheLimits(entries=0), 60, 0),
+    ],
+    ids=["longer", "shorter", "not at all", "no room"],
+)
+def test_times_are_bounded(limits: CacheLimits, ttl: int, kept: int) -> None:
+    cache = Cache(limits)
+    message = dns.message.make_response(query("example.com"))
+    message.answer.append(dns.rrset.from_text("example.com.", ttl, "IN", "A", "192.0.2.1"))
+    question = Question(b"x")
+    cache.keep(question, message.to_wire()[2:], 100.0)
+    assert (cache.fresh(question, 99.9 + kept) is not None) == bool(kept)
+    assert cache.fresh(question, 100.0 + kept) is None
+
+
+class Clock:
+    """The monotonic clock of the forwarder, which a test puts ahead."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        real = time.monotonic
+        fake = types.SimpleNamespace(monotonic=lambda: real() + self.ahead)
+        monkeypatch.setattr(forward, "time", fake)

@@ -45,12 +45,11 @@ class CacheLimits:
 class _Kept:
     """An answer from elsewhere without its ID, and its times by the monotonic clock."""
 
-    __slots__ = ("answer", "fetching", "since", "until", "uses")
+    __slots__ = ("answer", "since", "until", "uses")
 
     def __init__(self, answer: bytes, since: float, until: float) -> None:
         self.answer, self.since, self.until = answer, since, until
         self.uses = 0
-        self.fetching = False
 
 
 class Cache:
@@ -77,15 +76,11 @@ class Cache:
         return aged(kept.answer, int(now - kept.since), self._limits.shortest)
 
     def due(self, question: Question, now: float) -> bool:
-        """Whether the answer should be fetched anew before its end: true once for each."""
+        """Whether the answer should be fetched anew before its end."""
         kept = self._kept.get(question)
-        if kept is None or kept.fetching or kept.uses < POPULAR or not self._limits.prefetch:
+        if kept is None or kept.uses < POPULAR or not self._limits.prefetch:
             return False
-        if (kept.until - now) * 100 > (kept.until - kept.since) * REMAINING:
-            return False
-        kept.fetching = True
-        self.prefetched += 1
-        return True
+        return (kept.until - now) * 100 <= (kept.until - kept.since) * REMAINING
 
     def past(self, question: Question, now: float) -> bytes | None:
         """The answer after its time, where it may still be given, with a TTL of `STALE_TTL`."""

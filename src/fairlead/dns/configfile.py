@@ -14,7 +14,7 @@ from fairlead.dns.cache import CacheLimits
 from fairlead.dns.config import PRIVATE, DnsConfig, Network
 from fairlead.dns.upstreams import Upstream, nameservers, upstream
 
-LONGEST = 1 << 20
+LONGEST = 1 << 18
 """Bytes of a configuration at most."""
 
 
@@ -86,8 +86,8 @@ def read(path: Path) -> DnsConfig:
 def parse(text: str, name: str) -> DnsConfig:
     """The configuration that a text gives; `name` is what errors call it. Raises ValueError."""
     try:
-        root = yaml.compose(text, yaml.CSafeLoader)
-        document = yaml.load(text, yaml.CSafeLoader)
+        root = yaml.compose(text, yaml.SafeLoader)
+        document = yaml.load(text, yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         said = getattr(error, "problem", None) or str(error)

@@ -89,7 +89,8 @@ class Forwarder:
         now = time.monotonic()
         answer = self.cache.fresh(question, now)
         if answer is not None:
-            if self.cache.due(question, now):
+            if self.cache.due(question, now) and question not in self._asking:
+                self.cache.prefetched += 1
                 self._start(question, name)
             return answer
         self.cache.misses += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from threading import Lock
-from typing import Any
 
 from fairlead.dns.message import HEADER
 from fairlead.dns.records import Type, packed
@@ -21,7 +20,7 @@ ELSEWHERE = "elsewhere"
 
 
 class Observer:
-    """Looks at one query in `period`; 0 is none. The threads that answer call `note`; anybody may ask for `view`."""
+    """Looks at one query in `period`; 0 is none. The threads that answer call `note`; anybody may ask for `seen`."""
 
     def __init__(self, zone: Zone, sample: float, logs: bool) -> None:
         self._zone = zone
@@ -51,20 +50,10 @@ class Observer:
             of = Type(kind).name if kind in Type.__members__.values() else f"TYPE{kind}"
             log.info("%s %s %s from %s", name, of, said, who)
 
-    def view(self) -> dict[str, Any]:
-        """What was counted: for each Service its clients (pods where they are known, else addresses), most first."""
+    def seen(self, most: int) -> list[tuple[str, str, int]]:
+        """What was counted: a Service, a client (a pod where it is known, else an address), how often; most first."""
         with self._lock:
-            seen = self._seen.most_common()
-        services: dict[str, dict[str, int]] = {}
-        for (service, who), count in seen:
-            services.setdefault(service, {})[who] = count
-        return {
-            "countedOneIn": self.period,
-            "services": [
-                {"service": name, "queries": sum(clients.values()), "clients": clients}
-                for name, clients in sorted(services.items(), key=lambda item: -sum(item[1].values()))
-            ],
-        }
+            return [(service, who, count) for (service, who), count in self._seen.most_common(most)]
 
 
 def asked(query: bytes) -> tuple[str, int]:

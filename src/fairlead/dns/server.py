@@ -23,6 +23,7 @@ from fairlead.dns.exposition import exposed
 from fairlead.dns.listeners import Listeners
 from fairlead.dns.responder import Responder
 from fairlead.dns.source import ENDPOINTSLICES, NAMESPACES, PODS, SERVICES
+from fairlead.dns.tally import Board, keep_showing
 from fairlead.dns.workers import prefork
 from fairlead.dns.zone import Zone
 from fairlead.process import Health, configure_logging
@@ -149,6 +150,8 @@ def serve(
     if not config.cookie_secret:
         config = replace(config, cookie_secret=secrets.token_bytes(32))
 
+    board = Board(config.workers)
+
     def work(index: int) -> int:
         sys.setswitchinterval(SWITCH)
 
@@ -158,7 +161,9 @@ def serve(
                 api = await stack.enter_async_context(Api(credentials, "fairlead-dns"))
                 listeners = Listeners(config)
                 if expose and index == 0:
-                    await stack.enter_async_context(exposed(expose, health, listeners))
+                    await stack.enter_async_context(exposed(expose, health, listeners, board))
+                showing = asyncio.ensure_future(keep_showing(board, index, listeners))
+                stack.callback(showing.cancel)
                 await run(api, config, health, listeners, path)
 
         try:
