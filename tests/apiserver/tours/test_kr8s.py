@@ -12,6 +12,7 @@ import yaml
 from kr8s.asyncio.objects import (
     ConfigMap,
     CronJob,
+    CustomResourceDefinition,
     Deployment,
     Ingress,
     Job,
@@ -25,6 +26,7 @@ from kr8s.asyncio.objects import (
 
 from tests.apiserver.kubectl import write_kubeconfig
 from tests.apiserver.serving import Client, with_server
+from tests.apiserver.tours import boats
 
 EVERYTHING = Path(__file__).parent / "everything.yaml"
 
@@ -100,9 +102,9 @@ async def waits_and_watches(api: Any) -> None:
     assert seen == ["ADDED", "MODIFIED", "DELETED"]
     pod = await Pod.get("alone", namespace="tour", api=api)
     await pod.patch({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, subresource="status")
-    await pod.wait("condition=Ready", timeout=30)
+    await pod.wait("condition=Ready", timeout=120)
     await pod.delete(propagation_policy="Background")
-    await pod.wait("delete", timeout=30)
+    await pod.wait("delete", timeout=120)
 
 
 async def owns(api: Any) -> None:
@@ -115,8 +117,32 @@ async def owns(api: Any) -> None:
         0
     ].name == "web"
     await web.delete(propagation_policy="Foreground")
-    await web.wait("delete", timeout=30)
+    await web.wait("delete", timeout=120)
     assert not await dependent.exists()
+
+
+async def builds_boats(api: Any) -> None:
+    """Custom resources; kr8s makes a class for them."""
+    definition = await CustomResourceDefinition(boats.definition(), api=api)
+    await definition.create()
+    await definition.wait("condition=Established", timeout=120)
+    boat: Any = new_class(
+        "Boat", f"{boats.GROUP}/v1", asyncio=True, namespaced=True, scalable=True, scalable_spec="crew"
+    )
+    swan = await boat({**boats.boat("swan"), "metadata": {"name": "swan", "namespace": "tour"}}, api=api)
+    await swan.create()
+    assert swan.spec.to_dict() == {"length": 12, "crew": 1, "rig": "sloop"}
+    await swan.patch({"status": {"aboard": 2}}, subresource="status")
+    await swan.scale(2)
+    assert (swan.spec.crew, swan.status.aboard) == (2, 2)
+    for spec, said in boats.MISTAKES.values():
+        with pytest.raises(kr8s.ServerError) as refused:
+            await swan.patch({"spec": spec})
+        assert said in str(refused.value), spec
+    assert [one.name async for one in api.get("bt", namespace="tour")] == ["swan"]
+    await definition.delete()
+    await definition.wait("delete", timeout=120)
+    assert not await definition.exists()
 
 
 async def deletes(api: Any) -> None:
@@ -127,12 +153,13 @@ async def deletes(api: Any) -> None:
             await one.delete()
     space = await Namespace.get("tour", api=api)
     await space.delete()
-    await space.wait("delete", timeout=60)
+    await space.wait("delete", timeout=120)
 
 
-CHAPTERS = (discovers, makes_everything, gets, changes, waits_and_watches, owns, deletes)
+CHAPTERS = (discovers, makes_everything, gets, changes, waits_and_watches, owns, builds_boats, deletes)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:Kubernetes version")  # it knows those before 1.36
 def test_kr8s(tmp_path: Path) -> None:
     async def test(client: Client) -> None:

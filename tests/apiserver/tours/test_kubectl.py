@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.apiserver.kubectl import Kubectl, kubectls
 from tests.apiserver.serving import Client, with_server
+from tests.apiserver.tours import boats
+from tests.apiserver.tours.guide import EVERYTHING, Guide
 
-EVERYTHING = Path(__file__).parent / "everything.yaml"
 KINDS = [
     line.removeprefix("kind: ").lower()
     for line in EVERYTHING.read_text().splitlines()
@@ -20,46 +20,12 @@ KINDS = [
 ]
 
 VERSIONS = (",".join(KINDS), "-o", "jsonpath={.items[*].metadata.resourceVersion}")
-SENT_AGAIN = [
-    "endpoints/outside",
-    "limitrange/limits",
-    "poddisruptionbudget.policy/web",
-    "secret/password",
-    "statefulset.apps/db",
-]
-"""What kubectl cannot compare, with upstream's servers either: what is not read back, what is replaced whole."""
-BEFORE_1_21 = ["cronjob.batch/nightly" if "policy" in one else one for one in SENT_AGAIN]
-"""The same for those that only know the betas of batch and policy."""
-
 POD = """
 apiVersion: v1
 kind: Pod
 metadata: {name: extra, labels: {app: web}}
 spec: {containers: [{name: c, image: fairlead/echo}]}
 """
-
-
-class Guide:
-    """kubectl in a namespace and with a node of its own; its manifest is in `everything`."""
-
-    def __init__(self, kubectl: Kubectl, version: str, client: Client) -> None:
-        self.kubectl = kubectl
-        self.version = tuple(int(part) for part in version.split("."))
-        self.client = client
-        self.namespace = f"tour-{version.replace('.', '-')}"
-        self.node = f"node-{version}"
-        self.sent_again = sorted(SENT_AGAIN if self.version >= (1, 21) else BEFORE_1_21)
-        self.manifest = EVERYTHING.read_text().replace("namespace: tour", f"namespace: {self.namespace}")
-        self.everything = kubectl.kubeconfig.parent / EVERYTHING.name
-        self.everything.write_text(self.manifest)
-
-    async def __call__(self, command: str, *more: str, stdin: str = "", fails: bool = False) -> str:
-        """What a command prints, written as one types it."""
-        return await self.kubectl("-n", self.namespace, *command.split(), *more, stdin=stdin, fails=fails)
-
-    async def get(self, command: str) -> Any:
-        """What a command gives as JSON."""
-        return json.loads(await self(f"get {command} -o json"))
 
 
 def configured(said: str) -> list[str]:
@@ -267,7 +233,7 @@ async def is_told_of_mistakes(tour: Guide) -> None:
 
 
 async def waits_and_watches(tour: Guide) -> None:
-    waiting = asyncio.ensure_future(tour("wait --for=condition=Available deployment/web --timeout=30s"))
+    waiting = asyncio.ensure_future(tour("wait --for=condition=Available deployment/web --timeout=120s"))
     shown = (
         "-n",
         tour.namespace,
@@ -287,7 +253,7 @@ async def waits_and_watches(tour: Guide) -> None:
     code, _ = await tour.client.patch(path, {"status": {**status, "conditions": [available]}})
     assert code == 200
     assert "condition met" in await waiting
-    assert "successfully rolled out" in await tour("rollout status deployment/web --timeout=30s")
+    assert "successfully rolled out" in await tour("rollout status deployment/web --timeout=120s")
     await watching
     assert (await tour("get deployment web --no-headers")).split()[1:4] == ["4/4", "4", "4"]
 
@@ -353,14 +319,19 @@ async def drains(tour: Guide) -> None:
     said = await tour(f"drain {tour.node} --force --grace-period=0 --timeout=1s", fails=True)
     assert "violate the pod's disruption budget" in said
     await tour.client.patch(budget, {"status": {"observedGeneration": 1, "disruptionsAllowed": 1}})
-    assert "evicted" in await tour(f"drain {tour.node} --force --grace-period=0 --timeout=30s")
+    assert "evicted" in await tour(f"drain {tour.node} --force --grace-period=0 --timeout=120s")
     assert '"extra" not found' in await tour("get pod extra", fails=True)
     assert (await tour.get("pdb web"))["status"]["disruptionsAllowed"] == 0
     assert "deleted" in await tour(f"delete node {tour.node}")
 
 
+async def drains_while_it_builds_boats(tour: Guide) -> None:
+    """A drain that is refused waits for 5 s."""
+    await asyncio.gather(drains(tour), boats.builds(tour))
+
+
 async def deletes(tour: Guide) -> None:
-    assert "deleted" in await tour("delete deployment made --cascade=foreground --timeout=30s")
+    assert "deleted" in await tour("delete deployment made --cascade=foreground --timeout=120s")
     assert "deleted" in await tour("delete statefulset db --cascade=orphan")
     assert "deleted" in await tour("delete job once --cascade=background")
     assert "deleted" in await tour("delete pods,services -l app=made")
@@ -368,12 +339,12 @@ async def deletes(tour: Guide) -> None:
     assert "not found" in await tour("delete configmap none", fails=True)
     assert await tour("delete configmap none --ignore-not-found") == ""
     if tour.version >= (1, 22):  # those before fail where it is gone already
-        await tour("wait --for=delete job/once --timeout=30s")
+        await tour("wait --for=delete job/once --timeout=120s")
     assert (await tour.get("configmaps"))["items"][0]["metadata"]["name"] == "kube-root-ca.crt"
     await tour(f"delete --ignore-not-found -f {tour.everything}")
     left = await tour("get", ",".join(KINDS), "-l", "tour=everything", "-o", "name")
     assert left.strip() in ("", f"No resources found in {tour.namespace} namespace.") or "Warning" in left
-    assert "deleted" in await tour(f"delete namespace {tour.namespace} --timeout=60s")
+    assert "deleted" in await tour(f"delete namespace {tour.namespace} --timeout=120s")
     assert "not found" in await tour(f"get namespace {tour.namespace}", fails=True)
 
 
@@ -393,7 +364,7 @@ CHAPTERS = (
     sees_events,
     may,
     applies_on_the_server,
-    drains,
+    drains_while_it_builds_boats,
     deletes,
 )
 
@@ -410,6 +381,7 @@ async def takes(tour: Guide) -> list[AssertionError]:
     return wrong
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not kubectls(), reason="there is no kubectl")
 def test_kubectl(tmp_path: Path) -> None:
     """All versions at once, each in its namespace."""

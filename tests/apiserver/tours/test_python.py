@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kubernetes.client.exceptions import ApiException
 
 from tests.apiserver.kubectl import write_kubeconfig
 from tests.apiserver.serving import Client, with_server
+from tests.apiserver.tours import boats
 
 K8S: Any = kubernetes
 """Its types say that everything may be absent, which is not what is tried here."""
@@ -167,7 +169,7 @@ def watches(apis: Apis) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     stream = watch.stream(
-        apis.core.list_namespaced_config_map, "tour", resource_version=version, timeout_seconds=30
+        apis.core.list_namespaced_config_map, "tour", resource_version=version, timeout_seconds=120
     )
     for event in stream:
         seen.append((event["type"], event["object"].metadata.name))
@@ -197,6 +199,59 @@ def uses_the_dynamic_client(apis: Apis) -> None:
     assert made.metadata.name.startswith("made-")
 
 
+def builds_boats(apis: Apis) -> None:
+    """Custom resources, by the class for them and by the dynamic client."""
+    definitions = K8S.client.ApiextensionsV1Api(apis.api)
+    definitions.create_custom_resource_definition(boats.definition())
+    name = f"boats.{boats.GROUP}"
+    watch = K8S.watch.Watch()
+    stream = watch.stream(
+        definitions.list_custom_resource_definition,
+        field_selector=f"metadata.name={name}",
+        timeout_seconds=120,
+    )
+    for event in stream:
+        conditions = {one.type: one.status for one in event["object"].status.conditions or ()}
+        if conditions.get("Established") == "True":
+            watch.stop()
+    customs = K8S.client.CustomObjectsApi(apis.api)
+    place = (boats.GROUP, "v1", "tour", "boats")
+    made = customs.create_namespaced_custom_object(*place, boats.boat("swan"))
+    assert made["spec"] == {"length": 12, "crew": 1, "rig": "sloop"}
+    for spec, said in boats.MISTAKES.values():
+        with pytest.raises(ApiException) as refused:
+            customs.create_namespaced_custom_object(*place, boats.boat("wreck", **spec))
+        assert (refused.value.status, said in json.loads(refused.value.body or "")["message"]) == (
+            422,
+            True,
+        ), spec
+    customs.patch_namespaced_custom_object_status(*place, "swan", {"status": {"aboard": 3}})
+    customs.patch_namespaced_custom_object_scale(*place, "swan", {"spec": {"replicas": 5}})
+    scale = customs.get_namespaced_custom_object_scale(*place, "swan")
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (5, 3)
+    dynamic = K8S.dynamic.DynamicClient(apis.api)
+    older = dynamic.resources.get(api_version=f"{boats.GROUP}/v1beta1", kind="Boat")
+    assert older.get(name="swan", namespace="tour").spec.crew == 5
+    newer = dynamic.resources.get(api_version=f"{boats.GROUP}/v1", kind="Boat")
+    for owner, line in (("mate", "sheet"), ("master", "halyard")):
+        body = boats.boat("swan", lines=[{"name": line}])
+        newer.server_side_apply(
+            body=body, name="swan", namespace="tour", field_manager=owner, force_conflicts=True
+        )
+    assert [line.name for line in newer.get(name="swan", namespace="tour").spec.lines] == ["sheet", "halyard"]
+    definitions.delete_custom_resource_definition(name)
+    for event in watch.stream(
+        definitions.list_custom_resource_definition,
+        field_selector=f"metadata.name={name}",
+        timeout_seconds=120,
+    ):
+        if event["type"] == "DELETED":
+            watch.stop()
+    with pytest.raises(ApiException) as gone:
+        customs.list_namespaced_custom_object(*place)
+    assert gone.value.status == 404
+
+
 def deletes(apis: Apis) -> None:
     for group, names in DELETED.items():
         for name in names:
@@ -219,10 +274,12 @@ CHAPTERS = (
     evicts,
     watches,
     uses_the_dynamic_client,
+    builds_boats,
     deletes,
 )
 
 
+@pytest.mark.timeout(300)
 def test_the_official_python_client(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         config = write_kubeconfig(tmp_path / "kubeconfig", tmp_path, client)

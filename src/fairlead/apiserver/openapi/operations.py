@@ -87,7 +87,7 @@ ABOUT: Mapping[str, str] = MappingProxyType(
         "resourceVersion": "How new the answer has to be, or after what a watch begins.",
         "resourceVersionMatch": "How resourceVersion is meant in a list: Exact or NotOlderThan.",
         "sendInitialEvents": "Whether a watch begins with all objects, and a bookmark after them.",
-        "shardSelector": "Selects objects by a range of hashes.",
+        "shardSelector": "Alpha upstream, for a range of hashes; this server does not read it.",
         "timeoutSeconds": "After how long a list or a watch is ended.",
         "watch": "Whether changes are streamed from now on.",
     }
