@@ -280,10 +280,14 @@ def test_the_counts_of_all_workers_are_shown_by_one() -> None:
         board.show(1, two)
     assert list(board.others(2)) == [two]
     metrics = {
-        sample.name: sample for family in Metrics("s", lambda: both).collect() for sample in family.samples
+        (sample.name, *sample.labels.values()): sample.value
+        for family in Metrics("s", lambda: both).collect()
+        for sample in family.samples
     }
-    assert metrics["coredns_dns_responses_total"].value == 6
-    assert metrics["coredns_cache_prefetch_total"].value == 6
+    assert metrics["coredns_dns_responses_total", "s", "NOERROR"] == 6
+    assert metrics["coredns_dns_responses_total", "s", "NXDOMAIN"] == 7
+    assert metrics["coredns_dns_requests_total", "s", "tcp", "AAAA"] == 7
+    assert metrics["coredns_cache_prefetch_total", "s", "forwarded"] == 6
     shown = view(both, 16)
     assert shown["services"] == [{"service": "default/web", "queries": 3, "clients": {"default/a": 3}}]
     json.dumps(shown)
