@@ -306,9 +306,21 @@ except Exception as error:
     uvloop.run(main())
 
 
-def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with await SQLiteStore.open(tmp_path / "store.db"):
-            assert os.stat(tmp_path / "store.db").st_mode & 0o077 == 0
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_the_files_are_their_owners_alone(tmp_path: Path, before: int | None) -> None:
+    path = tmp_path / "store.db"
 
-    uvloop.run(main())
+    async def main() -> None:
+        async with await SQLiteStore.open(path) as store:
+            await store.commit([], [Change("/secrets/a", b"x")])
+            modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+            assert modes == dict.fromkeys(("store.db", "store.db-wal"), 0o600)
+
+    umask = os.umask(0)
+    try:
+        if before is not None:
+            uvloop.run(main())
+            path.chmod(before)
+        uvloop.run(main())
+    finally:
+        os.umask(umask)

@@ -10,6 +10,7 @@ the file system a few at a time once they are many. What is left is at most a pa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -302,6 +303,9 @@ def connect(path: Path) -> sqlite3.Connection:
         raise IsADirectoryError(f"{path} is a directory, not a file")
     if not path.parent.is_dir():
         raise NotADirectoryError(f"there is no directory {path.parent}")
+    with contextlib.suppress(OSError):  # which SQLite has better words for
+        # SQLite gives the log and its index the mode of the file, so that nobody else reads them at any moment.
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = sqlite3.connect(
         path, isolation_level=None, timeout=3, check_same_thread=False, cached_statements=64
     )
@@ -325,7 +329,9 @@ def connect(path: Path) -> sqlite3.Connection:
             if database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                 raise WrongFormat("it is an SQLite file of another program")
             database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT")
-        path.chmod(0o600)
+        for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            with contextlib.suppress(FileNotFoundError):
+                file.chmod(0o600)  # where an earlier version or somebody's umask left more
     except BaseException:
         database.close()
         raise
