@@ -112,7 +112,7 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         (("apiserver", "--store", "postgres:x"), "write sqlite:PATH or etcd:URL"),
         (("apiserver", "--etcd-cafile", "ca.crt"), "--etcd-cafile is an option of etcd"),
         (("apiserver", "--listen", "127.0.0.1:99999"), "a port is at most 65535"),
-        (("apiserver", "--authorization-mode", "Node"), "use AlwaysAllow or RBAC"),
+        (("apiserver", "--authorization-mode", "Node,ABAC"), "there is no authorization mode 'ABAC'"),
         (("apiserver", "--client-ca-file", "/nothing"), "/nothing: this file cannot be read"),
         (("apiserver", "--service-cluster-ip-range", "10.0.0.0/16,10.1.0.0/16"), "one network of a family"),
         (("apiserver", "--service-cluster-ip-range", "fd00::/48"), "/64 at most"),

@@ -17,7 +17,8 @@ import pytest
 import uvloop
 from pyroute2 import IPRoute
 
-from fairlead.apiserver.certificates import make_authority
+from fairlead.apiserver.access.gate import AccessConfig
+from fairlead.apiserver.certificates import make_authority, make_signing_key
 from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import load, write
@@ -74,15 +75,19 @@ class Cluster:
     """An API server, and one node's agent: in this process, or as a program of its own."""
 
     api: Api
+    """The administrator's."""
+    node_api: Api
+    """The agent's own."""
     config: agent.NodeConfig
     kubeconfig: Path
+    """The agent's too."""
     task: asyncio.Task[None] | None = None
     program: subprocess.Popen[bytes] | None = None
     health: Health = field(default_factory=Health)
 
     async def start(self) -> None:
         """Starts the agent in this process."""
-        self.task = asyncio.create_task(agent.run(self.api, self.config, self.health))
+        self.task = asyncio.create_task(agent.run(self.node_api, self.config, self.health))
         await asyncio.sleep(0)
         await asyncio.wait_for(self.health.ready(), 10)
 
@@ -164,6 +169,7 @@ def with_cluster(
         certificate, key = authority.issue(directory, "apiserver", ["127.0.0.1"])
         tokens = directory / "tokens.csv"
         tokens.write_text('secret,admin,1,"system:masters"\n')
+        make_signing_key(directory / "sa.key")
         sock = listener("127.0.0.1", 0)
         health = Health()
         config = ServerConfig(
@@ -172,13 +178,20 @@ def with_cluster(
             certificate=certificate,
             key=key,
             authority=authority.path,
+            access=AccessConfig(
+                client_ca_file=authority.path, service_account_signing_key_file=directory / "sa.key"
+            ),
             advertise_address=ADDRESS,
         )
         server = asyncio.ensure_future(serve(config, [sock], health))
         await asyncio.sleep(0)
         await asyncio.wait_for(health.ready(), 10)
-        kubeconfig = directory / "kubeconfig"
-        write(kubeconfig, f"https://127.0.0.1:{sock.getsockname()[1]}", authority.path.read_bytes(), "secret")
+        admin, kubeconfig = directory / "admin.kubeconfig", directory / "kubeconfig"
+        url = f"https://127.0.0.1:{sock.getsockname()[1]}"
+        write(admin, url, authority.pem, "secret")
+        write(
+            kubeconfig, url, authority.pem, certificate=authority.know("system:node:node1", ("system:nodes",))
+        )
         node = agent.NodeConfig(
             name="node1",
             addresses=(ADDRESS,),
@@ -188,8 +201,8 @@ def with_cluster(
             images=builtin() if images is None else images,
             cluster_dns=("10.96.0.10",),
         )
-        async with Api(load(kubeconfig)) as api:
-            cluster = Cluster(api, node, kubeconfig)
+        async with Api(load(admin)) as api, Api(load(kubeconfig)) as node_api:
+            cluster = Cluster(api, node_api, node, kubeconfig)
             try:
                 if start:
                     await cluster.start()

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fairlead.client import kubeconfig
+from fairlead.client.api import Api
+from fairlead.node.account import Account
 from fairlead.node.records import read_sandbox
+from fairlead.objects.authentication_v1 import SelfSubjectReview
 from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
 from tests.node.places import Cluster, interfaces, is_ready, root, with_cluster
@@ -211,6 +215,63 @@ def test_a_container_sees_its_environment_and_files(tmp_path: Path) -> None:
         assert "options ndots:5" in lines
         assert "10.244.1.2\tweb" in lines
         assert lines[-1] == "/usr"
+
+    with_cluster(tmp_path, test)
+
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+@root
+def test_a_container_has_a_token_of_its_pod_that_is_renewed(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        script = f"cd {ACCOUNT} && cat namespace && stat -c %a token && cat token && echo && ls -A /run && sleep 60"
+        await cluster.run("web", SHELL | {"command": ["sh", "-c", script]})
+        pod = await cluster.until("web", is_ready)
+        directory = cluster.config.state_directory / "pods" / pod.metadata.uid
+        log = directory / "logs" / "c" / "0.log"
+        await eventually(lambda: len(log.read_text().splitlines()) >= 3)
+        namespace, token, run = (line.split(" ", 3)[3] for line in log.read_text().splitlines()[:3])
+        assert namespace == "default600"  # the file has no newline
+        assert run == "secrets"
+        config = kubeconfig.Config(
+            cluster.api.server, authority=cluster.api.config.authority, token_file=directory / "account/token"
+        )
+        async with Api(config) as own:
+            review = await own.request(
+                "POST",
+                "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                SelfSubjectReview,
+                SelfSubjectReview(),
+            )
+        info = review.status.userInfo
+        assert info is not None
+        assert info.username == "system:serviceaccount:default:default"
+        assert info.extra["authentication.kubernetes.io/pod-uid"] == (pod.metadata.uid,)
+        account, now = Account(cluster.node_api, directory / "account"), time.time()
+        again = await account.keep(pod, now)
+        assert again is not None
+        assert 2800 < again - now < 2900
+        assert await account.keep(pod, again - 1) == again
+        fresh = (directory / "account/token").read_text()
+        assert fresh != token
+        await account.keep(pod, again + 1)
+        assert (directory / "account/token").read_text() != fresh
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_a_pod_that_wants_no_token_has_none(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        command = ["sh", "-c", f"! test -e {ACCOUNT} && exit 7"]
+        await cluster.run(
+            "web", SHELL | {"command": command}, restartPolicy="Never", automountServiceAccountToken=False
+        )
+        pod = await cluster.until("web", lambda pod: pod.status.phase == "Failed")
+        ended = state(pod).state.terminated
+        assert ended is not None
+        assert ended.exitCode == 7
 
     with_cluster(tmp_path, test)
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fairlead.apiserver.certificates import (
-    SERVING_LIFE,
+    LIFE,
     Authority,
     common_name,
     make_authority,
@@ -49,7 +49,7 @@ def client_certificate(authority: Authority, directory: Path) -> tuple[Path, Pat
     """A certificate that is good for clients alone, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        starting(authority.certificate.subject, common_name("apiserver"), key.public_key(), SERVING_LIFE)
+        starting(authority.certificate.subject, common_name("apiserver"), key.public_key(), LIFE)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .sign(authority.key, hashes.SHA256())
     )

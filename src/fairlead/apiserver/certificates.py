@@ -1,4 +1,4 @@
-"""A certificate authority in a directory, for the serving certificates of a cluster that has none."""
+"""A certificate authority in a directory, for the certificates of a cluster that has none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE = datetime.timedelta(days=3650)
-SERVING_LIFE = datetime.timedelta(days=365)
+LIFE = datetime.timedelta(days=365)
 CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
@@ -39,22 +39,36 @@ class Authority:
 
         They are written to NAME.crt and NAME.key (0600) in `directory`, over what was there.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
         others: list[x509.GeneralName] = [x509.DNSName(other) for other in names]
         others += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        builder = (
-            starting(self.certificate.subject, common_name(name), key.public_key(), SERVING_LIFE)
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = self._certifying(common_name(name), key, ExtendedKeyUsageOID.SERVER_AUTH)
+        if others:
+            builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
+        return write(directory, name, builder.sign(self.key, hashes.SHA256()), key)
+
+    def know(self, user: str, groups: Sequence[str] = ()) -> tuple[bytes, bytes]:
+        """A client's certificate that says who a user is, and its new key, both as PEM. About 0.2 ms."""
+        names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+        subject = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, user)])
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._certifying(subject, key, ExtendedKeyUsageOID.CLIENT_AUTH).sign(
+            self.key, hashes.SHA256()
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM), _pem(key)
+
+    def _certifying(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, purpose: x509.ObjectIdentifier
+    ) -> x509.CertificateBuilder:
+        return (
+            starting(self.certificate.subject, subject, key.public_key(), LIFE)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
             )
         )
-        if others:
-            builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
-        certificate = builder.sign(self.key, hashes.SHA256())
-        return write(directory, name, certificate, key)
 
 
 def make_authority(directory: Path) -> Authority:

@@ -39,6 +39,8 @@ async def delete(
     while True:
         entry = await registry.get(kind, namespace, name)
         obj = decoded(kind, entry.value, entry.revision)
+        if registry.admission is not None:
+            registry.admission.admit("DELETE", kind, "", name, None, obj)
         check_preconditions(kind, obj, entry.revision, options.preconditions)
         marked = mark(kind, obj, options)
         if obj.metadata.deletionTimestamp is None:

@@ -41,6 +41,8 @@ async def evict(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
     dry = dry_run(query, options.dryRun, "DeleteOptions")
     entry = await registry.get(kind, info.namespace, info.name)
     pod = decoded(kind, entry.value, entry.revision)
+    if registry.admission is not None:
+        registry.admission.admit("CREATE", kind, "eviction", info.name, eviction, pod)
     check_preconditions(kind, pod, entry.revision, options.preconditions)
     if not is_expendable(pod):
         await _spend(registry, pod, dry=dry)

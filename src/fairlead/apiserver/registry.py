@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -51,21 +51,36 @@ class Written(msgspec.Struct, gc=False):
     """What its writer should know."""
 
 
+class Admission(Protocol):
+    """Who may write what is asked for; both raise 403."""
+
+    def may_create(self, kind: Kind, namespace: str, name: str) -> None:
+        """Of a PUT or an apply that finds no object."""
+
+    def admit(
+        self, operation: str, kind: Kind, subresource: str, name: str, obj: Any | None, old: Any | None
+    ) -> None:
+        """Of every write: what was sent (None: a deletion), and what stands (None: a creation).
+
+        Of the creation of a part: what was sent, and the pod that it is about.
+        """
+
+
 class Registry:
     """The objects of all kinds in one store.
 
-    `may_create` raises 403 where a PUT or an apply finds no object, and its sender may not make one.
+    `admission` is asked before anything is written for somebody.
     """
 
     def __init__(
         self,
         store: Store,
         strategies: Mapping[Kind, Strategy],
-        may_create: Callable[[Kind, str, str], None] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.store = store
         self._strategies = strategies
-        self._may_create = may_create
+        self.admission = admission
 
     def strategy(self, kind: Kind) -> Strategy:
         """How objects of a kind are written."""
@@ -106,6 +121,8 @@ class Registry:
     async def _insert(self, kind: Kind, given: Any, writer: Writer | None, dry_run: bool) -> Written:
         strategy, rules, resource = self.strategy(kind), kind.model.rules, kind.resource
         name, namespace = given.metadata.name, given.metadata.namespace
+        if self.admission is not None:
+            self.admission.admit("CREATE", kind, "", name, given, None)
         key = kind.key(namespace, name)
         obj = rules.default(strategy.prepare_create(given))
         if writer is not None:
@@ -180,8 +197,8 @@ class Registry:
                 if new.metadata.resourceVersion not in ("", "0"):
                     raise not_found(kind.plural, name, resource.group)
                 new = replace(new, metadata=replace(new.metadata, resourceVersion=""))
-                if self._may_create is not None:
-                    self._may_create(kind, namespace, name)
+                if self.admission is not None:
+                    self.admission.may_create(kind, namespace, name)
                 try:
                     return await self.create(kind, namespace, new, writer=writer, dry_run=dry_run)
                 except StatusError as error:
@@ -190,6 +207,8 @@ class Registry:
                     continue
             old = decoded(kind, entry.value, entry.revision)
             new = await modify(old)
+            if self.admission is not None:
+                self.admission.admit("UPDATE", kind, subresource, name, new, old)
             check_version(kind, name, new.metadata.resourceVersion, entry.revision, update=True)
             check_uid(kind, name, new.metadata.uid, old.metadata.uid)
             metadata = replace(

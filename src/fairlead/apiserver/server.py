@@ -98,7 +98,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         reservations = Reservations(store, ports_of(*config.node_port_range))
         gate = Gate(config.access, config.tokens, store)
         registry = Registry(
-            store, {**strategies(config, authority, reservations), **gate.strategies}, gate.may_create
+            store, {**strategies(config, authority, reservations), **gate.strategies}, gate.admission
         )
         address = f"{config.advertise_address}:{config.advertise_port}" if config.advertise_address else ""
         catalog = Catalog()

@@ -315,14 +315,19 @@ def apiserver(
             metavar="A,B", help="Whom tokens have to be for, to be good here.", show_default="the issuer"
         ),
     ] = "",
-    authorization_mode: Annotated[str, typer.Option(help="RBAC or AlwaysAllow.")] = "RBAC",
+    authorization_mode: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="Who decides, in order: Node, RBAC, AlwaysAllow. One that allows is enough."
+        ),
+    ] = "Node,RBAC",
     anonymous_auth: Annotated[
         bool, typer.Option(help="Whether requests without credentials are those of system:anonymous.")
     ] = True,
     log_level: Level = "info",
 ) -> None:
     """Run the API server; certificates, a token and a kubeconfig are made on the first start."""
-    from fairlead.apiserver.access.authorization import MODES
+    from fairlead.apiserver.access.authorization import authorization_modes
     from fairlead.apiserver.access.gate import AccessConfig
     from fairlead.apiserver.certificates import make_authority, make_signing_key
     from fairlead.apiserver.server import ServerConfig, serve
@@ -345,8 +350,10 @@ def apiserver(
             check(store)
     except ValueError as error:
         raise UserError(f"--store {store}: {error}" if store else f"--etcd-{error}") from error
-    if authorization_mode not in MODES:
-        raise UserError(f"--authorization-mode {authorization_mode}: use {' or '.join(MODES)}")
+    try:
+        authorization_modes(authorization_mode)
+    except ValueError as error:
+        raise UserError(f"--authorization-mode {authorization_mode}: {error}") from error
     for option, file in (
         ("--client-ca-file", client_ca_file),
         ("--token-auth-file", token_auth_file),

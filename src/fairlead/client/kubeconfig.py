@@ -93,15 +93,22 @@ def write(
     path: Path,
     server: str,
     authority: bytes,
-    token: str,
+    token: str = "",
     *,
+    certificate: tuple[bytes, bytes] | None = None,
     name: str = "fairlead",
     namespace: str = "default",
 ) -> None:
     """Writes a kubeconfig with one context, `name`, and makes it current; replaces what was there.
 
+    Who we are is a token, or a certificate with its key (both PEM).
+
     Nobody but the owner can read it at any moment, and a reader sees the old file or the new one.
     """
+    user = {"token": token}
+    if certificate is not None:
+        pem, key = (base64.b64encode(part).decode() for part in certificate)
+        user = {"client-certificate-data": pem, "client-key-data": key}
     data = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -116,7 +123,7 @@ def write(
                 },
             }
         ],
-        "users": [{"name": name, "user": {"token": token}}],
+        "users": [{"name": name, "user": user}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
         "current-context": name,
     }

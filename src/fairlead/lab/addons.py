@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TypeVar
 
 from fairlead.client.api import Api
-from fairlead.lab.topology import DNS_ADDRESS
+from fairlead.lab.topology import API_PORT, DNS_ADDRESS, ROUTER
 from fairlead.objects import core_v1
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import NODES, PODS, SERVICEACCOUNTS, SERVICES, Resource, Stored
@@ -42,8 +41,8 @@ def dns_service() -> core_v1.Service:
     )
 
 
-def dns_pod(kubeconfig: Path) -> core_v1.Pod:
-    """The pod that serves it; `kubeconfig` is a file of the host, which pods see."""
+def dns_pod() -> core_v1.Pod:
+    """The pod that serves it, known by its ServiceAccount's token."""
     return core_v1.Pod(
         metadata=ObjectMeta(name=DNS_POD, namespace=NAMESPACE, labels=DNS_LABELS),
         spec=core_v1.PodSpec(
@@ -55,7 +54,9 @@ def dns_pod(kubeconfig: Path) -> core_v1.Pod:
                     name="dns",
                     image=DNS_IMAGE,
                     env=(
-                        core_v1.EnvVar(name="KUBECONFIG", value=str(kubeconfig)),
+                        # Not by way of the Service, so that names are known as soon as the proxy works.
+                        core_v1.EnvVar(name="KUBERNETES_SERVICE_HOST", value=ROUTER),
+                        core_v1.EnvVar(name="KUBERNETES_SERVICE_PORT", value=str(API_PORT)),
                         # The host's name servers are not to be reached from a lab: better refused than late.
                         core_v1.EnvVar(name="FAIRLEAD_DNS_UPSTREAMS", value="none"),
                     ),
@@ -73,12 +74,12 @@ def dns_pod(kubeconfig: Path) -> core_v1.Pod:
     )
 
 
-async def apply(api: Api, kubeconfig: Path) -> None:
+async def apply(api: Api) -> None:
     """Makes what is not there; a store that an earlier lab left has it already."""
     account = core_v1.ServiceAccount(metadata=ObjectMeta(name="fairlead-dns", namespace=NAMESPACE))
     await _ensure(api, SERVICEACCOUNTS, account)
     await _ensure(api, SERVICES, dns_service())
-    await _ensure(api, PODS, dns_pod(kubeconfig))
+    await _ensure(api, PODS, dns_pod())
 
 
 async def forget(api: Api, nodes: frozenset[str]) -> None:

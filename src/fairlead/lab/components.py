@@ -18,7 +18,7 @@ from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.lab import topology
-from fairlead.lab.credentials import CONTROLLERS, PROXY, Credentials
+from fairlead.lab.credentials import CONTROLLERS, PROXY, SCHEDULER, Credentials
 from fairlead.lab.network import Network
 from fairlead.lab.state import Record, StateDirectory
 from fairlead.lab.supervisor import Component
@@ -114,7 +114,7 @@ async def _controllers(credentials: Credentials) -> None:
     try:
         async with (
             Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS)), "fairlead-endpoints") as endpoints_api,
-            Api(kubeconfig.load(credentials.kubeconfig("scheduler")), "fairlead-scheduler") as scheduler_api,
+            Api(kubeconfig.load(credentials.kubeconfig(SCHEDULER)), "fairlead-scheduler") as scheduler_api,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
@@ -136,8 +136,6 @@ async def _node(
         images=known,
         cluster_dns=(topology.DNS_ADDRESS,),
         cluster_domain=topology.CLUSTER_DOMAIN,
-        # An ordinary user's lab may live below /tmp, where pods see only what is shared with them.
-        shared=(credentials.kubeconfig(CONTROLLERS).parent,),
         api_service=(topology.KUBERNETES_ADDRESS, 443),
     )
     proxy_config = proxy.ProxyConfig(node_name=node.name, cluster_cidrs=(topology.CLUSTER_CIDR,))

@@ -8,15 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead.apiserver.access.users import account_groups, account_name
 from fairlead.apiserver.certificates import make_authority, make_signing_key
 from fairlead.client import kubeconfig
 from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, KUBERNETES_ADDRESS, ROUTER, Node
 
 ADMIN = "admin"
 CONTROLLERS = "controllers"
-DNS = "dns"
 PROXY = "proxy"
+SCHEDULER = "scheduler"
+
+URL = f"https://{ROUTER}:{API_PORT}"
+"""Where the server is for what runs in the lab."""
 
 
 @dataclass(frozen=True)
@@ -58,42 +60,38 @@ class Credentials:
 def users(nodes: Iterable[Node]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The user name and groups of each component, as kubeadm gives them."""
     found: dict[str, tuple[str, tuple[str, ...]]] = {
-        ADMIN: ("kubernetes-admin", ("system:masters",)),
-        CONTROLLERS: _account("fairlead-endpoints"),
-        "scheduler": ("system:kube-scheduler", ()),
+        CONTROLLERS: ("system:fairlead-endpoints", ()),
+        SCHEDULER: ("system:kube-scheduler", ()),
         PROXY: ("system:kube-proxy", ()),
-        DNS: _account("fairlead-dns"),
     }
     for node in nodes:
         found[node.name] = (f"system:node:{node.name}", ("system:nodes",))
     return found
 
 
-def _account(name: str) -> tuple[str, tuple[str, ...]]:
-    """The user name and groups of a ServiceAccount in kube-system."""
-    return account_name("kube-system", name), account_groups("kube-system")
-
-
 def make(directory: Path, nodes: Iterable[Node]) -> tuple[Credentials, str]:
-    """Writes everything below `directory`; gives where it is, and the administrator's token."""
+    """Writes everything below `directory`; gives where it is, and the administrator's token.
+
+    Components are known by certificates; what runs in a pod, by the token that its node's agent gets for it.
+    """
     made = Credentials(directory)
     (directory / "pki").mkdir(mode=0o700, exist_ok=True)
     (directory / "kubeconfigs").mkdir(mode=0o700, exist_ok=True)
     services = ("kubernetes.default.svc", f"kubernetes.default.svc.{CLUSTER_DOMAIN}")
-    make_authority(directory / "pki").issue(
+    authority = make_authority(directory / "pki")
+    authority.issue(
         directory / "pki",
         "apiserver",
         ("127.0.0.1", ROUTER, KUBERNETES_ADDRESS),
         ("localhost", "kubernetes", "kubernetes.default", *services),
     )
     make_signing_key(made.account_key)
-    authority = made.authority.read_bytes()
-    lines, tokens = [], {}
-    for number, (short, (name, groups)) in enumerate(users(nodes).items()):
-        tokens[short] = secrets.token_urlsafe(32)
-        lines.append(f'{tokens[short]},{name},{number},"{",".join(groups)}"\n')
-        kubeconfig.write(made.kubeconfig(short), f"https://{ROUTER}:{API_PORT}", authority, tokens[short])
+    for short, (name, groups) in users(nodes).items():
+        known = authority.know(name, groups)
+        kubeconfig.write(made.kubeconfig(short), URL, authority.pem, certificate=known)
+    token = secrets.token_urlsafe(32)
+    kubeconfig.write(made.kubeconfig(ADMIN), URL, authority.pem, token)
     descriptor = os.open(made.tokens, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.writelines(lines)
-    return made, tokens[ADMIN]
+        file.write(f'{token},kubernetes-admin,0,"system:masters"\n')
+    return made, token

@@ -290,14 +290,13 @@ async def _bring_up(
 async def _until_ready(
     record: Record, directory: StateDirectory, plan: topology.Plan, report: Report
 ) -> None:
-    made = credentials.Credentials(directory.path)
     names = frozenset(node.name for node in plan.nodes)
     async with Api(kubeconfig.load(Path(record.kubeconfig))) as api:
         await _answers(api)
         report(f"API server at {record.url}")
         if not record.store.startswith(f"sqlite:{directory.path}/"):
             await addons.forget(api, names)
-        await addons.apply(api, made.kubeconfig(credentials.DNS))
+        await addons.apply(api)
         nodes = Informer(api, NODES)
         slices = Informer(
             api,

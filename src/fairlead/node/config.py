@@ -19,7 +19,7 @@ class NodeConfig:
     """A node. The agent has to run in the node's network namespace, which has `addresses`.
 
     `state_directory` is where the pods are remembered: the same for the next agent of this node, on a file system
-    that does not outlive the machine's boot. `shared` are host paths that pods see even where they lie below /tmp.
+    that does not outlive the machine's boot.
     `api_service` is the address and port of the Service `kubernetes`, for the containers' environment.
     """
 
@@ -31,14 +31,12 @@ class NodeConfig:
     images: Mapping[str, Image] = field(default_factory=dict)
     cluster_dns: Sequence[str] = ()
     cluster_domain: str = "cluster.local"
-    shared: Sequence[Path] = ()
     api_service: tuple[str, int] | None = None
 
     @property
     def shared_paths(self) -> tuple[str, ...]:
-        """`shared`, and where this program itself lives: built-in images may import more of it."""
-        own = (Path(sys.prefix), Path(__file__).resolve().parents[2])
-        return tuple(dict.fromkeys(str(path) for path in (*self.shared, *own)))
+        """Host paths that pods see wherever they lie: this program itself, of which built-in images may import more."""
+        return (sys.prefix, str(Path(__file__).resolve().parents[2]))
 
     def environment(self, pod: Pod, container: Container) -> dict[str, str]:
         """What a container's environment begins with."""

@@ -4,9 +4,10 @@ The container sees the host's files as they are, so that whatever is installed t
 
 - /proc, of its own PID namespace (the pod's with `shareProcessNamespace`);
 - /etc/resolv.conf, /etc/hosts, /etc/hostname and /dev/shm, which are the pod's (mounted by the sandbox);
+- /run, empty but for the pod's token, which client libraries look for in it;
 - /tmp, empty: pods of one host would otherwise find each other's files there, and a probe like `cat /tmp/healthy`,
-  which half the manifests have, would speak of another pod. What a program needs of the host's /tmp (the state
-  directory, this very package in a checkout below /tmp) stays visible at its place.
+  which half the manifests have, would speak of another pod. What a program needs of the host's /tmp and /run (this very
+  package in a checkout there, what /etc/resolv.conf leads to) stays visible at its place.
 
 It runs as the user of the agent unless the pod says otherwise; resources are not limited.
 """
@@ -28,6 +29,12 @@ from fairlead.node import namespaces
 from fairlead.node.records import Start
 
 POD_FILES = ("resolv.conf", "hosts", "hostname")
+
+ACCOUNT = "account"
+"""The folder in the pod's state directory with the files of its ServiceAccount."""
+
+ACCOUNT_MOUNT = "secrets/kubernetes.io/serviceaccount"
+"""Where a container finds them, below /var/run."""
 
 
 def forget_descriptors(keep: Sequence[int] = ()) -> None:
@@ -133,20 +140,35 @@ def _wire(output: tuple[int, int]) -> None:
 
 def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_files: Path) -> None:
     namespaces.unshare(namespaces.CLONE_NEWNS)
+    account = pod_files.with_name(ACCOUNT)
     if start.root:
-        _enter_root(Path(start.root), pod_files)
+        _enter_root(Path(start.root), pod_files, account)
     if own_processes or start.root:
         flags = namespaces.MS_NOSUID | namespaces.MS_NODEV | namespaces.MS_NOEXEC
         namespaces.mount("proc", "/proc", "proc", flags)
     if not start.root:
-        _private_tmp(shared)
+        leads_to = (os.path.realpath(f"/etc/{name}") for name in POD_FILES)
+        _own_run(Path("/var/run").resolve(), (*shared, *leads_to), account)
+        _empty("/tmp", shared, "mode=1777,size=50%")  # noqa: S108
 
 
-def _private_tmp(shared: Sequence[str]) -> None:
-    inside = [path for path in shared if Path(path).is_relative_to("/tmp")]  # noqa: S108
+def _own_run(run: Path, shared: Sequence[str], account: Path) -> None:
+    """Gives the container a /run with nothing but the account's files in it, where the pod has some."""
+    if not run.is_dir():
+        return
+    files = os.open(account, os.O_PATH | os.O_CLOEXEC) if account.is_dir() else -1
+    _empty(str(run), shared, "mode=755,size=10%")
+    if files >= 0:
+        (run / ACCOUNT_MOUNT).mkdir(parents=True)
+        namespaces.mount(f"/proc/self/fd/{files}", run / ACCOUNT_MOUNT, flags=namespaces.MS_BIND)
+        os.close(files)
+
+
+def _empty(place: str, shared: Sequence[str], options: str) -> None:
+    """Hides what the host has at a place, but for what is shared."""
+    inside = [path for path in shared if Path(path).is_relative_to(place)]
     held = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in inside if os.path.exists(path)]
-    flags = namespaces.MS_NOSUID | namespaces.MS_NODEV
-    namespaces.mount("tmpfs", "/tmp", "tmpfs", flags, "mode=1777,size=50%")  # noqa: S108
+    namespaces.mount("tmpfs", place, "tmpfs", namespaces.MS_NOSUID | namespaces.MS_NODEV, options)
     for path, fd in held:
         if os.path.exists(path):  # inside another one of them
             continue
@@ -159,13 +181,15 @@ def _private_tmp(shared: Sequence[str]) -> None:
         os.close(fd)
 
 
-def _enter_root(root: Path, pod_files: Path) -> None:
+def _enter_root(root: Path, pod_files: Path, account: Path) -> None:
     namespaces.mount(root, root, flags=namespaces.MS_BIND | namespaces.MS_REC)
     for name in ("dev", "sys"):
         if (root / name).is_dir():
             namespaces.mount(Path("/", name), root / name, flags=namespaces.MS_BIND | namespaces.MS_REC)
     if (root / "etc").is_dir():
         mount_pod_files(root, pod_files)
+    var_run = root / "var/run"
+    _own_run(root / "run" if var_run.is_symlink() or not var_run.is_dir() else var_run, (), account)
     # pivot_root(".", "."): the old root lands on top of the new one, and is taken off (pivot_root(2)).
     os.chdir(root)
     namespaces.pivot_root(".", ".")

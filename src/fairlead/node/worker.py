@@ -24,7 +24,9 @@ from fairlead.client.api import Api
 from fairlead.client.events import Recorder, reference
 from fairlead.client.retry import Backoff
 from fairlead.node import environment, images, plan, probes, records, resolver, runtime, status
+from fairlead.node.account import Account
 from fairlead.node.config import NodeConfig
+from fairlead.node.container import ACCOUNT
 from fairlead.node.network import AddressesExhausted, AddressPool
 from fairlead.node.records import Address, ContainerRecord, History, SandboxSpec
 from fairlead.objects.core_v1 import (
@@ -67,6 +69,7 @@ class PodWorker:
         self._uid = uid
         self._pod = pod
         self._directory = directory_of(node.config, uid)
+        self._account = Account(node.api, self._directory / ACCOUNT)
         self._changed = asyncio.Event()
         self._sandbox: runtime.Sandbox | None = None
         self._taken: tuple[Address, ...] = ()
@@ -151,6 +154,8 @@ class PodWorker:
         for kill in todo.kills:
             self._kill(pod, kill)
         wakes = [wake, todo.wake, await self._finish_kills(now)]
+        if todo.starts or self._sandbox is not None:
+            wakes.append(await self._account.keep(pod, now))
         if todo.starts:
             await self._start_all(pod, todo.starts)
         elif todo.finished and self._sandbox is not None:

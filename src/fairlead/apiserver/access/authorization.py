@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fairlead.apiserver.access.grants import ALL_ALLOWED, Grants, Verdict
-from fairlead.apiserver.access.rules import FULL, Attributes, quote
+from fairlead.apiserver.access.rules import FULL, Attributes, Rules, quote
 from fairlead.apiserver.access.users import User
 from fairlead.apiserver.following import Follower
 from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Kind
@@ -15,12 +15,26 @@ from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.objects import fieldselectors
 from fairlead.objects.codec import decoder
 from fairlead.objects.meta_v1 import StatusDetails
-from fairlead.objects.rbac_v1 import PolicyRule
 from fairlead.objects.status import StatusError, failure
 from fairlead.store import Store
 
-MODES = ("AlwaysAllow", "RBAC")
+MODES = ("AlwaysAllow", "Node", "RBAC")
 """The modes of `--authorization-mode` that there are."""
+
+
+def authorization_modes(text: str) -> tuple[str, ...]:
+    """The modes of `--authorization-mode A,B`, in order. Raises ValueError for one that there is not."""
+    modes = tuple(text.split(","))
+    for mode in modes:
+        if mode not in MODES:
+            raise ValueError(f"there is no authorization mode {mode!r}: use {', '.join(MODES)}")
+        if modes.count(mode) > 1:
+            raise ValueError(f"the authorization mode {mode} is there twice")
+    return modes
+
+
+COLLECTING = ("list", "watch", "deletecollection")
+"""The verbs that may be limited by selectors."""
 
 
 class Authorizer(Protocol):
@@ -29,8 +43,8 @@ class Authorizer(Protocol):
     def verdict(self, user: User, wanted: Attributes) -> Verdict:
         """Whether the user may do this."""
 
-    def rules_for(self, user: User, namespace: str) -> tuple[Sequence[PolicyRule], Sequence[str]]:
-        """The rules that hold for the user in a namespace, and what could not be found out."""
+    def rules_for(self, user: User, namespace: str) -> Rules:
+        """The rules that hold for the user in a namespace."""
 
 
 class AlwaysAllow:
@@ -40,9 +54,36 @@ class AlwaysAllow:
         """Yes."""
         return ALL_ALLOWED
 
-    def rules_for(self, user: User, namespace: str) -> tuple[Sequence[PolicyRule], Sequence[str]]:
+    def rules_for(self, user: User, namespace: str) -> Rules:
         """Everything."""
-        return FULL, ()
+        return Rules(FULL)
+
+
+class Union:
+    """Several authorizers: the first that allows something decides. Upstream: apiserver/pkg/authorization/union."""
+
+    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+        self._authorizers = authorizers
+
+    def verdict(self, user: User, wanted: Attributes) -> Verdict:
+        """Allowed by one of them, or refused with what all of them say."""
+        reasons = []
+        for one in self._authorizers:
+            verdict = one.verdict(user, wanted)
+            if verdict.allowed:
+                return verdict
+            if verdict.reason:
+                reasons.append(verdict.reason)
+        return Verdict(False, "\n".join(reasons))
+
+    def rules_for(self, user: User, namespace: str) -> Rules:
+        """Those of all of them."""
+        found = [one.rules_for(user, namespace) for one in self._authorizers]
+        return Rules(
+            [rule for rules in found for rule in rules.rules],
+            [problem for rules in found for problem in rules.problems],
+            any(rules.incomplete for rules in found),
+        )
 
 
 class RoleBased:
@@ -59,9 +100,9 @@ class RoleBased:
         """What the roles say."""
         return self.grants.verdict(user, wanted)
 
-    def rules_for(self, user: User, namespace: str) -> tuple[Sequence[PolicyRule], Sequence[str]]:
+    def rules_for(self, user: User, namespace: str) -> Rules:
         """Those of the roles that he has."""
-        return self.grants.rules_for(user, namespace)
+        return Rules(*self.grants.rules_for(user, namespace))
 
     async def sync(self) -> None:
         """Reads what is there, before the first request."""
@@ -98,19 +139,34 @@ def attributes(info: RequestInfo, query: Query) -> Attributes:
     """What a request wants to do."""
     if not info.resource:
         return Attributes(info.method.lower(), path=info.path)
-    name = info.name
-    if not name and info.verb in ("list", "watch") and "fieldSelector" in query:
-        name = _selected_name(query.text("fieldSelector"))
-    verb = info.verb or info.method.lower()
-    return Attributes(verb, info.group, info.resource, info.subresource, info.namespace, name)
+    name, selector = info.name, fieldselectors.EVERYTHING
+    if info.verb in COLLECTING and (text := query.text("fieldSelector")):
+        selector = selected(text)
+        if not name and info.verb != "deletecollection":
+            name = selected_name(selector)
+    return Attributes(
+        info.verb or info.method.lower(),
+        info.group,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        name,
+        selector=selector,
+    )
 
 
-def _selected_name(selector: str) -> str:
-    """The one name that a field selector asks for. Upstream: RequestInfoFactory.NewRequestInfo."""
+def selected(text: str) -> fieldselectors.FieldSelector:
+    """A field selector, as far as it limits who may ask; what is wrong with it is said when it is used."""
     try:
-        return fieldselectors.parse(selector).exact("metadata.name") or ""
+        return fieldselectors.parse(text)
     except ValueError:
-        return ""  # what is wrong with it is said when it is used
+        return fieldselectors.EVERYTHING
+
+
+def selected_name(selector: fieldselectors.FieldSelector) -> str:
+    """The one name that it asks for, "" for a text that is no name. Upstream: RequestInfoFactory.NewRequestInfo."""
+    name = selector.exact("metadata.name") or ""
+    return "" if name in (".", "..") or "/" in name or "%" in name else name
 
 
 def authorize(authorizer: Authorizer, user: User, wanted: Attributes) -> None:

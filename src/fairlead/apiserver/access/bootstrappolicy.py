@@ -10,7 +10,6 @@ from __future__ import annotations
 from fairlead.apiserver.access.users import (
     AUTHENTICATED,
     MASTERS,
-    NODES,
     SERVICE_ACCOUNTS,
     UNAUTHENTICATED,
 )
@@ -210,32 +209,34 @@ _NAMESPACE = (
     ),
 )
 
+NODE_RULES = (
+    *CHECK_ACCESS,
+    may("create", AUTHORIZATION, "localsubjectaccessreviews"),
+    may(READ, "core", "services"),
+    may(f"create {READ}", "core", "nodes"),
+    may("patch update", "core", "nodes/status"),
+    may("patch update", "core", "nodes"),
+    may("create patch update", "core", "events"),
+    may(READ, "core", "pods"),
+    may("create delete", "core", "pods"),
+    may("patch update", "core", "pods/status"),
+    may("create", "core", "pods/eviction"),
+    may(READ, "core", "configmaps secrets"),
+    may("get", "core", "persistentvolumeclaims persistentvolumes"),
+    may("get", "core", "endpoints"),
+    may(f"create {READ}", CERTIFICATES, "certificatesigningrequests"),
+    may("create delete get patch update", COORDINATION, "leases"),
+    may("get", STORAGE, "volumeattachments"),
+    may("get patch update", "core", "persistentvolumeclaims/status"),
+    may("create", "core", "serviceaccounts/token"),
+    may(READ, STORAGE, "csidrivers"),
+    may("create delete get patch update", STORAGE, "csinodes"),
+    may(READ, NODE, "runtimeclasses"),
+)
+"""What every node may do; `nodeauthorizer` decides which objects it may do it to."""
+
 _COMPONENTS = (
-    role(
-        "system:node",
-        *CHECK_ACCESS,
-        may("create", AUTHORIZATION, "localsubjectaccessreviews"),
-        may(READ, "core", "services"),
-        may(f"create {READ}", "core", "nodes"),
-        may("patch update", "core", "nodes/status"),
-        may("patch update", "core", "nodes"),
-        may("create patch update", "core", "events"),
-        may(READ, "core", "pods"),
-        may("create delete", "core", "pods"),
-        may("patch update", "core", "pods/status"),
-        may("create", "core", "pods/eviction"),
-        may(READ, "core", "configmaps secrets"),
-        may("get", "core", "persistentvolumeclaims persistentvolumes"),
-        may("get", "core", "endpoints"),
-        may(f"create {READ}", CERTIFICATES, "certificatesigningrequests"),
-        may("create delete get patch update", COORDINATION, "leases"),
-        may("get", STORAGE, "volumeattachments"),
-        may("get patch update", "core", "persistentvolumeclaims/status"),
-        may("create", "core", "serviceaccounts/token"),
-        may(READ, STORAGE, "csidrivers"),
-        may("create delete get patch update", STORAGE, "csinodes"),
-        may(READ, NODE, "runtimeclasses"),
-    ),
+    role("system:node", *NODE_RULES),
     role(
         "system:node-problem-detector",
         may("get", "core", "nodes"),
@@ -478,9 +479,8 @@ BINDINGS: tuple[ClusterRoleBinding, ...] = (
     bind("system:kube-scheduler", users("system:kube-scheduler")),
     bind("system:volume-scheduler", users("system:kube-scheduler")),
     bind("system:service-account-issuer-discovery", groups(SERVICE_ACCOUNTS)),
-    # Upstream leaves it without subjects, since there the Node authorizer decides for nodes.
-    bind("system:node", groups(NODES)),
+    bind("system:node", ()),  # the Node authorizer decides for nodes
     bind("fairlead:dns", account("fairlead-dns")),
-    bind("fairlead:endpoints", account("fairlead-endpoints")),
+    bind("fairlead:endpoints", (*account("fairlead-endpoints"), *users("system:fairlead-endpoints"))),
     *(bind(f"system:controller:{name}", account(name)) for name in _CONTROLLERS),
 )

@@ -10,21 +10,31 @@ from pathlib import Path
 import msgspec
 
 from fairlead.apiserver.access.accounttokens import AccountTokens
+from fairlead.apiserver.access.admission import Admission
 from fairlead.apiserver.access.aggregation import Aggregation
 from fairlead.apiserver.access.authentication import Authenticator, Tokens
-from fairlead.apiserver.access.authorization import MODES, AlwaysAllow, Authorizer, RoleBased, authorize
+from fairlead.apiserver.access.authorization import (
+    AlwaysAllow,
+    Authorizer,
+    RoleBased,
+    Union,
+    authorization_modes,
+)
+from fairlead.apiserver.access.bootstrappolicy import NODE_RULES
 from fairlead.apiserver.access.clientcertificates import ClientCertificates
 from fairlead.apiserver.access.escalation import BindingStrategy, RoleStrategy
+from fairlead.apiserver.access.nodeauthorizer import NodeAuthorizer
+from fairlead.apiserver.access.podreferences import PodReferences
 from fairlead.apiserver.access.reconciliation import reconcile
 from fairlead.apiserver.access.reviews import Reviews
-from fairlead.apiserver.access.rules import Attributes
 from fairlead.apiserver.access.tokenrequests import TokenRequests
-from fairlead.apiserver.access.users import REQUESTER
 from fairlead.apiserver.access.webtokens import key_set, read_keys
 from fairlead.apiserver.etags import Answer
-from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Kind
-from fairlead.apiserver.parts import Part
+from fairlead.apiserver.following import Follower
+from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, PODS, ROLEBINDINGS, ROLES, Kind
+from fairlead.apiserver.parts import Answered, Part
 from fairlead.apiserver.registry import Registry
+from fairlead.apiserver.replies import no_such_path
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.strategies import Strategy
 from fairlead.store import Store
@@ -46,7 +56,7 @@ class AccessConfig:
     service_account_signing_key_file: Path | None = None
     service_account_issuer: str = DEFAULT_ISSUER
     api_audiences: tuple[str, ...] = ()
-    authorization_mode: str = "RBAC"
+    authorization_mode: str = "Node,RBAC"
     anonymous_auth: bool = True
 
 
@@ -57,13 +67,18 @@ class Gate:
     """
 
     def __init__(self, config: AccessConfig, tokens: Path, store: Store) -> None:
-        if config.authorization_mode not in MODES:
-            raise ValueError(
-                f"there is no authorization mode {config.authorization_mode}: use RBAC or AlwaysAllow"
-            )
+        modes = authorization_modes(config.authorization_mode)
         self._accounts = _account_tokens(config, store)
         self._roles = RoleBased(store)
-        self.authorizer: Authorizer = self._roles if config.authorization_mode == "RBAC" else AlwaysAllow()
+        references = PodReferences()
+        self._pods = Follower(store, PODS.prefix, references.told) if "Node" in modes else None
+        known: Mapping[str, Authorizer] = {
+            "AlwaysAllow": AlwaysAllow(),
+            "Node": NodeAuthorizer(references, NODE_RULES),
+            "RBAC": self._roles,
+        }
+        self.authorizer = known[modes[0]] if len(modes) == 1 else Union([known[mode] for mode in modes])
+        self.admission = Admission(self.authorizer, restricts="Node" in modes)
         certificates = ClientCertificates() if config.client_ca_file is not None else None
         self.authenticator = Authenticator(
             Tokens.read(*(path for path in (tokens, config.token_auth_file) if path is not None)),
@@ -87,10 +102,11 @@ class Gate:
     @property
     def parts(self) -> Mapping[str, Part]:
         """What answers reviews, by their plural, and TokenRequests."""
-        found = dict(Reviews(self.authenticator, self.authorizer).parts)
-        if self._accounts is not None:
-            found["token"] = TokenRequests(self._accounts).create
-        return found
+        requests = TokenRequests(self._accounts) if self._accounts is not None else None
+        return {
+            **Reviews(self.authenticator, self.authorizer).parts,
+            "token": requests.create if requests is not None else unserved,
+        }
 
     def path(self, info: RequestInfo, _: Query, __: Mapping[str, str]) -> Answer | None:
         """`/.well-known/openid-configuration` and `/openid/v1/jwks`: how others verify the ServiceAccounts' tokens."""
@@ -110,23 +126,25 @@ class Gate:
         }
         return Answer(200, "application/json", msgspec.json.encode(document))
 
-    def may_create(self, kind: Kind, namespace: str, name: str) -> None:
-        """Raises 403 where the requester may change an object, but not make one. Upstream: withAuthorization."""
-        user = REQUESTER.get()
-        if user is not None:
-            wish = Attributes("create", kind.resource.group, kind.plural, "", namespace, name)
-            authorize(self.authorizer, user, wish)
-
     async def prepare(self, registry: Registry) -> None:
         """Makes the default roles and bindings, and reads all that there are."""
         await reconcile(registry)
         await self._roles.sync()
+        if self._pods is not None:
+            await self._pods.sync()
 
     async def run(self, registry: Registry) -> None:
         """Follows the store until it is cancelled or the store is closed."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._roles.run())
             tasks.create_task(Aggregation(registry).run())
+            if self._pods is not None:
+                tasks.create_task(self._pods.run())
+
+
+async def unserved(*_: object) -> Answered:
+    """404: the server has no key to sign tokens with."""
+    raise no_such_path()
 
 
 def _account_tokens(config: AccessConfig, store: Store) -> AccountTokens | None:

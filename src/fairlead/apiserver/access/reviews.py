@@ -121,7 +121,7 @@ class Reviews:
         review, warnings = writes.read(kind, body, query)
         if not review.spec.namespace:
             raise bad_request("no namespace on request")
-        rules, problems = self._authorizer.rules_for(_requester(), review.spec.namespace)
+        found = self._authorizer.rules_for(_requester(), review.spec.namespace)
         status = SubjectRulesReviewStatus(
             resourceRules=tuple(
                 ResourceRule(
@@ -130,15 +130,16 @@ class Reviews:
                     resources=rule.resources,
                     resourceNames=rule.resourceNames,
                 )
-                for rule in rules
+                for rule in found.rules
                 if rule.resources
             ),
             nonResourceRules=tuple(
                 NonResourceRule(verbs=rule.verbs, nonResourceURLs=rule.nonResourceURLs)
-                for rule in rules
+                for rule in found.rules
                 if rule.nonResourceURLs
             ),
-            evaluationError=", ".join(problems),
+            incomplete=found.incomplete,
+            evaluationError=", ".join(found.problems),
         )
         return Answered(replace(review, status=status), warnings)
 

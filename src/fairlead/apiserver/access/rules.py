@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from fairlead.objects.fieldselectors import EVERYTHING, FieldSelector
 from fairlead.objects.rbac_v1 import PolicyRule
 
 ALL = "*"
@@ -25,6 +26,8 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     namespace: str = ""
     name: str = ""
     path: str = ""
+    selector: FieldSelector = EVERYTHING
+    """Of a list, a watch or the deletion of a collection: what it is limited to."""
 
     def __str__(self) -> str:
         if not self.resource:
@@ -44,6 +47,14 @@ FULL = (
     PolicyRule(verbs=(ALL,), nonResourceURLs=(ALL,)),
 )
 """The rules of whoever may do everything."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The rules that hold for somebody: whether there are others besides, and what could not be found out."""
+
+    rules: Sequence[PolicyRule] = ()
+    problems: Sequence[str] = ()
+    incomplete: bool = False
 
 
 def concerns(rule: PolicyRule, wanted: Attributes) -> bool:

@@ -49,8 +49,13 @@ class TokenRequests:
         entry = await registry.get(kind, info.namespace, info.name)
         account = decoded(kind, entry.value, entry.revision)
         bound = claims_of(account)
+        target = None
         if spec.boundObjectRef is not None:
-            bound = await bind(registry, bound, spec.boundObjectRef)
+            target = await named(registry, info.namespace, spec.boundObjectRef)
+        if registry.admission is not None:
+            registry.admission.admit("CREATE", kind, "token", info.name, request, target)
+        if spec.boundObjectRef is not None:
+            bound = await bind(registry, bound, spec.boundObjectRef, target)
         audiences = spec.audiences or self._tokens.audiences
         token, expires = self._tokens.sign(bound, seconds, audiences)
         metadata = replace(
@@ -78,12 +83,16 @@ def validate(request: TokenRequest, info: RequestInfo, seconds: int) -> list[Fie
     return errors
 
 
-async def bind(registry: Registry, bound: Bound, to: BoundObjectReference) -> Bound:
-    """The claims with the object that the token is to be bound to. Raises 400, 404 or 409."""
-    target = BINDABLE.get(to.kind)
-    if target is None or to.apiVersion not in ("v1", ""):
+async def named(registry: Registry, namespace: str, to: BoundObjectReference) -> Any:
+    """The object that a token is to be bound to. Raises 400 or 404."""
+    kind = BINDABLE.get(to.kind)
+    if kind is None or to.apiVersion not in ("v1", ""):
         raise bad_request(f"cannot bind token to object of type {to.apiVersion or ''}, Kind={to.kind}")
-    obj = await _object(registry, target, "" if to.kind == "Node" else bound.namespace, to.name)
+    return await _object(registry, kind, "" if kind is NODES else namespace, to.name)
+
+
+async def bind(registry: Registry, bound: Bound, to: BoundObjectReference, obj: Any) -> Bound:
+    """The claims with the object that the token is to be bound to. Raises 400 or 409."""
     uid = obj.metadata.uid
     if to.kind == "Pod":
         account = obj.spec.serviceAccountName or "default"
