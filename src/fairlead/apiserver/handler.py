@@ -12,10 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from fairlead.apiserver import answers, deletion, etags, lists, patching, watches, writes
-from fairlead.apiserver.access.authentication import USER, Authenticator
-from fairlead.apiserver.access.authorization import Authorizer, attributes, authorize
-from fairlead.apiserver.access.impersonation import asked, impersonated
-from fairlead.apiserver.access.users import REQUESTER, User
+from fairlead.apiserver.access.gate import Gate
 from fairlead.apiserver.bodies import too_large
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.connections import Connection
@@ -24,7 +21,7 @@ from fairlead.apiserver.feeds import Audience, Feeds, Watcher
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.metrics import Metrics, labels_of
 from fairlead.apiserver.negotiation import Form, form, reads
-from fairlead.apiserver.parts import PARTS, Answer, Answered, Part
+from fairlead.apiserver.parts import PARTS, Answer, Answered
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.replies import NotAllowed, no_such_path, read_body, refusal, reply, send, warn
 from fairlead.apiserver.requests import METHODS, OF_COLLECTIONS, OF_OBJECTS, Query, RequestInfo, request_info
@@ -52,19 +49,16 @@ class Handler:
         self,
         registry: Registry,
         catalog: Catalog,
-        authenticator: Authenticator,
-        authorizer: Authorizer,
+        gate: Gate,
         plain_paths: Sequence[PlainPath],
-        parts: Mapping[str, Part],
         seats: Seats,
         metrics: Metrics,
     ) -> None:
         self._registry = registry
         self._catalog = catalog
-        self._authenticator = authenticator
-        self._authorizer = authorizer
+        self._gate = gate
         self._plain_paths = plain_paths
-        self._parts = {**PARTS, **parts}
+        self._parts = {**PARTS, **gate.parts}
         self._seats = seats
         self._metrics = metrics
         self._frames = watches.Frames()
@@ -82,7 +76,7 @@ class Handler:
         info = request_info(request.method, path, query.flag("watch"))
         kind = self._catalog.find(info.group, info.version, info.resource) if info.resource else None
         try:
-            user = await self._admit(request, info, query)
+            user = await self._gate.admit(request.raw_headers, request.transport, info, query)
             response = await self._attended(request, kind, info, query, user.name)
             if kind is not None and kind.deprecation and not response.prepared:
                 warn(response, kind.deprecation)
@@ -103,21 +97,6 @@ class Handler:
             response = refusal(failure(500, "InternalError", f"Internal error occurred: {error}"))
         self._metrics.answered(labels_of(info, kind), response.status, time.perf_counter() - began)
         return response
-
-    async def _admit(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> User:
-        """For whom the request is. Raises 401 where that is not known, 403 where he may not. About 8 us.
-
-        `request[USER]` says so from now on, and so does REQUESTER while the request is worked on.
-        """
-        user = await self._authenticator.user(request)
-        if headers := asked(request.raw_headers):
-            user = impersonated(user, headers, self._authorizer)
-        wanted = attributes(info, query)
-        log.debug("%s: %s", user.name, wanted)
-        authorize(self._authorizer, user, wanted)
-        request[USER] = user
-        REQUESTER.set(user)
-        return user
 
     async def _attended(
         self, request: web.BaseRequest, kind: Kind | None, info: RequestInfo, query: Query, user: str

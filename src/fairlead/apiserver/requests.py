@@ -51,8 +51,16 @@ class RequestInfo:
 
 
 def request_info(method: str, path: str, watch: bool = False) -> RequestInfo:
-    """The verb and the object that a request is about. `path` is still percent-encoded, without its query."""
-    parts = [unquote(part) if "%" in part else part for part in path.split("/") if part]
+    """The verb and the object that a request is about. `path` is still percent-encoded, without its query.
+
+    It is decoded before it is taken apart, as upstream does, so that who may ask and what is answered cannot differ;
+    what has an empty part is no resource.
+    """
+    if "%" in path:
+        path = unquote(path)
+    parts = path[1:].removesuffix("/").split("/")
+    if "" in parts:
+        return RequestInfo(method, path)
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":

@@ -106,9 +106,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         seats = Seats()
         metrics = Metrics(lambda: seats.waiting)
         paths = plain_paths(store, health, catalog, metrics, address, gate.path)
-        handler = Handler(
-            registry, catalog, gate.authenticator, gate.authorizer, paths, gate.parts, seats, metrics
-        )
+        handler = Handler(registry, catalog, gate, paths, seats, metrics)
         server = Server(handler, room_for_connections())
         runner = web.ServerRunner(server)
         await runner.setup()

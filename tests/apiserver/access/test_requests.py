@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fairlead.apiserver.access.gate import AccessConfig
-from tests.apiserver.serving import TOKEN, Client, config_map, with_server
+from tests.apiserver.serving import TOKEN, Client, config_map, pod, with_server
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -354,7 +356,8 @@ IMPERSONATIONS: dict[str, tuple[dict[str, str], int, Any]] = {
     "nobody": (
         {"Impersonate-Group": "friends"},
         400,
-        "requested [Group friends] without impersonating a user",
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"friends"}, Extra:map[string][]string(nil)} '
+        "without impersonating a user name",
     ),
     "a group that he may not": (
         {"Impersonate-User": "carol", "Impersonate-Group": "system:masters"},
@@ -383,9 +386,116 @@ def test_who_may_impersonate_acts_in_the_name_of_another(tmp_path: Path) -> None
         status, said = await client.ask("GET", MAPS, **by("bob", **{"Impersonate-User": "admin"}))
         assert (status, said["message"]) == (
             403,
-            'users "admin" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster '
-            "scope",
+            'configmaps is forbidden: User "bob" cannot impersonate-on:user-info:list resource "configmaps" in API '
+            'group "" in the namespace "default"',
         )
+
+    with_server(tmp_path, test, **users(tmp_path))
+
+
+CONSTRAINED: dict[str, tuple[str, dict[str, str], int, str]] = {
+    "what he may do for her": (
+        "/api/v1/namespaces/default/configmaps",
+        {"Impersonate-User": "carol"},
+        403,
+        "carol",
+    ),
+    "what he may not do for her": (
+        "/api/v1/namespaces/default/secrets",
+        {"Impersonate-User": "carol"},
+        403,
+        'secrets is forbidden: User "alice" cannot impersonate-on:user-info:list resource "secrets" in API group "" in '
+        'the namespace "default"',
+    ),
+    "somebody else": (
+        "/api/v1/namespaces/default/configmaps",
+        {"Impersonate-User": "dave"},
+        403,
+        'users.authentication.k8s.io "dave" is forbidden: User "alice" cannot impersonate:user-info resource "users" '
+        'in API group "authentication.k8s.io" at the cluster scope',
+    ),
+    "as one of the masters": (
+        "/api/v1/namespaces/default/configmaps",
+        {"Impersonate-User": "carol", "Impersonate-Group": "system:masters"},
+        403,
+        'groups.authentication.k8s.io "system:masters" is forbidden: User "alice" cannot impersonate:user-info '
+        'resource "groups" in API group "authentication.k8s.io" at the cluster scope: impersonating the '
+        "system:masters group is not allowed",
+    ),
+    "with a key of no domain": (
+        "/api/v1/namespaces/default/configmaps",
+        {"Impersonate-User": "carol", "Impersonate-Extra-Scope": "all"},
+        403,
+        "impersonating an invalid key in extra is not allowed: extra.key: Invalid value",
+    ),
+    "a node": ("/api/v1/nodes/n1", {"Impersonate-User": "system:node:n1"}, 404, 'nodes "n1" not found'),
+    "a node with groups": (
+        "/api/v1/nodes/n1",
+        {"Impersonate-User": "system:node:n1", "Impersonate-Group": "a"},
+        403,
+        'users "system:node:n1" is forbidden: User "alice" cannot impersonate resource "users"',
+    ),
+    "an account": (
+        "/api/v1/namespaces/default/configmaps",
+        {"Impersonate-User": "system:serviceaccount:default:robot"},
+        403,
+        'User "system:serviceaccount:default:robot" cannot list resource "configmaps"',
+    ),
+    "an account of another namespace": (
+        "/api/v1/namespaces/default/configmaps",
+        {"Impersonate-User": "system:serviceaccount:shop:robot"},
+        403,
+        'serviceaccounts.authentication.k8s.io "robot" is forbidden: User "alice" cannot impersonate:serviceaccount '
+        'resource "serviceaccounts" in API group "authentication.k8s.io" in the namespace "shop"',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_impersonation_limited_to_some_requests(tmp_path: Path, name: str) -> None:
+    """KEP-5284."""
+    mine = "authentication.k8s.io"
+    rules = (
+        may("impersonate-on:user-info:list impersonate-on:serviceaccount:list", "configmaps"),
+        may("impersonate-on:arbitrary-node:get", "nodes"),
+        may("impersonate:user-info", "users", mine, resourceNames=["carol"]),
+        may("impersonate:user-info", "groups userextras/scope", mine),
+        may("impersonate:arbitrary-node", "nodes", mine),
+    )
+    path, headers, status, said = CONSTRAINED[name]
+
+    async def test(client: Client) -> None:
+        local = may("impersonate:serviceaccount", "serviceaccounts", mine)
+        await client.create(f"{RBAC}/namespaces/default/roles", role_of("local", local, kind="Role"))
+        bound = binding_of("local", "local", "alice", "RoleBinding", "Role")
+        await client.create(f"{RBAC}/namespaces/default/rolebindings", bound)
+        await grant(client, "alice", *rules)
+        got, answer = await client.ask("GET", path, **by("alice", **headers))
+        assert got == status, answer
+        assert said in answer["message"]
+
+    with_server(tmp_path, test, **users(tmp_path))
+
+
+def test_a_pods_token_may_act_for_its_node(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        body = pod("agent")
+        body["spec"]["nodeName"] = "n1"
+        await client.create("/api/v1/namespaces/default/pods", body)
+        asked = {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "agent"}}
+        path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+        kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        token = (await client.create(path, kind | {"spec": asked}))["status"]["token"]
+        name = "system:serviceaccount:default:default"
+        await grant(
+            client,
+            name,
+            may("impersonate-on:associated-node:get", "nodes"),
+            may("impersonate:associated-node", "nodes", "authentication.k8s.io"),
+        )
+        for node, status in (("n1", 404), ("n2", 403)):
+            headers = by(token, **{"Impersonate-User": f"system:node:{node}"})
+            assert (await client.ask("GET", f"/api/v1/nodes/{node}", **headers))[0] == status
 
     with_server(tmp_path, test, **users(tmp_path))
 

@@ -5,21 +5,19 @@ Upstream: pkg/kubeapiserver/authenticator/config.go, apiserver/pkg/authenticatio
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-from aiohttp import web
 
 from fairlead.apiserver.access.accounttokens import AccountTokens, Rejected
 from fairlead.apiserver.access.clientcertificates import ClientCertificates
 from fairlead.apiserver.access.users import ANONYMOUS, User, authenticated
 from fairlead.objects.status import unauthorized
 
-USER = web.RequestKey("user", User)
-"""Where a request says whose it is, once that is known."""
+Header = tuple[bytes, bytes]
 
 
 class Tokens:
@@ -72,22 +70,21 @@ class Authenticator:
         self._certificates = certificates
         self._anonymous = anonymous
 
-    async def user(self, request: web.BaseRequest) -> User:
+    async def user(self, authorization: bytes, transport: asyncio.BaseTransport | None) -> User:
         """Who sends a request. Raises 401 for wrong credentials, and for none where anonymous requests are not taken.
 
         A certificate counts before a token; either that is good is enough. About 2 us for a token that is remembered.
         """
         wrong = False
-        if self._certificates is not None and request.transport is not None:
+        if self._certificates is not None and transport is not None:
             try:
-                user = self._certificates.user(request.transport)
+                user = self._certificates.user(transport)
             except ValueError:
                 wrong = True
             else:
                 if user is not None:
                     return user
-        header = request.headers.get("Authorization")
-        if header and (token := bearer(header)):
+        if authorization and (token := bearer(authorization)):
             try:
                 found = await self.known(token)
             except Rejected:
@@ -111,7 +108,21 @@ class Authenticator:
         return await self._accounts.user(token, audiences) if self._accounts is not None else None
 
 
-def bearer(header: str) -> str:
+def credentials(headers: Iterable[Header]) -> tuple[bytes, list[Header]]:
+    """The first Authorization header, and those of impersonation with their names in small letters. 0.1 us a header."""
+    authorization = b""
+    others: list[Header] = []
+    for name, value in headers:
+        if len(name) > 12:
+            small = name.lower()
+            if small == b"authorization":
+                authorization = authorization or value
+            elif small.startswith(b"impersonate-"):
+                others.append((small, value))
+    return authorization, others
+
+
+def bearer(header: bytes) -> str:
     """The token in an Authorization header; "" where it has none, as in another scheme's."""
-    scheme, _, rest = header.strip().partition(" ")
-    return rest.partition(" ")[0] if scheme.lower() == "bearer" else ""
+    scheme, _, rest = header.strip().partition(b" ")
+    return rest.partition(b" ")[0].decode("latin-1") if scheme.lower() == b"bearer" else ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +13,26 @@ import msgspec
 from fairlead.apiserver.access.accounttokens import AccountTokens
 from fairlead.apiserver.access.admission import Admission
 from fairlead.apiserver.access.aggregation import Aggregation
-from fairlead.apiserver.access.authentication import Authenticator, Tokens
+from fairlead.apiserver.access.authentication import Authenticator, Header, Tokens, credentials
 from fairlead.apiserver.access.authorization import (
     AlwaysAllow,
     Authorizer,
     RoleBased,
     Union,
+    attributes,
     authorization_modes,
+    authorize,
 )
 from fairlead.apiserver.access.bootstrappolicy import NODE_RULES
 from fairlead.apiserver.access.clientcertificates import ClientCertificates
 from fairlead.apiserver.access.escalation import BindingStrategy, RoleStrategy
+from fairlead.apiserver.access.impersonation import Impersonation
 from fairlead.apiserver.access.nodeauthorizer import NodeAuthorizer
 from fairlead.apiserver.access.podreferences import PodReferences
 from fairlead.apiserver.access.reconciliation import reconcile
 from fairlead.apiserver.access.reviews import Reviews
 from fairlead.apiserver.access.tokenrequests import TokenRequests
+from fairlead.apiserver.access.users import REQUESTER, User
 from fairlead.apiserver.access.webtokens import key_set, read_keys
 from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.following import Follower
@@ -38,6 +43,8 @@ from fairlead.apiserver.replies import no_such_path
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.strategies import Strategy
 from fairlead.store import Store
+
+log = logging.getLogger("fairlead.apiserver")
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 ALGORITHMS_PATH, KEYS_PATH = "/.well-known/openid-configuration", "/openid/v1/jwks"
@@ -78,6 +85,7 @@ class Gate:
             "RBAC": self._roles,
         }
         self.authorizer = known[modes[0]] if len(modes) == 1 else Union([known[mode] for mode in modes])
+        self._impersonation = Impersonation(self.authorizer)
         self.admission = Admission(self.authorizer, restricts="Node" in modes)
         certificates = ClientCertificates() if config.client_ca_file is not None else None
         self.authenticator = Authenticator(
@@ -86,6 +94,27 @@ class Gate:
             certificates,
             anonymous=config.anonymous_auth,
         )
+
+    async def admit(
+        self,
+        headers: Iterable[Header],
+        transport: asyncio.BaseTransport | None,
+        info: RequestInfo,
+        query: Query,
+    ) -> User:
+        """For whom a request is. Raises 401 where that is not known, 403 where he may not. About 6 us.
+
+        REQUESTER says so while the request is worked on, in the task that calls this.
+        """
+        authorization, others = credentials(headers)
+        user = await self.authenticator.user(authorization, transport)
+        wanted = attributes(info, query)
+        if others:
+            user = self._impersonation.user(user, others, wanted)
+        log.debug("%s: %s", user.name, wanted)
+        authorize(self.authorizer, user, wanted)
+        REQUESTER.set(user)
+        return user
 
     @property
     def strategies(self) -> Mapping[Kind, Strategy]:

@@ -152,7 +152,9 @@ def written(data: bytes) -> str:
 
 
 def read(text: str) -> bytes:
-    """The bytes of base64url. Raises Malformed."""
+    """The bytes of base64url without padding. Raises Malformed."""
+    if "=" in text:
+        raise Malformed("a part of the token is padded")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except binascii.Error as error:
