@@ -21,6 +21,8 @@ class ProxyOptions:
     """The bit of the packet's mark that says so, where it has to be said with a mark."""
     nodeport_addresses: tuple[str, ...] = ()
     """Networks whose addresses, where they are the node's own, open node ports; empty is the mode's default."""
+    localhost_nodeports: bool = True
+    """Whether node ports are open on 127.0.0.1 too, in the one mode that can do it: iptables, with IPv4."""
 
     @property
     def masquerade_mark(self) -> int:

@@ -87,6 +87,12 @@ class Selection:
     """Addresses of endpoints that may be the sender's own: it needs masquerading when it meets itself."""
     serving: tuple[Target, ...] = ()
     """Of UDP, every target that still answers, even one that gets nothing new: its connections stay."""
+    internal_local: bool = False
+    """Whether `internal` are only those of this node (internalTrafficPolicy Local)."""
+    balanced: tuple[tuple[bytes, int], ...] = ()
+    """The external frontends that are a load balancer's."""
+    health_check_node_port: int = 0
+    """Where the node's part in a load balancer is asked for; 0 is nowhere."""
 
 
 @dataclass(slots=True)
@@ -177,6 +183,9 @@ def _select_port(
         sources=sources,
         skipped=skipped,
         local=usable.own(node.name, family.size),
+        internal_local=inner,
+        balanced=tuple((address, port.port) for address in balanced),
+        health_check_node_port=spec.healthCheckNodePort or 0 if spec.type == "LoadBalancer" and outer else 0,
         serving=(*usable.ready, *usable.draining) if protocol == IPPROTO_UDP else (),
     )
 

@@ -1,0 +1,1 @@
+"""kube-proxy's iptables mode: the chains that operators know, written by their differences."""

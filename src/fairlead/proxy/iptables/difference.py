@@ -1,0 +1,116 @@
+"""What iptables-restore has to be told, in an order in which no packet meets a half. Pure.
+
+A section, from `*table` to `COMMIT`, is one transaction. A small change is one section of the table nat; endpoints
+that are all gone, or come back, need one of the table filter before it or after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fairlead.proxy.iptables.names import FILTER, NAT, Chain
+from fairlead.proxy.iptables.rendering import ServiceRules
+
+MANY = 20
+"""Rules that leave a shared chain one by one, each of which has to be sought: beyond, the chain is written anew."""
+
+_Unit = tuple[str, Sequence[str]]
+"""A table, and lines that have to be in one transaction."""
+
+
+@dataclass(slots=True)
+class Difference:
+    """The way from one set of rules to another, gathered Service by Service."""
+
+    written: dict[Chain, Sequence[str]] = field(default_factory=dict)
+    """Chains to make, or to empty and fill; each after those that it leads to."""
+    dead: dict[Chain, None] = field(default_factory=dict)
+    """Chains that nothing leads to any more."""
+    added: dict[Chain, dict[str, None]] = field(default_factory=dict)
+    removed: dict[Chain, dict[str, None]] = field(default_factory=dict)
+    """Rules of the chains that Services share."""
+    whole: dict[Chain, Sequence[str]] = field(default_factory=dict)
+    """Shared chains that are written anew, with all their rules."""
+    jumps: list[tuple[Chain, str]] = field(default_factory=list)
+    """Rules for the heads of chains that are not ours."""
+    unjumped: list[tuple[Chain, str]] = field(default_factory=list)
+    """Rules to take from there."""
+
+    def __bool__(self) -> bool:
+        return any((self.written, self.dead, self.added, self.removed, self.whole, self.jumps, self.unjumped))
+
+    def change(self, old: ServiceRules, new: ServiceRules) -> None:
+        """What one Service had becomes what it wants."""
+        for name, rules in new.chains.items():
+            if old.chains.get(name) != rules:
+                self.written[Chain(NAT, name)] = rules
+        self.dead |= {Chain(NAT, name): None for name in old.chains if name not in new.chains}
+        if old.portals != new.portals:
+            before, after = dict.fromkeys(old.portals), dict.fromkeys(new.portals)
+            self.portals([p for p in before if p not in after], [p for p in after if p not in before])
+
+    def portals(self, gone: Iterable[tuple[Chain, str]], come: Iterable[tuple[Chain, str]]) -> None:
+        """Rules that leave shared chains, and rules that join them."""
+        for chain, rule in gone:
+            self.removed.setdefault(chain, {})[rule] = None
+        for chain, rule in come:
+            self.added.setdefault(chain, {})[rule] = None
+
+    def crowded(self) -> list[Chain]:
+        """The shared chains that are better written anew."""
+        return [chain for chain, rules in self.removed.items() if len(rules) > MANY]
+
+    def text(self, limit: int) -> str:
+        """The input of iptables-restore, in sections of about `limit` lines."""
+        return "".join(_sections(self._units(), limit))
+
+    def _units(self) -> Iterator[_Unit | None]:
+        """In the order of commits; None where a section has to end."""
+        yield from self._written(nat=False)
+        # What refuses stands before the way to the endpoints goes, and goes when it is there.
+        for chain, rules in self.added.items():
+            if chain.table == FILTER:
+                yield FILTER, [f"-I {chain.name} {rule}" for rule in rules]
+        yield from self._written(nat=True)
+        yield from self._shared(NAT)
+        for chain, rule in self.jumps:
+            yield chain.table, [f"-I {chain.name} {rule}"]
+        yield from self._shared(FILTER)
+        for chain, rule in self.unjumped:
+            yield chain.table, [f"-D {chain.name} {rule}"]
+        if self.dead:
+            # Apart: with a chain that goes, iptables reads the rules of all chains that its section names.
+            yield None
+            yield from ((table, [f":{name} - [0:0]"]) for table, name in self.dead)
+            yield from ((table, [f"-X {name}"]) for table, name in self.dead)
+
+    def _written(self, *, nat: bool) -> Iterator[_Unit]:
+        for chain, rules in self.written.items():
+            if (chain.table == NAT) == nat:
+                yield chain.table, _anew(chain, rules)
+
+    def _shared(self, table: str) -> Iterator[_Unit]:
+        for chain, rules in self.whole.items():
+            if chain.table == table:
+                yield table, _anew(chain, rules)
+        for chain in {**self.removed, **self.added}:
+            if chain.table == table and chain not in self.whole:
+                yield table, [f"-D {chain.name} {rule}" for rule in self.removed.get(chain, ())]
+                if table == NAT:
+                    yield from ((NAT, [f"-I {chain.name} {rule}"]) for rule in self.added.get(chain, ()))
+
+
+def _anew(chain: Chain, rules: Iterable[str]) -> list[str]:
+    return [f":{chain.name} - [0:0]", *(f"-A {chain.name} {rule}" for rule in rules)]
+
+
+def _sections(units: Iterable[_Unit | None], limit: int) -> Iterator[str]:
+    table, lines = "", list[str]()
+    for unit in (*units, None):
+        if lines and (unit is None or unit[0] != table or len(lines) + len(unit[1]) > limit):
+            yield "\n".join((f"*{table}", *lines, "COMMIT", ""))
+            lines = []
+        if unit is not None:
+            table = unit[0]
+            lines += unit[1]
