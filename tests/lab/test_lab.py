@@ -63,6 +63,28 @@ for line in sys.stdin:
     print(json.load(connection.getresponse())["pod"], flush=True)
 """
 
+# Prints the addresses of a name, one a line.
+RESOLVE = """
+struct sockaddr;
+struct addrinfo {
+    int flags, family, socktype, protocol; unsigned length;
+    struct sockaddr *address; char *name; struct addrinfo *next;
+};
+int getaddrinfo(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+int getnameinfo(const struct sockaddr *, unsigned, char *, unsigned, char *, unsigned, int);
+int puts(const char *);
+int main(int count, char **words) {
+    struct addrinfo hints = {0, 0, 1, 0}, *found;
+    char text[64];
+    if (getaddrinfo(words[1], 0, &hints, &found)) return 2;
+    for (; found; found = found->next) {
+        getnameinfo(found->address, found->length, text, sizeof text, 0, 0, 1);
+        puts(text);
+    }
+    return 0;
+}
+"""
+
 
 @dataclass
 class Lab:
@@ -192,6 +214,46 @@ def test_a_cluster_address_does_not_answer_outside_the_cluster(served: tuple[Lab
 def test_a_service_answers_to_its_name(served: tuple[Lab, str]) -> None:
     lab, _ = served
     assert re.fullmatch(r"web-[123]", lab.ask("pod/web-1", "web"))
+
+
+@pytest.fixture(scope="module")
+def musl() -> Iterator[Path]:
+    """A program that asks musl's resolver for a name's addresses, linked statically."""
+    libraries = Path("/usr/lib") / f"{os.uname().machine}-linux-musl"
+    if shutil.which("tcc") is None or not libraries.is_dir():
+        pytest.skip("no musl here to build a program with: apt-get install tcc musl-dev")
+    # Not in /tmp, of which each pod has its own.
+    folder = Path(tempfile.mkdtemp(prefix="fairlead-test-", dir="/var/tmp"))
+    program, source = folder / "resolve", folder / "resolve.c"
+    source.write_text(RESOLVE)
+    parts = [libraries / "crt1.o", libraries / "crti.o", source, libraries / "libc.a", libraries / "crtn.o"]
+    subprocess.run(["tcc", "-static", "-nostdlib", "-o", program, *parts], check=True)
+    yield program
+    shutil.rmtree(folder)
+
+
+RESOLVERS = {
+    "glibc": ("getent", "ahostsv4", "NAME"),
+    "Python": (sys.executable, "-c", "import socket, sys; print(socket.gethostbyname(sys.argv[1]))", "NAME"),
+    "musl": ("MUSL", "NAME"),
+    "dig": ("dig", "+search", "+short", "NAME"),
+    "nslookup": ("nslookup", "NAME"),
+    "busybox": ("busybox", "nslookup", "-type=a", "NAME"),
+}
+
+
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_every_resolver_finds_a_service(served: tuple[Lab, str], musl: Path, resolver: str) -> None:
+    lab, address = served
+    names = ["web", "web.default", "web.default.svc", "web.default.svc.cluster.local"]
+    if resolver == "busybox":  # asks for what it is told only, without the search of resolv.conf
+        names = names[-1:]
+    for name in names:
+        command = [{"NAME": name, "MUSL": str(musl)}.get(word, word) for word in RESOLVERS[resolver]]
+        done = lab.exec("pod/web-1", *command)
+        assert re.search(rf"\b{re.escape(address)}\b", done.stdout), (name, done)
+    nothing = [{"NAME": "nothing", "MUSL": str(musl)}.get(word, word) for word in RESOLVERS[resolver]]
+    assert address not in lab.exec("pod/web-1", *nothing).stdout
 
 
 def test_nodes_have_addresses_and_zones(served: tuple[Lab, str]) -> None:

@@ -25,7 +25,7 @@ Elsewhere = Callable[[Beyond], Awaitable[bytes]]
 class TcpConnection(asyncio.Protocol):
     """One client. Cuts the stream into messages; an answer that has to come from elsewhere is sent when it is there."""
 
-    def __init__(self, responder: Responder, elsewhere: Elsewhere, open_: set[TcpConnection]) -> None:
+    def __init__(self, responder: Responder, elsewhere: Elsewhere, open_: dict[TcpConnection, None]) -> None:
         self._responder = responder
         self._elsewhere = elsewhere
         self._open = open_
@@ -38,18 +38,16 @@ class TcpConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Takes the client, or turns it away where there are too many."""
+        """Takes the client; where there are too many, the one that has been silent for longest has to go."""
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._open) >= MOST_CONNECTIONS:
-            self._transport.abort()
-            return
-        self._open.add(self)
+        while len(self._open) >= MOST_CONNECTIONS:
+            next(iter(self._open))._end()
         self._client = str((transport.get_extra_info("peername") or ("",))[0])
         self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the client and what it still waits for."""
-        self._open.discard(self)
+        self._open.pop(self, None)
         if self._timer:
             self._timer.cancel()
         for task in self._waiting:
@@ -121,15 +119,23 @@ class TcpConnection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Starts the idle limit anew."""
+        if self._transport.is_closing():
+            return
         if self._timer:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(IDLE, self._idle)
+        self._open.pop(self, None)
+        self._open[self] = None
 
     def _idle(self) -> None:
         if self._waiting and not self._choked:
             self._rest()
         else:
-            self._transport.abort()
+            self._end()
+
+    def _end(self) -> None:
+        self._open.pop(self, None)
+        self._transport.abort()
 
 
 def tcp_socket(address: str, port: int) -> socket.socket:
@@ -157,7 +163,7 @@ class TcpServer:
 
     def __init__(self, sock: socket.socket, responder: Responder, elsewhere: Elsewhere) -> None:
         self.socket = sock
-        self._open: set[TcpConnection] = set()
+        self._open: dict[TcpConnection, None] = {}
         self._make = lambda: TcpConnection(responder, elsewhere, self._open)
         self._server: asyncio.Server | None = None
 
