@@ -18,7 +18,8 @@ from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.process import Health, listener
 
 TOKEN = "secret"
-SECONDS = 10.0
+SECONDS = 30.0
+"""How long is waited for what has to come."""
 
 
 class Client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,11 +43,13 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.stop()
 
 
+Servers = tuple[list[str], list[subprocess.Popen[bytes]]]
 Test = Callable[[list[Client], list[subprocess.Popen[bytes]]], Awaitable[None]]
 
 
-def with_servers(store: str, directory: Path, count: int, test: Test) -> None:
-    """Runs a test against some servers, which are processes of their own."""
+@contextlib.contextmanager
+def servers(store: str, directory: Path, count: int) -> Iterator[Servers]:
+    """Some servers, which are processes of their own: their addresses, and themselves."""
     tokens = directory / "tokens.csv"
     tokens.write_text('secret,admin,1,"system:masters"\n')
     sockets = [listener("127.0.0.1", 0) for _ in range(count)]
@@ -60,6 +63,17 @@ def with_servers(store: str, directory: Path, count: int, test: Test) -> None:
     urls = [f"http://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets]
     for sock in sockets:
         sock.close()
+    try:
+        yield urls, processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def run(of: Servers, test: Test) -> None:
+    """Runs a test against servers, once they are there."""
+    urls, processes = of
 
     async def main() -> None:
         headers = {"Authorization": "Bearer secret"}
@@ -76,12 +90,20 @@ def with_servers(store: str, directory: Path, count: int, test: Test) -> None:
             for session in sessions:
                 await session.close()
 
-    try:
-        uvloop.run(main())
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    uvloop.run(main())
+
+
+def with_servers(store: str, directory: Path, count: int, test: Test) -> None:
+    """Runs a test against some servers of its own."""
+    with servers(store, directory, count) as started:
+        run(started, test)
+
+
+@pytest.fixture(scope="module")
+def pair(etcd: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Two servers for the tests that leave them as they are."""
+    with servers(etcd.address("/pair"), tmp_path_factory.mktemp("pair"), 2) as started:
+        yield started
 
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -89,7 +111,7 @@ SERVICES = "/api/v1/namespaces/default/services"
 PODS = "/api/v1/namespaces/default/pods"
 
 
-def test_what_one_server_wrote_the_other_reads_and_tells_at_once(etcd: Cluster, tmp_path: Path) -> None:
+def test_what_one_server_wrote_the_other_reads_and_tells_at_once(pair: Servers) -> None:
     async def test(clients: list[Client], processes: list[subprocess.Popen[bytes]]) -> None:
         a, b = clients
         watches = [await client.watch(f"{PODS}?resourceVersion=0") for client in clients]
@@ -117,10 +139,10 @@ def test_what_one_server_wrote_the_other_reads_and_tells_at_once(etcd: Cluster, 
         assert "p9" in names
         assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
-    with_servers(etcd.address("/reads"), tmp_path, 2, test)
+    run(pair, test)
 
 
-def test_writers_at_both_servers_lose_no_update_and_get_nothing_twice(etcd: Cluster, tmp_path: Path) -> None:
+def test_writers_at_both_servers_lose_no_update_and_get_nothing_twice(pair: Servers) -> None:
     async def test(clients: list[Client], processes: list[subprocess.Popen[bytes]]) -> None:
         await clients[0].create(MAPS, config_map("counter", labels={"n": "0"}))
         conflicts = 0
@@ -158,10 +180,10 @@ def test_writers_at_both_servers_lose_no_update_and_get_nothing_twice(etcd: Clus
         results = await asyncio.gather(*(race(client, i) for i, client in enumerate(clients * 4)))
         assert sorted(results) == [201] + [422] * 7
 
-    with_servers(etcd.address("/writes"), tmp_path, 2, test)
+    run(pair, test)
 
 
-def test_a_namespace_goes_away_once_though_two_servers_empty_it(etcd: Cluster, tmp_path: Path) -> None:
+def test_a_namespace_goes_away_once_though_two_servers_empty_it(pair: Servers) -> None:
     async def test(clients: list[Client], processes: list[subprocess.Popen[bytes]]) -> None:
         a, b = clients
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
@@ -173,7 +195,7 @@ def test_a_namespace_goes_away_once_though_two_servers_empty_it(etcd: Cluster, t
             await a.until("/api/v1/namespaces/n", lambda status, _: status == 404)
             assert (await b.ask("GET", "/api/v1/namespaces/n"))[0] == 404
 
-    with_servers(etcd.address("/namespaces"), tmp_path, 2, test)
+    run(pair, test)
 
 
 def test_the_service_of_the_api_leads_to_the_servers_that_live(etcd: Cluster, tmp_path: Path) -> None:
