@@ -274,6 +274,18 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 }
 
 
+def test_a_schema_may_not_be_deeper_than_its_readers_can_walk() -> None:
+    def nested(depth: int) -> dict[str, Any]:
+        of: dict[str, Any] = {"type": "string"}
+        for _ in range(depth):
+            of = {"type": "object", "properties": {"a": of}}
+        return of
+
+    assert said(with_version(schema={"openAPIV3Schema": nested(100)})) == []
+    (error,) = said(with_version(schema={"openAPIV3Schema": nested(150)}))
+    assert "must not be nested deeper than 300 objects and lists of JSON" in error
+
+
 @pytest.mark.parametrize("schema", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_schemas_accepted(schema: dict[str, Any]) -> None:
     assert said(with_schema(schema)) == []

@@ -450,3 +450,51 @@ def test_an_unchanged_value_is_always_accepted(of: dict[str, Any], value: Any, o
     assert jsonschema.validate({"spec": value}, root, old={"spec": value}) == []
     judged = {str(error) for error in jsonschema.validate({"spec": other}, root, old={"spec": value})}
     assert judged <= {str(error) for error in jsonschema.validate({"spec": other}, root)}
+
+
+# ---- what is asked of a value has bounds -----------------------------------------------------------------------------
+
+
+@given(options=st.lists(VALUES, max_size=20), value=VALUES)
+@settings(derandomize=True, max_examples=300)
+def test_an_enum_of_many_is_as_one_of_few(options: list[Any], value: Any) -> None:
+    """Many options are looked up, few are compared."""
+    filled = [*options, *(f"filler-{i}" for i in range(20))]
+    expected = any(equal(value, option) for option in filled)
+    found = jsonschema.validate(value, schema({"enum": filled, "nullable": True}))
+    assert (not found) is expected
+
+
+def test_an_enum_tells_a_boolean_from_a_number() -> None:
+    of = schema({"enum": [1, "1", *range(10, 30)]})
+    assert [bool(jsonschema.validate(value, of)) for value in (1, 1.0, True, "1", "2", None)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_large_value_meets_a_large_enum() -> None:
+    """Item by item and option by option that would be 10,000,000,000 comparisons."""
+    of = schema({"type": "array", "items": {"enum": [f"v{i}" for i in range(100_000)]}})
+    assert jsonschema.validate(["v99999"] * 100_000, of) == []
+
+
+def test_checks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonschema, "MOST_CHECKS", 1000)
+    options = [{"minimum": i + 10} for i in range(50)]
+    of = schema({"type": "array", "items": {"type": "integer", "anyOf": options}})
+    assert jsonschema.validate([99] * 10, of) == []
+    (error,) = jsonschema.validate([1] * 100, of, "spec.l")
+    assert str(error) == (
+        'spec.l: Invalid value: "": the schema asks too much of so large a value: more than 1000 checks'
+    )
+
+
+def test_errors_are_told_up_to_a_number() -> None:
+    found = jsonschema.validate(["x"] * 5000, schema({"type": "array", "items": INTEGER}), "spec.l")
+    assert len(found) == jsonschema.MOST_ERRORS + 1
+    assert str(found[-1]) == 'spec.l: Invalid value: "": has more errors than these 1000'

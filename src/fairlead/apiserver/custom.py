@@ -45,6 +45,8 @@ class Custom(msgspec.Struct, frozen=True, kw_only=True):
     apiVersion: str
     metadata: ObjectMeta
     content: dict[str, Any]
+    size: int = 0
+    """Bytes of the JSON that it was read from."""
 
 
 class Metadata(msgspec.Struct):
@@ -111,7 +113,7 @@ class CustomModel:
         except msgspec.ValidationError as error:
             raise unreadable(resource.kind, resource.api_version, str(error)) from None
         kind, api_version = value.pop("kind"), value.pop("apiVersion")
-        obj = Custom(kind=kind, apiVersion=api_version, metadata=metadata, content=value)
+        obj = Custom(kind=kind, apiVersion=api_version, metadata=metadata, content=value, size=len(data))
         if validation == "Ignore":
             return obj, ()
         known = unknown_fields(Metadata, given)
@@ -147,7 +149,13 @@ class CustomModel:
         pruning.settle(found, was.schema)
         if was is not self._version:
             pruning.prune(found, self._version.schema)
-        return Custom(kind=kind, apiVersion=self._resource.api_version, metadata=metadata, content=found)
+        return Custom(
+            kind=kind,
+            apiVersion=self._resource.api_version,
+            metadata=metadata,
+            content=found,
+            size=len(value),
+        )
 
     def stored(self, obj: Custom) -> bytes:
         """The object in the storage version."""

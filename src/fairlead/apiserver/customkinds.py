@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fairlead.apiserver import columns
+from fairlead.apiserver.aside import LARGE
 from fairlead.apiserver.catalog import Family
 from fairlead.apiserver.custom import Custom, CustomModel, Version
 from fairlead.apiserver.kinds import SCALE, Kind, Scaling
@@ -119,6 +120,7 @@ def _kind(
         own_list_kind=accepted.listKind,
         columns=columns.table(of.additionalPrinterColumns),
         deprecation=deprecation(definition, of),
+        heavy=lambda obj: obj.size > LARGE,
     )
 
 

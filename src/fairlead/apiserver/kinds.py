@@ -100,6 +100,8 @@ class Kind:
     """The columns of its table with what stands in them, where it is not by its type (`tables.py`)."""
     deprecation: str = ""
     """What those who use it are warned of."""
+    heavy: Callable[[Any], bool] = lambda _: False
+    """Whether an object may take so long to judge that others should not wait for it."""
 
     @cached_property
     def model(self) -> Model:
@@ -404,6 +406,7 @@ CUSTOMRESOURCEDEFINITIONS = Kind(
     generation=True,
     unconditional_update=False,
     strategy=DefinitionStrategy(),
+    heavy=lambda _: True,
 )
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from fairlead.apiserver import bodies
 from fairlead.apiserver import patch as patches
+from fairlead.apiserver.aside import LARGE, aside
 from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.patch.gotext import go_text
@@ -55,7 +56,8 @@ async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
     async def modify(old: Any | None) -> Any:
         nonlocal warnings
         before = kind.model.document(old if whole else without_entries(old))
-        obj, warnings = patched(kind, form, before, change, found, strictness)
+        large = len(body.data) > LARGE or (old is not None and kind.heavy(old))
+        obj, warnings = await aside(large, lambda: patched(kind, form, before, change, found, strictness))
         return placed(kind, obj, info)
 
     writer = updater(query, body.user_agent, "PatchOptions", info.subresource)
@@ -173,12 +175,16 @@ async def _apply(registry: Registry, kind: Kind, info: RequestInfo, query: Query
     writer = applier(query, info.subresource)
     strategy = registry.strategy(kind)
 
-    async def modify(old: Any | None) -> Any:
+    def applied(old: Any | None) -> Any:
         document = writer.apply(kind, strategy, old, config)
         try:
-            obj, _ = kind.model.read(encode(document), "Ignore")
+            return kind.model.read(encode(document), "Ignore")[0]
         except Unreadable as error:
             raise bad_request(f"failed to convert the applied object: {error.why}") from None
+
+    async def modify(old: Any | None) -> Any:
+        large = len(body.data) > LARGE or (old is not None and kind.heavy(old))
+        obj = await aside(large, lambda: applied(old))
         if old is None and obj.metadata.uid:
             said = f"the provided object specified uid {obj.metadata.uid}, and no existing object was found"
             raise conflict(kind.plural, info.name, f"uid mismatch: {said}", kind.resource.group)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fairlead.apiserver.answers import decoded
+from fairlead.apiserver.aside import aside
 from fairlead.apiserver.kinds import NAMESPACES, Kind
 from fairlead.apiserver.managed.entries import Entries, timeless, validate_entries
 from fairlead.apiserver.metadata import created, generate_name
@@ -134,7 +135,8 @@ class Registry:
             if name and (existing := await self.store.get(key)) is not None:
                 raise exists(kind, name, existing)
             claim = await strategy.claim(self.store, obj, None, dry_run=dry_run)
-            if errors := rules.validate(claim.obj):
+            judged = claim.obj
+            if errors := await aside(kind.heavy(judged), partial(rules.validate, judged)):
                 raise unprocessable(resource.kind, name, errors, resource.group)
             value, warnings = kind.model.stored(claim.obj), rules.warnings(claim.obj)
             if dry_run:
@@ -225,13 +227,13 @@ class Registry:
             if subresource == "status":
                 new = rules.default(strategy.prepare_status(new, old))
                 entries = changed(new)
-                errors = rules.validate_status(new, old)
+                errors = await aside(kind.heavy(new), partial(rules.validate_status, new, old))
             elif not subresource:
                 new = rules.default(strategy.prepare_update(new, old))
                 entries = changed(new)
                 claim = await strategy.claim(self.store, new, old, dry_run=dry_run)
                 new = counted(kind, strategy, claim.obj, old)
-                errors = rules.validate(new, old)
+                errors = await aside(kind.heavy(new), partial(rules.validate, new, old))
             elif (part := rules.parts.get(subresource)) is not None:
                 new = counted(kind, strategy, rules.default(part.prepare(new, old)), old)
                 entries = changed(new)

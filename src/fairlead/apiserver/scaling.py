@@ -50,7 +50,7 @@ async def scale(
 async def _update(
     registry: Registry, kind: Kind, scaling: Scaling, info: RequestInfo, query: Query, body: Body
 ) -> tuple[Written, tuple[str, ...]]:
-    given, warnings = writes.read(SCALES, body, query, "UpdateOptions")
+    given, warnings = await writes.read(SCALES, body, query, "UpdateOptions")
     given = placed(SCALES, given, info)
 
     async def modify(old: Any | None) -> Any:

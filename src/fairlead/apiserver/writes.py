@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from fairlead.apiserver.aside import LARGE, aside
 from fairlead.apiserver.bodies import VALIDATIONS, YAML, as_json, media_type, strict_error, unreadable
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.registry import Registry, Written
@@ -49,9 +50,15 @@ def dry_run(query: Query, given: tuple[str, ...] = (), options: str = "CreateOpt
     return bool(values)
 
 
-def read(kind: Kind, body: Body, query: Query, options: str = "CreateOptions") -> tuple[Any, tuple[str, ...]]:
+async def read(
+    kind: Kind, body: Body, query: Query, options: str = "CreateOptions"
+) -> tuple[Any, tuple[str, ...]]:
     """The object in a body, with warnings."""
     strictness = validation(query, options)
+    return await aside(len(body.data) > LARGE, lambda: _read(kind, body, strictness))
+
+
+def _read(kind: Kind, body: Body, strictness: str) -> tuple[Any, tuple[str, ...]]:
     data = kind.model.body(body.data, body.content_type)
     if strictness == "Ignore" or media_type(body.content_type) not in YAML:
         return kind.model.read(data, strictness)
@@ -96,7 +103,7 @@ def placed(kind: Kind, obj: Any, info: RequestInfo) -> Any:
 
 async def create(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:
     """POST to a collection."""
-    obj, warnings = read(kind, body, query)
+    obj, warnings = await read(kind, body, query)
     if kind.resource.namespaced and not info.namespace:
         raise bad_request("an empty namespace may not be set during creation")
     obj = placed(kind, obj, info)
@@ -107,7 +114,7 @@ async def create(registry: Registry, kind: Kind, info: RequestInfo, query: Query
 
 async def update(registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body) -> Result:
     """PUT to an object or to its status."""
-    obj, warnings = read(kind, body, query, "UpdateOptions")
+    obj, warnings = await read(kind, body, query, "UpdateOptions")
     obj = placed(kind, obj, info)
 
     async def modify(old: Any | None) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from fairlead.objects import formats, names, structural
@@ -25,6 +26,7 @@ from fairlead.objects.apiextensions_v1 import (
     JSONSchemaProps,
     SelectableField,
 )
+from fairlead.objects.jsonvalues import deeper_than
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.pruning import member_of
 from fairlead.objects.status import (
@@ -42,6 +44,8 @@ SCOPES = ("Cluster", "Namespaced")
 COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 MOST_SELECTABLE = 8
+DEEPEST = 300
+"""How deep the JSON of a schema may be: two levels for one of its objects."""
 MOST_WARNINGS = 16
 
 NOT_AT_STATUS_ROOT = frozenset(
@@ -98,6 +102,8 @@ def validate(obj: CustomResourceDefinition, old: CustomResourceDefinition | None
         errors = validate_metadata(obj.metadata, is_named, namespaced=False)
     else:
         errors = validate_metadata_update(obj.metadata, old.metadata)
+    if deep := list(_too_deep(obj.spec.versions)):
+        return errors + deep
     errors += _spec(obj.spec)
     if old is not None:
         errors += _immutable(obj.spec, old.spec, established=condition(old, "Established") == "True")
@@ -105,6 +111,15 @@ def validate(obj: CustomResourceDefinition, old: CustomResourceDefinition | None
     errors += _stored_versions(obj)
     errors += _approval(obj, old)
     return errors
+
+
+def _too_deep(versions: Sequence[CustomResourceDefinitionVersion]) -> Iterator[FieldError]:
+    """Whoever works with a schema walks through it, and so do all readers of OpenAPI."""
+    for i, version in enumerate(versions):
+        schema = schema_of(version)
+        if schema is not None and deeper_than(DEEPEST, msgspec.to_builtins(schema)):
+            said = f"must not be nested deeper than {DEEPEST} objects and lists of JSON"
+            yield invalid(f"spec.versions[{i}].schema.openAPIV3Schema", "", said)
 
 
 def validate_status(obj: CustomResourceDefinition, old: CustomResourceDefinition) -> list[FieldError]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -44,6 +45,34 @@ class _Absent:
 
 ABSENT = _Absent()
 
+MOST_ERRORS = 1000
+"""Errors that are told of one value: who has more of them has read enough."""
+
+MOST_CHECKS = 4_000_000
+"""Values that are held against schemas for one object: more than two for every byte of it, some 8 s of work."""
+
+MOST_OPTIONS = 100
+"""Options of an enum that its error names."""
+
+
+class TooExpensive(Exception):
+    """The checks are used up."""
+
+
+class Checks:
+    """How many checks there may be still. A junctor may ask of every item what its many alternatives say."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MOST_CHECKS
+
+    def take(self) -> None:
+        """One more. Raises TooExpensive."""
+        self.left -= 1
+        if self.left < 0:
+            raise TooExpensive
+
 
 def validate(value: Json, schema: JSONSchemaProps, path: str = "", old: Json = ABSENT) -> list[FieldError]:
     """What the schema has against a value. The path is that of the value in its object.
@@ -51,15 +80,26 @@ def validate(value: Json, schema: JSONSchemaProps, path: str = "", old: Json = A
     Where an old value is given, what has not changed since is not judged: a schema may have become stricter. Lists that
     are maps are compared item by item, other lists as a whole.
     """
-    return list(_check(value, schema, path, old))
+    checks = Checks()
+    found: list[FieldError] = []
+    try:
+        found += islice(_check(value, schema, path, checks, old), MOST_ERRORS + 1)
+    except TooExpensive:
+        said = f"the schema asks too much of so large a value: more than {MOST_CHECKS} checks"
+        return [invalid(path or NOWHERE, "", said)]
+    if found[MOST_ERRORS:]:
+        found[MOST_ERRORS] = invalid(path or NOWHERE, "", f"has more errors than these {MOST_ERRORS}")
+    return found
 
 
-def valid(value: Json, schema: JSONSchemaProps) -> bool:
-    """Whether the schema has nothing against a value."""
-    return next(_check(value, schema, ""), None) is None
+def _valid(value: Json, schema: JSONSchemaProps, checks: Checks) -> bool:
+    return next(_check(value, schema, "", checks), None) is None
 
 
-def _check(value: Json, schema: JSONSchemaProps, path: str, old: Json = ABSENT) -> Iterator[FieldError]:
+def _check(
+    value: Json, schema: JSONSchemaProps, path: str, checks: Checks, old: Json = ABSENT
+) -> Iterator[FieldError]:
+    checks.take()
     if old is not ABSENT and equal(value, old):
         return
     wrong = _type(value, schema, path)
@@ -68,7 +108,7 @@ def _check(value: Json, schema: JSONSchemaProps, path: str, old: Json = ABSENT) 
     if value is None:
         yield from _enum(value, schema, path)
         return
-    yield from _junctors(value, schema, path)
+    yield from _junctors(value, schema, path, checks)
     match value:
         case str():
             yield from _text(value, schema, path)
@@ -77,10 +117,10 @@ def _check(value: Json, schema: JSONSchemaProps, path: str, old: Json = ABSENT) 
         case int() | float():
             yield from _number(value, schema, path)
         case list():
-            yield from _list(value, schema, path, old)
+            yield from _list(value, schema, path, checks, old)
     yield from _enum(value, schema, path)
     if isinstance(value, dict):
-        yield from _object(value, schema, path, old)
+        yield from _object(value, schema, path, checks, old)
 
 
 def _said(path: str, rest: str) -> str:
@@ -103,9 +143,36 @@ def _type(value: Json, schema: JSONSchemaProps, path: str) -> FieldError | None:
 
 
 def _enum(value: Json, schema: JSONSchemaProps, path: str) -> Iterator[FieldError]:
-    if schema.enum and not any(equal(value, option) for option in schema.enum):
-        options = [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in schema.enum]
+    if schema.enum and not _among(value, schema.enum):
+        named = schema.enum[:MOST_OPTIONS]
+        options = [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in named]
         yield not_supported(path or NOWHERE, value, options)
+
+
+FEW = 8
+"""Options that are compared one by one."""
+
+
+def _among(value: Json, options: Sequence[Json]) -> bool:
+    """Whether the value is one of the options."""
+    if isinstance(value, dict | list) or len(options) <= FEW:
+        return any(equal(value, option) for option in options)
+    return (isinstance(value, bool), value) in _scalars(options)
+
+
+_SCALARS: dict[int, tuple[Sequence[Json], frozenset[tuple[bool, Json]]]] = {}
+_MOST_SCALARS = 256
+
+
+def _scalars(options: Sequence[Json]) -> frozenset[tuple[bool, Json]]:
+    """The scalars among options, each with whether it is a boolean, which Python takes for a number."""
+    known = _SCALARS.get(id(options))
+    if known is None or known[0] is not options:
+        if len(_SCALARS) >= _MOST_SCALARS:
+            _SCALARS.clear()
+        scalars = (one for one in options if not isinstance(one, dict | list))
+        known = _SCALARS[id(options)] = (options, frozenset((isinstance(one, bool), one) for one in scalars))
+    return known[1]
 
 
 def _text(value: str, schema: JSONSchemaProps, path: str) -> Iterator[FieldError]:
@@ -161,13 +228,15 @@ def _shown(number: int | float) -> str:
     return str(int(number)) if float(number).is_integer() else str(number)
 
 
-def _list(value: list[Json], schema: JSONSchemaProps, path: str, old: Json) -> Iterator[FieldError]:
+def _list(
+    value: list[Json], schema: JSONSchemaProps, path: str, checks: Checks, old: Json
+) -> Iterator[FieldError]:
     items = items_of(schema)
     if items is not None:
         before = _by_keys(old, schema.x_kubernetes_list_map_keys)
         for i, item in enumerate(value):
             was = before.get(_keys(item, schema.x_kubernetes_list_map_keys), ABSENT) if before else ABSENT
-            yield from _check(item, items, f"{path}[{i}]", was)
+            yield from _check(item, items, f"{path}[{i}]", checks, was)
     size = len(value)
     if schema.minItems is not None and size < schema.minItems:
         yield invalid(path, size, _said(path, f"should have at least {schema.minItems} items"))
@@ -184,7 +253,9 @@ def _by_keys(items: Json, names: Sequence[str]) -> dict[bytes, Json]:
     return {_keys(item, names): item for item in items} if names and isinstance(items, list) else {}
 
 
-def _object(value: dict[str, Json], schema: JSONSchemaProps, path: str, old: Json) -> Iterator[FieldError]:
+def _object(
+    value: dict[str, Json], schema: JSONSchemaProps, path: str, checks: Checks, old: Json
+) -> Iterator[FieldError]:
     size = len(value)
     if schema.minProperties is not None and size < schema.minProperties:
         yield invalid(
@@ -201,7 +272,8 @@ def _object(value: dict[str, Json], schema: JSONSchemaProps, path: str, old: Jso
             of = additional
         here = f"{path}.{name}" if path else name
         if of is not None:
-            yield from _check(member, of, here, old.get(name, ABSENT) if isinstance(old, dict) else ABSENT)
+            was = old.get(name, ABSENT) if isinstance(old, dict) else ABSENT
+            yield from _check(member, of, here, checks, was)
         elif additional is False:
             yield invalid(path or NOWHERE, name, f"{here} in body is a forbidden property")
     for name in schema.required:
@@ -209,15 +281,19 @@ def _object(value: dict[str, Json], schema: JSONSchemaProps, path: str, old: Jso
             yield required(f"{path}.{name}" if path else name)
 
 
-def _junctors(value: Json, schema: JSONSchemaProps, path: str) -> Iterator[FieldError]:
+def _errors(value: Json, schema: JSONSchemaProps, path: str, checks: Checks) -> list[FieldError]:
+    return list(islice(_check(value, schema, path, checks), MOST_ERRORS))
+
+
+def _junctors(value: Json, schema: JSONSchemaProps, path: str, checks: Checks) -> Iterator[FieldError]:
     quoted = f'"{path}"'
     if schema.anyOf:
-        found = [validate(value, option, path) for option in schema.anyOf]
+        found = [_errors(value, option, path, checks) for option in schema.anyOf]
         if all(found):
             yield invalid(NOWHERE, "", f"{quoted} must validate at least one schema (anyOf)")
             yield from min(found, key=len)
     if schema.oneOf:
-        found = [validate(value, option, path) for option in schema.oneOf]
+        found = [_errors(value, option, path, checks) for option in schema.oneOf]
         good = sum(not errors for errors in found)
         if good != 1:
             said = f"Found {good} valid alternatives" if good else "Found none valid"
@@ -225,11 +301,11 @@ def _junctors(value: Json, schema: JSONSchemaProps, path: str) -> Iterator[Field
             if not good:
                 yield from min(found, key=len)
     if schema.allOf:
-        found = [validate(value, option, path) for option in schema.allOf]
+        found = [_errors(value, option, path, checks) for option in schema.allOf]
         for errors in found:
             yield from errors
         if any(found):
             said = ". None validated" if all(found) else ""
             yield invalid(NOWHERE, "", f"{quoted} must validate all the schemas (allOf){said}")
-    if schema.not_ is not None and valid(value, schema.not_):
+    if schema.not_ is not None and _valid(value, schema.not_, checks):
         yield invalid(NOWHERE, "", f"{quoted} must not validate the schema (not)")

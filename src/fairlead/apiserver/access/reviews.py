@@ -66,7 +66,7 @@ class Reviews:
         self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
     ) -> Answered:
         """Whose token it is."""
-        review, warnings = writes.read(kind, body, query)
+        review, warnings = await writes.read(kind, body, query)
         if not review.spec.token:
             raise bad_request("token is required for TokenReview in authentication")
         status = TokenReviewStatus()
@@ -86,7 +86,7 @@ class Reviews:
         self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
     ) -> Answered:
         """Who asks."""
-        review, warnings = writes.read(kind, body, query)
+        review, warnings = await writes.read(kind, body, query)
         status = SelfSubjectReviewStatus(userInfo=user_info(_requester()))
         return Answered(
             replace(review, metadata=ObjectMeta(creationTimestamp=now()), status=status), warnings
@@ -96,7 +96,7 @@ class Reviews:
         self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
     ) -> Answered:
         """Whether somebody may do something."""
-        review, warnings = writes.read(kind, body, query)
+        review, warnings = await writes.read(kind, body, query)
         errors = validate_access(review)
         if isinstance(review, LocalSubjectAccessReview):
             if not info.namespace:
@@ -118,7 +118,7 @@ class Reviews:
         self, registry: Registry, kind: Kind, info: RequestInfo, query: Query, body: Body
     ) -> Answered:
         """What whoever asks may do in a namespace."""
-        review, warnings = writes.read(kind, body, query)
+        review, warnings = await writes.read(kind, body, query)
         if not review.spec.namespace:
             raise bad_request("no namespace on request")
         found = self._authorizer.rules_for(_requester(), review.spec.namespace)
