@@ -96,7 +96,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
     prepare_interpreter()
     async with await open_store(config.store) as store:
         reservations = Reservations(store, ports_of(*config.node_port_range))
-        gate = Gate(config.access, config.tokens, store)
+        gate = Gate(config.access, config.tokens, store, authority)
         registry = Registry(
             store, {**strategies(config, authority, reservations), **gate.strategies}, gate.admission
         )

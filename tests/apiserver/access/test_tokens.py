@@ -375,6 +375,82 @@ def test_requests_for_tokens_that_are_refused(tmp_path: Path) -> None:
     with_server(tmp_path, test)
 
 
+SECRETS = "/api/v1/namespaces/default/secrets"
+TOKEN_TYPE = "kubernetes.io/service-account-token"
+
+
+def token_secret(name: str, account: str, **annotations: str) -> dict[str, Any]:
+    notes = {"kubernetes.io/service-account.name": account, **annotations}
+    metadata = {"name": name, "annotations": notes}
+    return {"apiVersion": "v1", "kind": "Secret", "type": TOKEN_TYPE, "metadata": metadata}
+
+
+def test_a_secret_is_given_a_token_that_is_good_as_long_as_it_holds_it(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        account = await client.create(
+            "/api/v1/namespaces/default/serviceaccounts",
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}},
+        )
+        await client.create(SECRETS, token_secret("key", "robot"))
+        path = f"{SECRETS}/key"
+        secret = await client.until(path, lambda _, found: "token" in found.get("data", {}))
+        data = {name: base64.b64decode(value) for name, value in secret["data"].items()}
+        assert data["namespace"] == b"default"
+        assert data["ca.crt"] == (tmp_path / "ca.crt").read_bytes()
+        uid = account["metadata"]["uid"]
+        assert secret["metadata"]["annotations"]["kubernetes.io/service-account.uid"] == uid
+        token = data["token"].decode()
+        assert json.loads(payload(token)) == {
+            "iss": "kubernetes/serviceaccount",
+            "kubernetes.io/serviceaccount/namespace": "default",
+            "kubernetes.io/serviceaccount/secret.name": "key",
+            "kubernetes.io/serviceaccount/service-account.name": "robot",
+            "kubernetes.io/serviceaccount/service-account.uid": uid,
+            "sub": "system:serviceaccount:default:robot",
+        }
+        status, info = await whoami(client, token)
+        assert (status, info["username"], info["uid"]) == (201, "system:serviceaccount:default:robot", uid)
+        assert "extra" not in info
+        assert "authenticated" not in await review(client, token, "vault")
+        # Another content is no token any more, and one that was taken out is made anew.
+        assert (await client.patch(path, {"data": {"token": base64.b64encode(b"x").decode()}}))[0] == 200
+        await ends(client, token)
+        assert (await client.patch(path, {"data": {"token": None}}))[0] == 200
+        again = await client.until(path, lambda _, found: len(found["data"].get("token", "")) > 100)
+        fresh = base64.b64decode(again["data"]["token"]).decode()
+        assert (await whoami(client, fresh))[0] == 201
+        await client.ask("DELETE", path)
+        await ends(client, fresh)
+
+    with_server(tmp_path, test)
+
+
+def test_a_secrets_token_goes_with_its_account(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        robot = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}
+        await client.create(accounts, robot)
+        for name, account, notes in (
+            ("kept", "robot", {}),
+            ("nobodys", "nobody", {}),
+            ("anothers", "robot", {"kubernetes.io/service-account.uid": "other"}),
+        ):
+            await client.create(SECRETS, token_secret(name, account, **notes))
+        for name in ("nobodys", "anothers"):
+            await client.until(f"{SECRETS}/{name}", lambda status, _: status == 404)
+        secret = await client.until(f"{SECRETS}/kept", lambda _, found: "token" in found.get("data", {}))
+        token = base64.b64decode(secret["data"]["token"]).decode()
+        assert (await whoami(client, token))[0] == 201
+        await client.ask("DELETE", f"{accounts}/robot")
+        await client.until(f"{SECRETS}/kept", lambda status, _: status == 404)
+        await ends(client, token)
+        status, said = await client.ask("POST", SECRETS, token_secret("wrong", ""))
+        assert status == 422
+        assert "metadata.annotations[kubernetes.io/service-account.name]: Required value" in said["message"]
+
+    with_server(tmp_path, test)
+
+
 def test_others_can_verify_tokens(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         document = await client.get("/.well-known/openid-configuration")

@@ -7,6 +7,7 @@ Upstream: pkg/serviceaccount/claims.go, jwt.go.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ from fairlead.apiserver.access.users import User, account_groups, account_name, 
 from fairlead.apiserver.access.webtokens import Key, Malformed
 from fairlead.apiserver.kinds import NODES, PODS, SECRETS, SERVICEACCOUNTS, Kind
 from fairlead.apiserver.ownership import facts
-from fairlead.objects.core_v1 import ServiceAccount
+from fairlead.objects.codec import decoder
+from fairlead.objects.core_v1 import Secret, ServiceAccount
 from fairlead.objects.status import not_found
 from fairlead.store import Store
 
@@ -92,13 +94,39 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+SECRET_ISSUER = "kubernetes/serviceaccount"  # noqa: S105
+"""Who tokens in Secrets say has made them, whoever it was."""
+
+_PREFIX = "kubernetes.io/serviceaccount/"
+
+
+class SecretClaims(msgspec.Struct, frozen=True):
+    """What a token in a Secret says: whose it is, and which Secret it is in. Upstream: pkg/serviceaccount/legacy.go."""
+
+    sub: str = ""
+    namespace: str = msgspec.field(default="", name=f"{_PREFIX}namespace")
+    secret: str = msgspec.field(default="", name=f"{_PREFIX}secret.name")
+    account: str = msgspec.field(default="", name=f"{_PREFIX}service-account.name")
+    uid: str = msgspec.field(default="", name=f"{_PREFIX}service-account.uid")
+    iss: str = SECRET_ISSUER
+
+    def claims(self, audiences: Sequence[str]) -> Claims:
+        """As a token for these audiences that never ends."""
+        bound = Bound(self.namespace, Reference(self.account, self.uid), secret=Reference(self.secret))
+        return Claims(aud=list(audiences), exp=FOR_EVER, iss=self.iss, kubernetes=bound, sub=self.sub)
+
+
+FOR_EVER = float("inf")
+
+
 @dataclass(slots=True)
 class Verified:
-    """A token whose signature was found good."""
+    """A token whose signature was found good. `kept` is what the Secret has to hold that it is in."""
 
     claims: Claims
     user: User
     checked: float
+    kept: bytes = b""
 
 
 class AccountTokens:
@@ -137,6 +165,11 @@ class AccountTokens:
         )
         return self.keys[0].sign(msgspec.to_builtins(claims)), float(now + seconds)
 
+    def sign_secret(self, namespace: str, account: str, uid: str, secret: str) -> str:
+        """A new token to be kept in a Secret, that is good as long as the Secret holds it."""
+        claims = SecretClaims(account_name(namespace, account), namespace, secret, account, uid)
+        return self.keys[0].sign(msgspec.to_builtins(claims))
+
     async def user(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
         """Whose token it is, and for which of the audiences asked for (the API's own by default); None if not ours.
 
@@ -148,7 +181,8 @@ class AccountTokens:
             claims = self._read(token)
             if claims is None:
                 return None
-            known = Verified(claims, claims.user(), 0.0)
+            kept = token.encode() if claims.iss == SECRET_ISSUER else b""
+            known = Verified(claims, claims.user(), 0.0, kept)
             while len(self._verified) >= KEPT:
                 del self._verified[next(iter(self._verified))]
             self._verified[digest] = known
@@ -164,6 +198,8 @@ class AccountTokens:
         if claims.nbf - LEEWAY_SECONDS > now:
             raise Rejected("service account token is not valid yet")
         if not known.checked <= now < known.checked + CHECK_SECONDS:
+            if known.kept:
+                await self._check_secret(claims.kubernetes, known.kept)
             await self._check(claims.kubernetes, now)
             known.checked = now
         return known.user, shared
@@ -174,13 +210,37 @@ class AccountTokens:
             claims = msgspec.json.decode(webtokens.payload(token), type=Claims)
         except (Malformed, msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        if claims.iss != self.issuer:
+        if claims.iss not in (self.issuer, SECRET_ISSUER):
             return None
         try:
             webtokens.verify(token, self.keys)
-        except Malformed as error:
+            if claims.iss != SECRET_ISSUER:
+                return claims
+            said = msgspec.json.decode(webtokens.payload(token), type=SecretClaims)
+        except (Malformed, msgspec.MsgspecError) as error:
             raise Rejected(str(error)) from None
-        return claims
+        for name, claim in (
+            ("sub", said.sub),
+            ("namespace", said.namespace),
+            ("secretName", said.secret),
+            ("serviceAccountName", said.account),
+            ("serviceAccountUID", said.uid),
+        ):
+            if not claim:
+                raise Rejected(f"{name} claim is missing")
+        if said.sub != account_name(said.namespace, said.account):
+            raise Rejected("sub claim is invalid")
+        return said.claims(self.audiences)
+
+    async def _check_secret(self, bound: Bound, token: bytes) -> None:
+        """Raises Rejected where the Secret does not hold the token any more."""
+        assert bound.secret is not None
+        entry = await self._store.get(SECRETS.key(bound.namespace, bound.secret.name))
+        secret = decoder(Secret).decode(entry.value) if entry is not None else None
+        if secret is None or secret.metadata.deletionTimestamp is not None:
+            raise Rejected("service account token has been invalidated")
+        if not hmac.compare_digest(secret.data.get("token", b""), token):
+            raise Rejected("service account token does not match server's copy")
 
     async def _check(self, bound: Bound, now: float) -> None:
         """Raises Rejected where an object that the token speaks of is not there any more."""
@@ -203,7 +263,7 @@ class AccountTokens:
             uid = await self._uid(kind, namespace, reference.name, now)
             if not uid:
                 raise Rejected("service account token has been invalidated")
-            if uid != reference.uid:
+            if reference.uid and uid != reference.uid:
                 raise Rejected(f"{what.format(uid)} ref claim ({reference.uid})")
 
     async def _uid(self, kind: Kind, namespace: str, name: str, now: float) -> str | None:

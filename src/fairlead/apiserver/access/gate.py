@@ -31,6 +31,7 @@ from fairlead.apiserver.access.nodeauthorizer import NodeAuthorizer
 from fairlead.apiserver.access.podreferences import PodReferences
 from fairlead.apiserver.access.reconciliation import reconcile
 from fairlead.apiserver.access.reviews import Reviews
+from fairlead.apiserver.access.secrettokens import SecretTokens
 from fairlead.apiserver.access.tokenrequests import TokenRequests
 from fairlead.apiserver.access.users import REQUESTER, User
 from fairlead.apiserver.access.webtokens import key_set, read_keys
@@ -70,12 +71,15 @@ class AccessConfig:
 class Gate:
     """What a server needs to know of its requests' senders, over one store; `tokens` is a file of its own users.
 
+    `authority` is the certificate by which the server is known, for the Secrets with tokens.
+
     Raises OSError or ValueError where a file of the configuration cannot be used.
     """
 
-    def __init__(self, config: AccessConfig, tokens: Path, store: Store) -> None:
+    def __init__(self, config: AccessConfig, tokens: Path, store: Store, authority: bytes = b"") -> None:
         modes = authorization_modes(config.authorization_mode)
         self._accounts = _account_tokens(config, store)
+        self._authority = authority
         self._roles = RoleBased(store)
         references = PodReferences()
         self._pods = Follower(store, PODS.prefix, references.told) if "Node" in modes else None
@@ -167,6 +171,8 @@ class Gate:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._roles.run())
             tasks.create_task(Aggregation(registry).run())
+            if self._accounts is not None:
+                tasks.create_task(SecretTokens(registry, self._accounts, self._authority).run())
             if self._pods is not None:
                 tasks.create_task(self._pods.run())
 
