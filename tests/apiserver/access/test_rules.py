@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fairlead.apiserver.access.bootstrappolicy import read
 from fairlead.apiserver.access.rules import FULL, Attributes, allows, compact, described, uncovered
 from fairlead.objects.rbac_v1 import PolicyRule
 from tests.apiserver.access.policies import rule, wants
@@ -102,3 +103,46 @@ MISSING: dict[str, tuple[list[PolicyRule], list[PolicyRule], list[str]]] = {
 @pytest.mark.parametrize(("owned", "wanted", "missing"), MISSING.values(), ids=MISSING.keys())
 def test_what_is_missing(owned: list[PolicyRule], wanted: list[PolicyRule], missing: list[str]) -> None:
     assert [described(one) for one in compact(uncovered(owned, wanted))] == missing
+
+
+def test_the_table_of_roles_is_read() -> None:
+    table = """
+# a comment
+reader
+    to Group readers
+    to ServiceAccount shop/robot
+    part of view
+    read       | core apps | pods deployments
+               |           | services
+    get update | core      | leases | mine
+    get | /x /y/*
+nobodys
+    to nobody
+    gathers view
+unbound
+    all | core | pods
+"""
+    reader, nobodys, unbound = read(table.splitlines())
+    assert [subject.name for subject in reader.binding().subjects] == ["readers", "robot"]
+    assert reader.role().rules == (
+        PolicyRule(
+            verbs=("get", "list", "watch"),
+            apiGroups=("", "apps"),
+            resources=("pods", "deployments", "services"),
+        ),
+        PolicyRule(verbs=("get", "update"), apiGroups=("",), resources=("leases",), resourceNames=("mine",)),
+        PolicyRule(verbs=("get",), nonResourceURLs=("/x", "/y/*")),
+    )
+    assert reader.role().metadata.labels["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
+    assert nobodys.subjects == []
+    assert nobodys.role().aggregationRule is not None
+    assert unbound.subjects is None
+    assert len(unbound.rules[0].verbs) == 8
+    for wrong in (
+        "    get | core | pods",
+        "x\n    goes to nobody",
+        "x\n    to Robot r2",
+        "x\n    | core | pods",
+    ):
+        with pytest.raises(ValueError, match="is neither a rule nor a binding"):
+            read(wrong.splitlines())
