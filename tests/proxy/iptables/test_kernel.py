@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.proxy.topology import namespace, root
 
 pytestmark = root
 
+SERVICES_IN = ("10.96.0.0/16", "fd00:10:96::/112")
 DETECTIONS = {
     "one network": LocalPods((PODS[IPV4], PODS[IPV6])),
     "two networks": LocalPods((PODS[IPV4], "10.99.0.0/16", PODS[IPV6], "fd00:99::/48")),
@@ -40,7 +42,8 @@ def inside() -> Iterator[None]:
 
 
 def dataplane(family: Family = IPV4, **options: object) -> Iptables:
-    made = Iptables(ProxyOptions(**{"local_pods": DETECTIONS["one network"], **options}), family)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"local_pods": DETECTIONS["one network"], "service_cidrs": SERVICES_IN, **options}
+    made = Iptables(ProxyOptions(**given), family)
     made.node_changed(tuple(filter(None, [family.pack(NODE[family])])))
     return made
 

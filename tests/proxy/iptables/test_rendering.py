@@ -188,6 +188,15 @@ def test_traffic_of_a_cluster_ip_is_masqueraded_for(options: ProxyOptions, first
     assert rules("plain", options)["KUBE-SVC"][0] == first
 
 
+def test_a_cluster_ip_refuses_on_ports_that_it_does_not_have() -> None:
+    """Once for an address, where it is known which addresses are Services'."""
+    options = ProxyOptions(service_cidrs=("10.96.0.0/16",))
+    assert rules("plain", options)[f"{FILTER} KUBE-CLUSTER-IPS"] == [
+        f'-d 10.96.0.1/32 -m comment --comment "default/plain has no such port" {REFUSED}'
+    ]
+    assert f"{FILTER} KUBE-CLUSTER-IPS" not in rules("plain")
+
+
 def test_a_large_cluster_goes_without_comments_at_its_endpoints() -> None:
     made = rules("plain", brief=True)
     assert made["KUBE-SVC"][1:] == [

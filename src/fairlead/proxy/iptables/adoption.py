@@ -14,14 +14,13 @@ from fairlead.proxy.iptables.names import (
     MARK_FOREIGN,
     NAT,
     PORTALS,
-    SERVICES,
     Chain,
     is_service_chain,
 )
 from fairlead.proxy.iptables.rendering import render
 from fairlead.proxy.iptables.saved import Saved, target
 from fairlead.proxy.iptables.settings import Settings
-from fairlead.proxy.iptables.skeleton import JUMPS, LOCALNET_JUMPS, LOCALNET_RULE, constant, jumps, tail
+from fairlead.proxy.iptables.skeleton import JUMPS, LOCALNET_JUMPS, LOCALNET_RULE, constant, jumps, tails
 
 
 def adoption(saved: Saved, wanted: Iterable[Selected], settings: Settings) -> Difference:
@@ -36,8 +35,9 @@ def adoption(saved: Saved, wanted: Iterable[Selected], settings: Settings) -> Di
         own |= {Chain(NAT, name): lines for name, lines in rules.chains.items()}
         for chain, rule in rules.portals:
             portals[chain][rule] = None
-    for chain in reversed(PORTALS):  # the one that leads to another comes last
-        _adopt_portals(chain, portals[chain], tail(settings) if chain == SERVICES else [], saved, todo)
+    ends = tails(settings)
+    for chain in reversed(PORTALS):
+        _adopt_portals(chain, portals[chain], ends.get(chain, []), saved, todo)
     todo.written |= {chain: lines for chain, lines in own.items() if saved.ours.get(chain) != lines}
     _adopt_jumps(saved, settings, todo)
     stale = [

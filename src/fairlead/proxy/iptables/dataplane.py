@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from fairlead.proxy.iptables.difference import Difference
 from fairlead.proxy.iptables.names import CANARIES, SERVICES, Chain
 from fairlead.proxy.iptables.rendering import render
 from fairlead.proxy.iptables.settings import Settings
-from fairlead.proxy.iptables.skeleton import tail
+from fairlead.proxy.iptables.skeleton import tails
 from fairlead.proxy.iptables.watch import Watch
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.selection import Verdict
@@ -80,16 +80,16 @@ class Iptables:
             else:
                 self._applied.pop(key, None)
         for chain in todo.crowded():
-            todo.whole[chain] = [*self._portals(chain), *(tail(self.settings) if chain == SERVICES else ())]
+            todo.whole[chain] = self._whole(chain)
         self._restore(todo)
 
     def node_changed(self, addresses: tuple[bytes, ...]) -> None:
         """The node's primary addresses, where node ports are open if that is asked for."""
         before = self.settings
         self.settings = replace(before, addresses=addresses)
-        if self._tools is not None and tail(before) != tail(self.settings):
+        if self._tools is not None and tails(before) != tails(self.settings):
             todo = Difference()
-            todo.whole[SERVICES] = [*self._portals(SERVICES), *tail(self.settings)]
+            todo.whole[SERVICES] = self._whole(SERVICES)
             self._restore(todo)
 
     def harmed(self) -> bool:
@@ -126,9 +126,11 @@ class Iptables:
         if todo or not self._watch.remembers:
             self._watch.remember()
 
-    def _portals(self, chain: Chain) -> Iterator[str]:
-        for selected in self._applied.values():
-            yield from (rule for where, rule in render(selected, self.settings).portals if where == chain)
+    def _whole(self, chain: Chain) -> list[str]:
+        """All rules of a chain that Services share."""
+        rendered = (render(selected, self.settings).portals for selected in self._applied.values())
+        rules = {rule: None for portals in rendered for where, rule in portals if where == chain}
+        return [*rules, *tails(self.settings).get(chain, ())]
 
 
 def cleanup(family: Family = IPV4) -> None:

@@ -25,6 +25,9 @@ MARK_FOREIGN = Chain(NAT, "KUBE-MARK-FOREIGN")
 
 UNSERVED = Chain(FILTER, "KUBE-SERVICES")
 UNSERVED_EXTERNAL = Chain(FILTER, "KUBE-EXTERNAL-SERVICES")
+CLUSTER_IPS = Chain(FILTER, "KUBE-CLUSTER-IPS")
+"""Ours alone: refuses what is sent to a ClusterIP on a port that it does not have, drops what no Service has.
+What a Service took is translated before it comes here, so that it costs the others one comparison."""
 HEALTH_PORTS = Chain(FILTER, "KUBE-NODEPORTS")
 FORWARD = Chain(FILTER, "KUBE-FORWARD")
 FIREWALL = Chain(FILTER, "KUBE-PROXY-FIREWALL")
@@ -37,8 +40,9 @@ CANARIES = tuple(Chain(table, CANARY) for table in (MANGLE, NAT, FILTER))
 KUBELET_CANARY = Chain(MANGLE, "KUBE-KUBELET-CANARY")
 """Says that a kubelet looks after `LOCALNET`."""
 
-PORTALS = (SERVICES, NODE_PORTS, UNSERVED, UNSERVED_EXTERNAL, HEALTH_PORTS, FIREWALL)
-"""Chains that all Services share: the order of their rules does not matter, for no packet fits two of them."""
+PORTALS = (SERVICES, NODE_PORTS, UNSERVED, CLUSTER_IPS, UNSERVED_EXTERNAL, HEALTH_PORTS, FIREWALL)
+"""Chains that all Services share: the order of their rules does not matter, for no packet fits two of them.
+Each stands before those that it leads to."""
 CONSTANT = (POSTROUTING, MARK_MASQ, MARK_FOREIGN, FORWARD)
 
 _PREFIXES = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-")

@@ -16,6 +16,7 @@ from ipaddress import ip_address, summarize_address_range
 
 from fairlead.proxy.family import PROTOCOLS
 from fairlead.proxy.iptables.names import (
+    CLUSTER_IPS,
     FIREWALL,
     HEALTH_PORTS,
     MARK_FOREIGN,
@@ -120,6 +121,12 @@ class _Port:
                 )
             else:
                 self._portal(SERVICES, self._to(frontend, "cluster IP"), f"-j {inside}")
+        if self._settings.options.service_cidrs:
+            words = comment(f"{self._name.partition(':')[0]} has no such port")
+            for address, _ in selection.cluster_frontends:
+                self._portal(
+                    CLUSTER_IPS, f"-d {self._text(address)}{self._host} {words}", self._end(Verdict.REFUSE)
+                )
         for frontend in selection.external_frontends:
             guarded = frontend in selection.guarded
             if served:

@@ -67,6 +67,10 @@ class Settings:
         matches = self.from_pods()
         return f"! {matches[0]}" if len(matches) == 1 else ""
 
+    def service_networks(self) -> list[str]:
+        """Where ClusterIPs are taken from."""
+        return self._networks(self.options.service_cidrs)
+
     def _networks(self, cidrs: Iterable[str]) -> list[str]:
         """Those of this family, as iptables writes them."""
         return [str(ip_network(cidr, strict=False)) for cidr in self.family.only(cidrs)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fairlead.proxy.iptables.names import (
+    CLUSTER_IPS,
     FILTER,
     FIREWALL,
     FORWARD,
@@ -93,8 +94,18 @@ def constant(settings: Settings) -> dict[Chain, list[str]]:
     return chains
 
 
-def tail(settings: Settings) -> list[str]:
-    """The end of `SERVICES`: what no address of a Service took may be for a node port."""
+def tails(settings: Settings) -> dict[Chain, list[str]]:
+    """The ends of the chains that Services share, after all rules of theirs."""
+    unknown = comment("no Service has this address and port")
+    return {
+        SERVICES: _to_node_ports(settings),
+        UNSERVED: [f"-d {cidr} {unknown} -j {CLUSTER_IPS.name}" for cidr in settings.service_networks()],
+        CLUSTER_IPS: [f"{comment('no Service has this address')} -j DROP"],
+    }
+
+
+def _to_node_ports(settings: Settings) -> list[str]:
+    """What no address of a Service took may be for a node port."""
     local = f"{_LAST} -m addrtype --dst-type LOCAL -j {NODE_PORTS.name}"
     if networks := settings.node_port_networks():
         return [f"-d {network} {local}" for network in networks]
