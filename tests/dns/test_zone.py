@@ -223,3 +223,72 @@ def test_before_the_zone_is_complete_nothing_is_denied() -> None:
     responder.synced()
     assert ask(responder, dns.message.make_query(f"my-service.{D}", "A")).rcode() == dns.rcode.NOERROR
     assert ask(responder, dns.message.make_query(f"nothing.{D}", "A")).rcode() == dns.rcode.NXDOMAIN
+
+
+# Names against types: how many records the answer section has (aliases counted), `x` is NXDOMAIN, `f` SERVFAIL,
+# `r` REFUSED. `$` stands for default.svc.cluster.local, `%` for cluster.local.
+MATRIX = """
+name                        A  AAAA SRV CNAME PTR TXT MX NS SOA HTTPS ANY
+my-service.$                1  0    1   0     0   0   0  0  0   0     1
+dual.$                      1  1    1   0     0   0   0  0  0   0     1
+unnamed.$                   1  0    0   0     0   0   0  0  0   0     1
+several.$                   1  0    2   0     0   0   0  0  0   0     1
+headless-svc.$              2  0    2   0     0   0   0  0  0   0     2
+mysql.$                     2  1    2   0     0   0   0  0  0   0     2
+early.$                     1  0    1   0     0   0   0  0  0   0     1
+portless.$                  1  0    0   0     0   0   0  0  0   0     1
+nobody.$                    x  x    x   x     x   x   x  x  x   x     x
+external-db.$               1  1    1   1     1   1   1  1  1   1     1
+alias.$                     2  1    2   1     1   1   1  1  1   1     1
+alias-to-nothing.$          x  x    x   1     x   x   x  x  x   x     1
+ouroboros.$                 f  f    f   1     f   f   f  f  f   f     1
+external-address.$          x  x    x   x     x   x   x  x  x   x     x
+nothing.$                   x  x    x   x     x   x   x  x  x   x     x
+_http._tcp.my-service.$     0  0    1   0     0   0   0  0  0   0     1
+_tcp.my-service.$           0  0    0   0     0   0   0  0  0   0     0
+_udp.my-service.$           x  x    x   x     x   x   x  x  x   x     x
+_http._tcp.headless-svc.$   0  0    2   0     0   0   0  0  0   0     2
+_mysql._tcp.mysql.$         0  0    2   0     0   0   0  0  0   0     2
+_http._tcp.nobody.$         x  x    x   x     x   x   x  x  x   x     x
+10-244-1-2.my-service.$     1  0    1   0     0   0   0  0  0   0     1
+10-244-2-3.my-service.$     x  x    x   x     x   x   x  x  x   x     x
+mysql-0.mysql.$             1  1    1   0     0   0   0  0  0   0     1
+10-244-1-5.mysql.$          x  x    x   x     x   x   x  x  x   x     x
+a.b.c.my-service.$          x  x    x   x     x   x   x  x  x   x     x
+$                           0  0    0   0     0   0   0  0  0   0     0
+empty.svc.%                 0  0    0   0     0   0   0  0  0   0     0
+nowhere.svc.%               x  x    x   x     x   x   x  x  x   x     x
+svc.%                       0  0    0   0     0   0   0  0  0   0     0
+10-244-1-2.default.pod.%    1  0    0   0     0   0   0  0  0   0     1
+fd00-244--5.default.pod.%   0  1    0   0     0   0   0  0  0   0     1
+10-244-1-2.nowhere.pod.%    x  x    x   x     x   x   x  x  x   x     x
+default.pod.%               0  0    0   0     0   0   0  0  0   0     0
+dns-version.%               0  0    0   0     0   1   0  0  0   0     1
+ns.dns.%                    1  0    0   0     0   0   0  0  0   0     1
+%                           0  0    0   0     0   0   0  1  1   0     1
+nothing.%                   x  x    x   x     x   x   x  x  x   x     x
+100.0.96.10.in-addr.arpa    0  0    0   0     1   0   0  0  0   0     1
+2.1.244.10.in-addr.arpa     0  0    0   0     2   0   0  0  0   0     2
+9.9.244.10.in-addr.arpa     x  x    x   x     x   x   x  x  x   x     x
+example.com                 r  r    r   r     r   r   r  r  r   r     r
+"""
+ROWS = [line.split() for line in MATRIX.strip().splitlines()]
+CELLS = [
+    (name.replace("$", D).replace("%", "cluster.local"), kind, cell)
+    for name, *cells in ROWS[1:]
+    for kind, cell in zip(ROWS[0][1:], cells, strict=True)
+]
+
+
+@pytest.fixture(scope="module")
+def responder() -> Responder:
+    return example_responder()
+
+
+@pytest.mark.parametrize(("name", "kind", "cell"), CELLS, ids=[f"{n} {k}" for n, k, _ in CELLS])
+def test_each_name_by_each_type(responder: Responder, name: str, kind: str, cell: str) -> None:
+    message = ask(responder, dns.message.make_query(name, kind))
+    rcode = {"x": "NXDOMAIN", "f": "SERVFAIL", "r": "REFUSED"}.get(cell, "NOERROR")
+    assert dns.rcode.to_text(message.rcode()) == rcode
+    if cell.isdecimal():
+        assert len(lines(message.answer)) == int(cell)
