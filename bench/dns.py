@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rrset
 import uvloop
 
 from bench.cluster import DEADLINE, api_server, child, pss, until_up
@@ -32,6 +35,10 @@ TITLE = "DNS: A queries over 5,000 Services"
 SERVICES_COUNT, QUICK_COUNT = 5_000, 1_000
 ENDPOINTS = 2
 WORKERS = 2
+CHANGES_A_SECOND = 200
+"""At most, while dnsperf asks."""
+CHANGES = 200
+"""Of which the time is taken."""
 PEER = "CoreDNS"
 DOMAIN = "default.svc.cluster.local"
 
@@ -76,6 +83,38 @@ def measure(quick: bool) -> list[Measure]:
                             more_is_better=True,
                         )
                     )
+                file = directory / "queries"
+                file.write_text("\n".join(present) + "\n")
+                changing = [
+                    uvloop.run(ask_while_changing(credentials, port, file, seconds)) for _ in range(runs)
+                ]
+                rates, changes = zip(*changing, strict=True)
+                per_second = f"{statistics.median(changes):.0f}"
+                found.append(
+                    Measure(
+                        f"answers ready, {per_second} slices changed a second meanwhile",
+                        rates,
+                        "queries/s",
+                        more_is_better=True,
+                    )
+                )
+                late = [
+                    uvloop.run(lateness(credentials, port, CHANGES // 4 if quick else CHANGES))
+                    for _ in range(runs)
+                ]
+                for what, at in (("median", 0.5), ("99th percentile", 0.99)):
+                    samples = tuple(sorted(each)[int(at * len(each))] * 1e3 for each in late)
+                    found.append(
+                        Measure(f"slice written to its answer changed, {what}", samples, "ms", budget=50)
+                    )
+                with bare_loop(expected) as bare_port:
+                    file.write_text("\n".join(present) + "\n")
+                    samples = tuple(ask(bare_port, file, seconds, ()) for _ in range(runs))
+                found.append(
+                    Measure(
+                        "the bare loop: receive, look up, send", samples, "queries/s", more_is_better=True
+                    )
+                )
                 memory = sum(pss(pid) for pid in pids()) / 1e6
                 found.append(
                     Measure(f"memory of {WORKERS} workers, PSS", (memory,), "MB", 349, PEER, budget=150)
@@ -116,6 +155,89 @@ async def make_services(credentials: Config, count: int) -> dict[str, str]:
         await until_up(api)
         await asyncio.gather(*(create() for _ in range(32)))
     return dict(sorted(expected.items()))
+
+
+async def change(api: Api, name: str, address: str) -> None:
+    """Gives a slice another endpoint."""
+    endpoints = [{"addresses": [address], "conditions": {"ready": True}}]
+    await api.patch(ENDPOINTSLICES, f"{name}-1", "default", {"endpoints": endpoints})
+
+
+async def ask_while_changing(credentials: Config, port: int, file: Path, seconds: int) -> tuple[float, float]:
+    """Queries a second while slices change, and how many do a second."""
+    changed, done = 0, False
+
+    async def change_on(api: Api) -> None:
+        nonlocal changed
+        for number in itertools.cycle(range(1_000)):
+            if done:
+                return
+            await change(api, f"svc-{number}", f"10.{200 + changed % 50}.{number >> 8}.{number & 255}")
+            changed += 1
+            await asyncio.sleep(1 / CHANGES_A_SECOND)
+
+    async with Api(credentials) as api:
+        task = asyncio.ensure_future(change_on(api))
+        rate = await asyncio.to_thread(ask, port, file, seconds, ())
+        done = True
+        await task
+    return rate, changed / seconds
+
+
+async def lateness(credentials: Config, port: int, count: int) -> list[float]:
+    """Seconds from the answer of the API to a changed slice until the name of its new endpoint is answered."""
+    found = []
+    loop = asyncio.get_running_loop()
+    async with Api(credentials) as api:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect(("127.0.0.1", port))
+            for number in range(count):
+                address = f"10.199.{number >> 8}.{number & 255}"
+                label = address.replace(".", "-")
+                asked = dns.message.make_query(f"{label}.svc-1.{DOMAIN}", "A").to_wire()
+                await change(api, "svc-1", address)
+                written = time.perf_counter()
+                while True:
+                    await loop.sock_sendall(sock, asked)
+                    answer = await asyncio.wait_for(loop.sock_recv(sock, 4096), 5)
+                    if answer[3] & 15 == dns.rcode.NOERROR:
+                        break
+                found.append(time.perf_counter() - written)
+    return found
+
+
+@contextmanager
+def bare_loop(expected: dict[str, str]) -> Iterator[int]:
+    """What Python can do at most with a blocking socket: one lookup between receiving and sending; gives its port."""
+    table = {}
+    for name, address in expected.items():
+        asked = dns.message.make_query(f"{name}.{DOMAIN}", "A", id=0)
+        answer = dns.message.make_response(asked)
+        answer.answer.append(dns.rrset.from_text(f"{name}.{DOMAIN}.", 30, "IN", "A", address))
+        table[asked.to_wire()[2:]] = answer.to_wire()[2:]
+
+    def bound(port: int) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", port))
+        return sock
+
+    def answer_on() -> int:
+        with bound(port) as sock:
+            receive, send, find = sock.recvfrom, sock.sendto, table.get
+            while True:
+                query, client = receive(512)
+                if (answer := find(query[2:])) is not None:
+                    send(query[:2] + answer, client)
+
+    with bound(0) as sock:
+        port = sock.getsockname()[1]
+    with ExitStack() as stack:
+        for _ in range(WORKERS):
+            stack.enter_context(child(answer_on))
+        time.sleep(0.2)
+        yield port
 
 
 @contextmanager
