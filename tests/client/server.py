@@ -32,6 +32,8 @@ class Pods:
         self.requests: list[web.Request] = []
         self.script: list[Answer] = []
         self.page = 10_000
+        self.streams = False
+        """Whether a watch may begin with all objects; servers before Kubernetes 1.32 refuse that."""
         self._changed = asyncio.Event()
 
     def put(self, obj: dict[str, Any]) -> None:
@@ -58,6 +60,8 @@ class Pods:
         self.compacted = self.version
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        if "sendInitialEvents" in request.query and not self.streams:
+            return await refused(422, request)
         self.requests.append(request)
         if self.script:
             return await self.script.pop(0)(request)
@@ -76,9 +80,20 @@ class Pods:
         )
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
-        seen = int(request.query["resourceVersion"])
         response = web.StreamResponse()
         await response.prepare(request)
+        if "sendInitialEvents" in request.query:
+            for obj in self.objects.values():
+                await response.write(json.dumps({"type": "ADDED", "object": obj}).encode() + b"\n")
+            meta = {
+                "resourceVersion": str(self.version),
+                "annotations": {"k8s.io/initial-events-end": "true"},
+            }
+            end = {"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": meta}}
+            await response.write(json.dumps(end).encode() + b"\n")
+            seen = self.version
+        else:
+            seen = int(request.query["resourceVersion"])
         if seen < self.compacted:
             status = {
                 "kind": "Status",

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 
 from fairlead.client.api import Api
@@ -19,11 +20,11 @@ from fairlead.client.kubeconfig import Config
 from fairlead.client.outage import Unreachable
 from fairlead.objects.core_v1 import ConfigMap
 from fairlead.objects.meta_v1 import ObjectMeta
-from fairlead.objects.resources import CONFIGMAPS, EVENTS, NAMESPACES
+from fairlead.objects.resources import CONFIGMAPS, EVENTS, NAMESPACES, PODS
 from fairlead.objects.status import StatusError
 
 from .cluster import api_server, with_server
-from .server import until
+from .server import Pods, serving, until
 
 
 def configmap(name: str, **data: str) -> ConfigMap:
@@ -191,5 +192,65 @@ def test_the_end_of_an_outage_is_told_to_all_who_wait() -> None:
                     assert not any(task.done() for task in waiting)
                     await api.list(CONFIGMAPS)
                     await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+    asyncio.run(run())
+
+
+def busy(pods: Pods, code: int, after: str, times: int) -> list[web.Request]:
+    """Lets the server refuse so many requests first; gives the list of those."""
+    asked: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request)
+        return web.json_response(
+            {"kind": "Status", "status": "Failure", "code": code, "message": "busy"},
+            status=code,
+            headers={"Retry-After": after} if after else {},
+        )
+
+    pods.script += [answer] * times
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("code", "after", "times", "asked", "answered"),
+    [
+        (429, "0", 3, 3, True),
+        (503, "0", 3, 3, True),
+        (429, "", 1, 1, False),
+        (503, "", 1, 1, False),
+        (409, "0", 1, 1, False),
+        (429, "Wed, 25 Nov 2026 13:00:00 GMT", 1, 1, False),
+        (429, "0", 99, 11, False),
+    ],
+)
+def test_a_busy_server_is_asked_again_when_it_says_so(
+    code: int, after: str, times: int, asked: int, answered: bool
+) -> None:
+    """As client-go: only if it says when, and not for ever."""
+
+    async def run() -> None:
+        pods = Pods()
+        refusals = busy(pods, code, after, times)
+        async with serving(pods) as api:
+            if answered:
+                assert (await api.list(PODS)).items == ()
+            else:
+                assert (await refusal(api.list(PODS))).code == code
+        assert len(refusals) == asked
+
+    asyncio.run(run())
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_says() -> None:
+    async def run() -> None:
+        pods = Pods()
+        busy(pods, 429, "1", 1)
+        async with serving(pods) as api:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await api.create(CONFIGMAPS, configmap("a"))
+            assert loop.time() - began >= 1
+            assert [r.method for r in pods.requests] == ["POST", "POST"]
 
     asyncio.run(run())

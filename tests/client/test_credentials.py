@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import ssl
 import stat
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from fairlead.apiserver.certificates import Authority, common_name, make_authori
 from fairlead.client.api import Api
 from fairlead.client.credentials import Credentials, LoginFailed
 from fairlead.client.kubeconfig import Config, ExecPlugin, KubeconfigError, load
+from fairlead.client.outage import Unreachable
 from fairlead.objects.resources import PODS
 from fairlead.objects.status import StatusError
 from fairlead.process import listener
@@ -250,6 +253,23 @@ def test_a_plugins_certificate_is_shown_to_the_server_and_a_newer_one_after_it(t
         "say(clientCertificateData=read('crt'), clientKeyData=read('key'),"
         " **({'expirationTimestamp': '2020-01-01T00:00:00Z'} if count == 0 else {}))"
     )
+
+    async def run() -> None:
+        async with by_certificate(authority, serving_pair) as (server, shown):
+            config = Config(server, authority=authority.pem, exec=plugin(tmp_path, script))
+            async with Api(config) as api:
+                for _ in range(3):
+                    await api.list(PODS)
+            assert shown == ["client0", "client1", "client1"]
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def by_certificate(
+    authority: Authority, pair: tuple[Path, Path]
+) -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that wants a client certificate: its address, and the names that it was shown."""
     shown: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -258,27 +278,91 @@ def test_a_plugins_certificate_is_shown_to_the_server_and_a_newer_one_after_it(t
         shown.append(subject[0][0][1])
         return web.json_response({"kind": "PodList", "items": []})
 
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(*pair)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    sock = listener("127.0.0.1", 0)
+    await web.SockSite(runner, sock, ssl_context=context).start()
+    try:
+        yield f"https://127.0.0.1:{sock.getsockname()[1]}", shown
+    finally:
+        await runner.cleanup()
+
+
+def test_certificates_in_files_are_read_again_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kubelet, or cert-manager, renews them under a running process. One that is half written waits."""
+    monkeypatch.setattr("fairlead.client.credentials.LOOK", 0.0)
+    authority = make_authority(tmp_path)
+    pair = authority.issue(tmp_path, "server", ["127.0.0.1"], ["server"])
+    for name in ("first", "second"):
+        client_certificate(authority, tmp_path, name)
+
+    def use(name: str, *ends: str) -> None:
+        for end in ends:
+            (tmp_path / f"new.{end}").write_bytes((tmp_path / f"{name}.{end}").read_bytes())
+            os.replace(tmp_path / f"new.{end}", tmp_path / f"own.{end}")
+
     async def run() -> None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(*serving_pair)
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        sock = listener("127.0.0.1", 0)
-        await web.SockSite(runner, sock, ssl_context=context).start()
-        server = f"https://127.0.0.1:{sock.getsockname()[1]}"
-        try:
-            config = Config(server, authority=authority.pem, exec=plugin(tmp_path, script))
-            async with Api(config) as api:
-                for _ in range(3):
-                    await api.list(PODS)
-        finally:
-            await runner.cleanup()
+        async with by_certificate(authority, pair) as (server, shown):
+            use("first", "crt", "key")
+            (tmp_path / "ca.pem").write_bytes(authority.pem)
+            user = {"client-certificate": "own.crt", "client-key": "own.key"}
+            async with Api(
+                load(written(tmp_path, user=user, server=server, **{"certificate-authority": "ca.pem"}))
+            ) as api:
+                await api.list(PODS)
+                use("second", "crt")
+                await api.list(PODS)  # its key is the first one's: not yet
+                use("second", "key")
+                await api.list(PODS)
+                (tmp_path / "own.key").unlink()
+                await api.list(PODS)
+            assert shown == ["first", "first", "second", "second"]
 
     asyncio.run(run())
-    assert shown == ["client0", "client1", "client1"]
+
+
+def test_an_empty_token_file_leaves_the_last_token(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("token1")
+
+    async def told(api: Api) -> None:
+        await api.list(PODS)
+        file.write_text("")
+        await api.list(PODS)
+
+    asking(Guarded("token1"), lambda server: Config(server, token_file=file), told)
+
+
+def test_a_server_is_known_by_the_name_that_the_kubeconfig_gives_it(tmp_path: Path) -> None:
+    """tls-server-name: its certificate does not have the address that we reach it by."""
+    authority = make_authority(tmp_path)
+    client_certificate(authority, tmp_path, "own")
+    pair = authority.issue(tmp_path, "server", ["192.0.2.1"], ["kubernetes.example"])
+
+    def config(server: str, **cluster: object) -> Config:
+        data = base64.b64encode(authority.pem).decode()
+        user = {"client-certificate": "own.crt", "client-key": "own.key"}
+        return load(
+            written(tmp_path, user=user, server=server, **{"certificate-authority-data": data}, **cluster)
+        )
+
+    async def run() -> None:
+        async with by_certificate(authority, pair) as (server, shown):
+            async with Api(config(server)) as api:
+                with pytest.raises(Unreachable, match="not one that the kubeconfig's authority vouches for"):
+                    await api.list(PODS)
+            async with Api(config(server, **{"tls-server-name": "kubernetes.example"})) as api:
+                await api.list(PODS)
+            assert shown == ["own"]
+
+    asyncio.run(run())
 
 
 def test_impersonation_is_asked_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from aiohttp import web
 
+from fairlead.client import informer as informers
 from fairlead.client.informer import Change, Informer
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
@@ -70,6 +71,124 @@ def test_pages_are_read_to_the_end() -> None:
         assert seen.words == ["+a", "+b", "+c", "+d", "+e"]
 
     tells(scenario, "a", "b", "c", "d", "e", page=2)
+
+
+def streaming(scenario: Callable[[Pods, Informer[Pod], Seen], Awaitable[None]], *present: str) -> None:
+    """The same as `tells` with a server whose watches can begin with all objects."""
+
+    async def run() -> None:
+        pods = Pods()
+        pods.streams = True
+        for name in present:
+            pods.put(pod(name, app=name))
+        async with informing(pods) as (informer, seen):
+            await asyncio.wait_for(informer.synced(), 5)
+            await scenario(pods, informer, seen)
+
+    asyncio.run(run())
+
+
+def test_a_watch_that_begins_with_a_list_needs_no_list() -> None:
+    async def scenario(pods: Pods, informer: Informer[Pod], seen: Seen) -> None:
+        assert seen.words == ["+a", "+b"]
+        pods.put(pod("c"))
+        await until(lambda: seen.words == ["+a", "+b", "+c"], "the same watch goes on")
+        (request,) = pods.requests
+        assert request.query["resourceVersionMatch"] == "NotOlderThan"
+        await cut(pods)
+        pods.put(pod("d"))
+        await until(lambda: seen.words[-1] == "+d", "the next one resumes")
+        assert "sendInitialEvents" not in pods.requests[-1].query
+
+    streaming(scenario, "a", "b")
+
+
+def test_after_an_expiry_a_watch_begins_with_a_list_again_and_differences_are_told() -> None:
+    async def scenario(pods: Pods, informer: Informer[Pod], seen: Seen) -> None:
+        async def gone(request: web.Request) -> web.StreamResponse:
+            pods.put(pod("a", app="changed"))
+            pods.delete("b")
+            pods.compact()
+            return await pods.watch(request)
+
+        pods.script.append(gone)
+        await cut(pods)
+        await until(lambda: seen.words[2:] == ["a", "-b"], "the differences are told")
+
+    streaming(scenario, "a", "b")
+
+
+def test_a_stream_that_breaks_before_its_list_has_ended_begins_again() -> None:
+    async def run() -> None:
+        pods = Pods()
+        pods.streams = True
+        for name in "abc":
+            pods.put(pod(name))
+
+        async def half(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(pods.history[0][1])
+            pods.delete("a")
+            assert request.transport
+            request.transport.close()
+            return response
+
+        pods.script.append(half)
+        async with informing(pods) as (informer, seen):
+            await asyncio.wait_for(informer.synced(), 5)
+            assert sorted(seen.words) == ["+a", "+b", "+c", "-a"]
+            assert set(informer.items) == {"default/b", "default/c"}
+
+    asyncio.run(run())
+
+
+def test_a_server_that_never_ends_its_list_is_asked_for_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that passes over what it does not know."""
+    monkeypatch.setattr(informers, "SILENCE", 0.05)
+
+    async def run() -> None:
+        pods = Pods()
+        pods.streams = True
+        pods.put(pod("a"))
+
+        async def endless(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(pods.history[0][1])
+            await asyncio.sleep(3600)
+            return response
+
+        pods.script.append(endless)
+        async with informing(pods) as (informer, seen):
+            await asyncio.wait_for(informer.synced(), 5)
+            assert seen.words == ["+a"]
+            pods.put(pod("b"))
+            await until(lambda: seen.words == ["+a", "+b"], "the watch goes on")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (401, "it does not know us: the kubeconfig's credentials are not, or no longer, valid"),
+        (403, "give this user the right to list and watch pods"),
+    ],
+)
+def test_a_refusal_is_told_once_and_says_what_to_do(
+    code: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        pods = Pods()
+        pods.script += [partial(refused, code)] * 4
+        async with informing(pods) as (informer, _):
+            await asyncio.wait_for(informer.synced(), 5)
+
+    asyncio.run(run())
+    warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert said in warnings[0]
 
 
 def test_changes_come_in_order() -> None:

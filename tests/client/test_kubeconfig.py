@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import base64
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fairlead.client.kubeconfig import KubeconfigError, load, write
 
@@ -117,6 +120,16 @@ def test_errors_name_the_file_and_the_entry(
         (None, {"server": ""}, "has no server"),
         (None, {"server": "https://a", "certificate-authority-data": "%%"}, "is not base64"),
         (None, {"server": "https://a", "certificate-authority": "none"}, "No such file"),
+        (None, {"server": "ftp://a"}, "use https://ADDRESS:PORT"),
+        (None, {"server": "https://a:port"}, "use https://ADDRESS:PORT"),
+        (None, {"server": "https://a", "proxy-url": "socks5://b:1080"}, "speaks socks5"),
+        (
+            None,
+            {"server": "https://a", "certificate-authority-data": "QQ==", "insecure-skip-tls-verify": True},
+            "remove one of the two",
+        ),
+        ({"client-certificate-data": "QQ=="}, None, "has no client-key"),
+        ({"client-key-data": "QQ=="}, None, "has no client-certificate"),
     ],
 )
 def test_entries_that_cannot_be_used(tmp_path: Path, user: object, cluster: object, said: str) -> None:
@@ -139,3 +152,57 @@ def test_data_wins_over_a_file(tmp_path: Path) -> None:
         "certificate-authority": "missing",
     }
     assert load(kubeconfig(tmp_path / "config", cluster=cluster)).authority == PEM
+
+
+@pytest.mark.parametrize(
+    ("cluster", "server"),
+    [
+        ({"server": "10.0.0.1:8080"}, "http://10.0.0.1:8080"),
+        ({"server": "10.0.0.1:6443", "certificate-authority-data": "QQ=="}, "https://10.0.0.1:6443"),
+        ({"server": "10.0.0.1:6443", "insecure-skip-tls-verify": True}, "https://10.0.0.1:6443"),
+        ({"server": "https://10.0.0.1:6443/k8s/clusters/c-1/"}, "https://10.0.0.1:6443/k8s/clusters/c-1"),
+    ],
+)
+def test_a_server_may_be_named_in_short(tmp_path: Path, cluster: object, server: str) -> None:
+    assert load(kubeconfig(tmp_path / "config", cluster=cluster)).server == server
+
+
+def test_a_proxy_is_read(tmp_path: Path) -> None:
+    cluster = {"server": "https://a", "proxy-url": "http://proxy:3128"}
+    assert load(kubeconfig(tmp_path / "config", cluster=cluster)).proxy == "http://proxy:3128"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 70000) | st.sampled_from(["", "x", "c", "u", "https://a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["name", "cluster", "user", "context", "server", "exec", "token", "command", "env"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.fixed_dictionaries(
+        {
+            "current-context": ANYTHING | st.just("x"),
+            "contexts": ANYTHING
+            | st.just([{"name": "x", "context": {"cluster": "c", "user": "u"}}])
+            | ANYTHING.map(lambda value: [{"name": "x", "context": value}]),
+            "clusters": ANYTHING | ANYTHING.map(lambda value: [{"name": "c", "cluster": value}]),
+            "users": ANYTHING | ANYTHING.map(lambda value: [{"name": "u", "user": value}]),
+        }
+    )
+)
+def test_whatever_a_kubeconfig_holds_it_is_read_or_an_error_says_why(tmp_path: Path, data: object) -> None:
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(data))
+    with suppress(KubeconfigError):  # and nothing else
+        load(path)

@@ -16,6 +16,7 @@ from fairlead.cli.refusal import UserError
 
 if TYPE_CHECKING:
     from fairlead.client.api import Api
+    from fairlead.client.kubeconfig import Config
     from fairlead.process import Health
 
 Kubeconfig = Annotated[
@@ -24,6 +25,12 @@ Kubeconfig = Annotated[
         metavar="FILE",
         help="How to reach the API server.",
         show_default="$KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount",
+    ),
+]
+Context = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="The kubeconfig's context.", show_default="the kubeconfig's current one"
     ),
 ]
 SWITCHES = ("anonymous-auth",)
@@ -73,17 +80,15 @@ def run_component(
     kubeconfig: Path | None,
     health_at: str,
     work: Callable[[Api, Health], Coroutine[Any, Any, None]],
+    context: str = "",
 ) -> None:
     """Runs a component with an API and a health server until SIGTERM or Ctrl-C."""
     from fairlead.client.api import Api
-    from fairlead.client.kubeconfig import KubeconfigError, load
+    from fairlead.client.kubeconfig import KubeconfigError
     from fairlead.process import Health, configure_logging, run, serve_health
 
     _check_level(level)
-    try:
-        config = load(kubeconfig)
-    except KubeconfigError as error:
-        raise UserError(str(error)) from error
+    config = _credentials(kubeconfig, context)
     sock = None if health_at == "none" else _listen(health_at)
     configure_logging(name, level)
 
@@ -97,7 +102,21 @@ def run_component(
             if runner is not None:
                 await runner.cleanup()
 
-    raise typer.Exit(run(main))
+    try:
+        status = run(main)
+    except KubeconfigError as error:  # certificates that cannot be used
+        raise UserError(str(error)) from error
+    raise typer.Exit(status)
+
+
+def _credentials(kubeconfig: Path | None, context: str = "") -> Config:
+    """How to reach the API server, by way of a proxy if the environment asks for one."""
+    from fairlead.client.kubeconfig import KubeconfigError, load, through_proxy
+
+    try:
+        return through_proxy(load(kubeconfig, context), os.environ)
+    except KubeconfigError as error:
+        raise UserError(str(error)) from error
 
 
 def scheduler(
@@ -181,7 +200,6 @@ def dns(
     log_level: Level = "info",
 ) -> None:
     """Run the cluster's DNS server."""
-    from fairlead.client.kubeconfig import KubeconfigError, load
     from fairlead.dns import configfile, server
     from fairlead.process import configure_logging
 
@@ -200,11 +218,9 @@ def dns(
                 workers=workers or 1,
             )
         )
-        credentials = load(kubeconfig)
-    except KubeconfigError as error:
-        raise UserError(str(error)) from error
     except ValueError as error:
         raise UserError(f"fairlead dns: {error}") from error
+    credentials = _credentials(kubeconfig)
     configure_logging("dns", log_level)
     raise typer.Exit(server.serve(settings, credentials, expose=expose, path=config))
 

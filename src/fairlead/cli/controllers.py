@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.components import Kubeconfig, Level, health_option, run_component
+from fairlead.cli.components import Context, Kubeconfig, Level, health_option, run_component
 from fairlead.cli.refusal import UserError
 
 SWITCHES = ("leader-elect",)
@@ -38,6 +38,7 @@ _BATCH = "{}: how long to wait for more changes of pods before writing."
 
 def endpoints(
     kubeconfig: Kubeconfig = None,
+    context: Context = "",
     controllers: Annotated[
         str,
         typer.Option(
@@ -111,4 +112,5 @@ def endpoints(
         kubeconfig,
         health,
         lambda api, state: controller.run_elected(api, config, election if leader_elect else None, state),
+        context,
     )

@@ -20,13 +20,13 @@ from yarl import URL
 
 from fairlead import __version__
 from fairlead.client import metrics
+from fairlead.client.answers import pause_asked, refusal, unreachable
 from fairlead.client.credentials import Credentials
 from fairlead.client.kubeconfig import Config
-from fairlead.client.outage import Unreachable
 from fairlead.objects import codec
 from fairlead.objects.meta_v1 import DeleteOptions, ListMeta, Preconditions, Status
 from fairlead.objects.resources import Resource, Stored
-from fairlead.objects.status import StatusError, failure
+from fairlead.objects.status import StatusError
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Stored)
@@ -39,6 +39,11 @@ LONGEST_EVENT = 16 << 20
 
 SPREAD = 0.25
 """Seconds in which those who waited for the end of an outage come back."""
+
+RETRIES = 10
+"""So often a request is sent again to a server that says when to come back; as client-go."""
+
+_SYNCED = b'"k8s.io/initial-events-end"'
 
 _PATCHES = {
     "merge": "application/merge-patch+json",
@@ -65,7 +70,10 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 
 
 class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """One change. `type` is ADDED, MODIFIED, DELETED, or BOOKMARK (only its resourceVersion counts)."""
+    """One change. `type` is ADDED, MODIFIED, DELETED, or BOOKMARK (only its resourceVersion counts).
+
+    SYNCED, our own word, is the bookmark after the last of the objects that a watch began with.
+    """
 
     type: str
     object: T
@@ -205,8 +213,13 @@ class Api:
         resource_version: str,
         labels: str = "",
         fields: str = "",
+        initial: bool = False,
     ) -> AsyncGenerator[WatchEvent[T], None]:
         """The changes after `resource_version`, in order, until the server ends the stream (5 to 10 minutes).
+
+        With `initial` first all objects there are, as ADDED, then SYNCED, in a state that is not older than
+        `resource_version`, "" for the newest: a list without the memory of one (KEP-3157). A server that cannot do
+        it refuses with 422, or 400.
 
         Raises `StatusError` 410 when that version is too old (list again), and `Unreachable` when the
         connection breaks; an event cut off in the middle is dropped, and comes again with the next watch.
@@ -219,6 +232,8 @@ class Api:
             timeoutSeconds=seconds,
             labelSelector=labels,
             fieldSelector=fields,
+            sendInitialEvents="true" if initial else "",
+            resourceVersionMatch="NotOlderThan" if initial else "",
         )
         path = resource.path(namespace)
         # A connection that died is found by TCP keepalive; the read timeout is for a mute server.
@@ -228,7 +243,7 @@ class Api:
         try:
             async with self._open("GET", path, params, timeout=timeout) as response:
                 if response.status != HTTPStatus.OK:
-                    raise self._refusal("GET", path, response.status, await response.read())
+                    raise refusal(self.server, "GET", path, response.status, await response.read())
                 rest = b""
                 async for chunk in response.content.iter_any():
                     *lines, rest = (rest + chunk if rest else chunk).split(b"\n")
@@ -236,11 +251,13 @@ class Api:
                         if line:
                             yield self._event(path, decoder, kind, line)
                     if len(rest) > LONGEST_EVENT:
-                        raise self._unreachable("GET", path, f"a watch event of over {LONGEST_EVENT} bytes")
+                        raise unreachable(
+                            self.server, "GET", path, f"a watch event of over {LONGEST_EVENT} bytes"
+                        )
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError) as error:
-            raise self._unreachable("GET", path, error) from error
+            raise unreachable(self.server, "GET", path, error) from error
         if rest:
-            raise self._unreachable("GET", path, "the connection closed in the middle of an event")
+            raise unreachable(self.server, "GET", path, "the connection closed in the middle of an event")
 
     async def raw(
         self,
@@ -255,7 +272,7 @@ class Api:
             async with self._open(method, path, params, body, headers) as response:
                 return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError) as error:
-            raise self._unreachable(method, path, error) from error
+            raise unreachable(self.server, method, path, error) from error
 
     async def request(
         self,
@@ -273,7 +290,7 @@ class Api:
         try:
             return codec.decode(kind, answer)
         except msgspec.DecodeError as error:
-            raise self._unreachable(method, path, f"an answer that is no {kind}: {error}") from error
+            raise unreachable(self.server, method, path, f"an answer that is no {kind}: {error}") from error
 
     async def _answer(
         self,
@@ -286,7 +303,7 @@ class Api:
         headers = None if body is None else {"Content-Type": content_type}
         status, answer = await self.raw(method, path, body, headers, params)
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise self._refusal(method, path, status, answer)
+            raise refusal(self.server, method, path, status, answer)
         return answer
 
     @asynccontextmanager
@@ -299,7 +316,11 @@ class Api:
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout = REQUEST,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer, its body not read yet. A refusal of who we are is tried again if we are another one by now."""
+        """The answer, its body not read yet.
+
+        A refusal of who we are is tried again if we are another one by now; one that says when to come back is tried
+        again then, up to `RETRIES` times.
+        """
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, socket_factory=_socket, keepalive_timeout=60),
@@ -310,7 +331,8 @@ class Api:
         url = URL(f"{self.server}{path}{query}", encoded=True)
         code = "<error>"
         try:
-            for last in (False, True):
+            renewed, retries = False, 0
+            while True:
                 identity = await self._credentials.current()
                 sent = dict(headers or ())
                 if identity.token:
@@ -323,18 +345,22 @@ class Api:
                     timeout=timeout,
                     ssl=identity.tls,
                     server_hostname=self.config.server_name or None,
+                    proxy=self.config.proxy or None,
                     allow_redirects=False,
                 ) as response:
-                    if (
-                        response.status == HTTPStatus.UNAUTHORIZED
-                        and not last
-                        and await self._credentials.renew(identity)
-                    ):
-                        continue
                     code = str(response.status)
-                    self._answered.set()
-                    yield response
-                    return
+                    if response.status == HTTPStatus.UNAUTHORIZED and not renewed:
+                        renewed = True
+                        if await self._credentials.renew(identity):
+                            continue
+                    wait = pause_asked(response) if retries < RETRIES else None
+                    if wait is None:
+                        self._answered.set()
+                        yield response
+                        return
+                retries += 1
+                metrics.requested(code, method, self._host)
+                await asyncio.sleep(wait)
         finally:
             metrics.requested(code, method, self._host)
 
@@ -344,6 +370,8 @@ class Api:
         try:
             try:
                 event = decoder.decode(line)
+                if event.type == "BOOKMARK" and _SYNCED in line:
+                    return WatchEvent("SYNCED", event.object)
                 if event.type != "ERROR":
                     return event
             except msgspec.ValidationError:
@@ -352,30 +380,10 @@ class Api:
                     return codec.decode(kind, line)
             status = codec.decode(_ErrorEvent, line).object or Status(code=500, message="watch failed")
         except msgspec.DecodeError as error:
-            raise self._unreachable("GET", path, f"a watch event that cannot be read: {error}") from error
+            raise unreachable(
+                self.server, "GET", path, f"a watch event that cannot be read: {error}"
+            ) from error
         raise StatusError(status)
-
-    def _refusal(self, method: str, path: str, status: int, body: bytes) -> StatusError:
-        refusal = failure(status, _reason(status), body[:500].decode(errors="replace").strip())
-        try:
-            said = codec.decode(Status, body)
-            if said.kind == "Status" and said.status == "Failure":
-                refusal = StatusError(msgspec.structs.replace(said, code=said.code or status))
-        except msgspec.DecodeError:
-            pass  # not from the API itself: a proxy before it, say
-        refusal.add_note(f"the answer of {self.server} to {method} {path}")
-        return refusal
-
-    def _unreachable(self, method: str, path: str, why: BaseException | str) -> Unreachable:
-        if isinstance(why, aiohttp.ClientConnectorCertificateError):
-            hint = "its certificate is not one that the kubeconfig's authority vouches for"
-        elif isinstance(why, TimeoutError):
-            hint = "it did not answer in time"
-        elif isinstance(why, aiohttp.ClientConnectorError):
-            hint = f"{why.os_error.strerror or why}; check that it runs and that this is its address"
-        else:
-            hint = str(why) or type(why).__name__
-        return Unreachable(f"the API server {self.server} is out of reach ({method} {path}): {hint}")
 
 
 class _ErrorName(msgspec.Struct, frozen=True):
@@ -396,10 +404,3 @@ def _socket(address: Any) -> socket.socket:
 
 def _params(**params: str | int) -> dict[str, str]:
     return {name: str(value) for name, value in params.items() if value}
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase.title().replace(" ", "")
-    except ValueError:
-        return "Unknown"

@@ -7,25 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import os
 import ssl
 import time
 from asyncio import subprocess
 from dataclasses import dataclass
 from datetime import datetime
+from errno import EINVAL
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fairlead.client.kubeconfig import Config, ExecPlugin, KubeconfigError
+from fairlead.client.kubeconfig import Config, ExecPlugin, KubeconfigError, refreshed
 from fairlead.client.outage import Unreachable
+
+log = logging.getLogger("fairlead.client")
 
 EXEC_TIMEOUT = 60.0
 """Seconds after which a plugin is taken for stuck; nobody is there to answer its questions."""
 
 EXEC_OUTPUT = 1 << 20
 """Bytes that a plugin may print."""
+
+
+LOOK = 1.0
+"""Seconds between two looks at the files of certificates and keys."""
+
+Stamp = tuple[int, int, int]
 
 
 class LoginFailed(Unreachable):
@@ -47,15 +57,23 @@ class Credentials:
         """Raises `KubeconfigError` for certificates that cannot be used."""
         self._config = config
         self._identity = Identity(config.token, tls_context(config))
-        self._seen: tuple[int, int, int] | None = None
+        self._pair = (b"", b"")  # the plugin's
+        self._seen: Stamp | None = None
+        files = (config.authority_file, config.client_certificate_file, config.client_key_file)
+        self._files = [file for file in files if file is not None]
+        self._stamps = self._stamps_now()
+        self._look_again = 0.0
         self._expires = 0.0
         self._lock = asyncio.Lock()
 
     async def current(self) -> Identity:
-        """What to send now. A token file is read again when it is another one, a plugin asked when time is up.
+        """What to send now. A file is read again when it is another one, a plugin asked when time is up.
 
-        Raises `LoginFailed`. Cost: one `stat` where there is a token file.
+        Raises `LoginFailed`. Cost: one `stat` where there is a token file; once a second one for each certificate.
         """
+        if self._files and time.monotonic() >= self._look_again:
+            self._look_again = time.monotonic() + LOOK
+            self._follow_files()
         if self._config.exec is not None:
             if time.time() >= self._expires:
                 await self._renew(self._identity)
@@ -65,6 +83,7 @@ class Credentials:
 
     async def renew(self, refused: Identity) -> bool:
         """The server refused this identity (401): whether there is another one now."""
+        self._follow_files()
         if self._config.exec is not None:
             await self._renew(refused)
         elif self._config.token_file is not None:
@@ -72,12 +91,37 @@ class Credentials:
             self._read(self._config.token_file)
         return self._identity != refused
 
+    def _follow_files(self) -> None:
+        """Takes over certificates and keys whose files changed; of a pair that is half written so far the old one."""
+        stamps = self._stamps_now()
+        if stamps == self._stamps:
+            return
+        try:
+            config = refreshed(self._config)
+            tls = tls_context(config, *self._pair)
+        except (OSError, KubeconfigError) as error:
+            log.info("certificates for %s changed, but cannot be used yet: %s", self._config.server, error)
+            return
+        self._config, self._stamps = config, stamps
+        self._identity = Identity(self._identity.token, tls)
+
+    def _stamps_now(self) -> list[Stamp | None]:
+        stamps: list[Stamp | None] = []
+        for file in self._files:
+            try:
+                stamps.append(_stamp(file))
+            except OSError:
+                stamps.append(None)
+        return stamps
+
     def _read(self, path: Path) -> None:
         try:
-            found = os.stat(path)
-            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+            seen = _stamp(path)
             if seen != self._seen:
-                self._identity = Identity(path.read_text().strip(), self._identity.tls)
+                token = path.read_text().strip()
+                if not token:
+                    raise OSError(EINVAL, "it is empty")
+                self._identity = Identity(token, self._identity.tls)
                 self._seen = seen
         except OSError as error:
             if not self._identity.token:
@@ -93,11 +137,16 @@ class Credentials:
             status = await _ask(plugin, self._config)
             tls = self._identity.tls
             if status.clientCertificateData:
-                tls = tls_context(
-                    self._config, status.clientCertificateData.encode(), status.clientKeyData.encode()
-                )
+                self._pair = (status.clientCertificateData.encode(), status.clientKeyData.encode())
+                tls = tls_context(self._config, *self._pair)
             self._expires = _moment(plugin, status.expirationTimestamp)
             self._identity = Identity(status.token, tls)
+
+
+def _stamp(path: Path) -> Stamp:
+    """What tells one content of a file from another. Raises OSError."""
+    found = os.stat(path)
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -158,6 +207,7 @@ def _question(plugin: ExecPlugin, config: Config) -> str:
             "insecure-skip-tls-verify": config.insecure,
             "certificate-authority-data": base64.b64encode(config.authority).decode(),
             "disable-compression": config.disable_compression,
+            "proxy-url": config.proxy,
             "config": plugin.cluster_config,
         }
         spec["cluster"] = {name: value for name, value in cluster.items() if value}

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from msgspec.structs import replace
@@ -103,7 +104,7 @@ class Election:
         self._config = config
         self._observed: Observed | None = None
         self._renewed = float("-inf")
-        self._away = False
+        self._complaint = ""
         metrics.leading(config.resource_name, leads=False)
 
     def check(self) -> None:
@@ -171,25 +172,32 @@ class Election:
                 else:
                     lease = await self._api.replace(LEASES, wanted)
         except StatusError as error:
-            if error.code not in (404, 409):
-                log.warning("the lease %s: %s", self._config.resource_name, error)
+            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                self._complain(error)
             if self._leads():  # our idea of it may be old
                 self._observed = None
             return False
         except OSError as error:
-            log.log(
-                logging.DEBUG if self._away else logging.WARNING,
-                "the lease %s: %s",
-                self._config.resource_name,
-                error,
-            )
-            self._away = True
+            self._complain(error)
             return False
-        self._away = False
+        self._complaint = ""
         self._observed = Observed(lease, _clock())
         self._renewed = asked
         self._heard()
         return True
+
+    def _complain(self, error: StatusError | OSError) -> None:
+        """Says why we cannot get the lease, and what to do; the same kind again is for debugging."""
+        kind = str(error) if isinstance(error, StatusError) else type(error).__name__
+        hint = ""
+        if isinstance(error, StatusError) and error.code == HTTPStatus.FORBIDDEN:
+            hint = (
+                f"; give this user the right to get, create and update leases in {self._config.resource_namespace},"
+                " or run one replica with --leader-elect=false"
+            )
+        level = logging.DEBUG if kind == self._complaint else logging.WARNING
+        log.log(level, "the lease %s: %s%s", self._config.resource_name, error, hint)
+        self._complaint = kind
 
     async def _look(self) -> None:
         """Reads the lease; one that did not change keeps the time at which it was first seen so."""

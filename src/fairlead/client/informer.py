@@ -32,6 +32,17 @@ _OUTAGE = 2
 PAGE = 2000
 """Objects asked for at a time: few round trips, and a page's bytes are gone before the next is read."""
 
+SILENCE = 30.0
+"""Seconds after which a server that sends nothing more of the objects there are is asked for a list instead."""
+
+_CANNOT_STREAM = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""How servers before Kubernetes 1.32, and others, say that they do not begin a watch with a list."""
+
+_HINTS: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "it does not know us: the kubeconfig's credentials are not, or no longer, valid",
+    HTTPStatus.FORBIDDEN: "give this user the right to list and watch {0}",
+}
+
 
 class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """What became of one object: `old` is None when it appears, `new` is None when it goes.
@@ -86,6 +97,9 @@ class Informer(Generic[T]):
         self._synced = asyncio.Event()
         self._version = ""
         self._failures = 0
+        self._complaint = ""
+        self._listed = False
+        self._streams = True
 
     @property
     def items(self) -> Mapping[str, T]:
@@ -132,26 +146,21 @@ class Informer(Generic[T]):
     async def run(self) -> None:
         """Lists, then watches, and recovers from everything, until cancelled."""
         backoff = Backoff()
-        listed = False
         while True:
             started = time.monotonic()
             before = self._version
             away = False
             try:
-                if not listed:
+                if not self._listed and not self._streams:
                     await self._list()
-                    listed = True
                 await self._watch()
             except StatusError as error:
-                log.log(
-                    logging.INFO if error.code == HTTPStatus.GONE else logging.WARNING,
-                    "%s: %s refused: %s",
-                    self.resource.plural,
-                    self._api.server,
-                    error,
-                )
+                if not self._listed and self._streams and error.code in _CANNOT_STREAM:
+                    self._streams = False
+                    continue
+                self._complain(error)
                 if error.code in _HISTORY_LOST:
-                    listed, self._version = False, ""
+                    self._listed, self._version = False, ""
             except OSError as error:
                 self._failures += 1
                 # One broken connection is a restart of the server; the second in a row is an outage, told once.
@@ -161,7 +170,7 @@ class Informer(Generic[T]):
                 away = True
             except Exception:
                 # A defect of ours: a fresh list is the best chance to get past it.
-                listed = False
+                self._listed = False
                 log.exception("%s: watching failed", self.resource.plural)
             if self._version not in ("", before) or time.monotonic() - started > backoff.limit:
                 backoff.reset()
@@ -192,31 +201,66 @@ class Informer(Generic[T]):
             token = page.continue_
             if not token:
                 break
-        for key in [key for key in self._items if key not in seen]:
-            self._apply(key, None)
-        self._version = page.resourceVersion
-        self._synced.set()
-        self._reached()
+        self._all_are(seen, page.resourceVersion)
 
     def _list_version(self) -> str:
         return self._version if self._synced.is_set() else "0"
 
     async def _watch(self) -> None:
-        """Tells the changes from our version on, until the stream ends."""
+        """Tells the changes from our version on, until the stream ends; before the first list, that list, too."""
+        there: set[str] | None = None if self._listed else set()
         stream = self._api.watch(
             self.resource,
             self._namespace,
             resource_version=self._version,
             labels=self._labels,
             fields=self._fields,
+            initial=there is not None,
         )
-        async with aclosing(stream) as events:
-            async for event in events:
-                obj = event.object
-                if event.type != "BOOKMARK":
-                    self._apply(key_of(obj), None if event.type == "DELETED" else obj)
-                self._version = obj.metadata.resourceVersion
-                self._reached()
+        loop = asyncio.get_running_loop()
+        try:
+            async with aclosing(stream) as events, asyncio.timeout(None) as silence:
+                if there is not None:
+                    silence.reschedule(loop.time() + SILENCE)
+                async for event in events:
+                    obj = event.object
+                    if event.type == "SYNCED" and there is not None:
+                        silence.reschedule(None)
+                        self._all_are(there, obj.metadata.resourceVersion)
+                        there = None
+                    elif event.type not in ("BOOKMARK", "SYNCED"):
+                        key, gone = key_of(obj), event.type == "DELETED"
+                        self._apply(key, None if gone else obj)
+                        if there is not None:
+                            (there.discard if gone else there.add)(key)
+                            if len(there) % 256 == 0:
+                                silence.reschedule(loop.time() + SILENCE)
+                            continue
+                    if there is None:
+                        self._version = obj.metadata.resourceVersion
+                        self._reached()
+        except TimeoutError:
+            log.info("%s: %s does not end its list, asked for pages", self.resource.plural, self._api.server)
+            self._streams = False
+
+    def _all_are(self, keys: Collection[str], version: str) -> None:
+        """These are all the objects that there are at this version."""
+        for key in [key for key in self._items if key not in keys]:
+            self._apply(key, None)
+        self._version = version
+        self._listed = True
+        self._complaint = ""
+        self._synced.set()
+        self._reached()
+
+    def _complain(self, error: StatusError) -> None:
+        """Says what the server refused, and what to do; the same again is for debugging."""
+        text = f"{self.resource.plural}: {self._api.server} refused: {error}"
+        if hint := _HINTS.get(error.code, ""):
+            text += f"; {hint.format(self.resource.plural)}"
+        level = logging.INFO if error.code == HTTPStatus.GONE else logging.WARNING
+        log.log(logging.DEBUG if text == self._complaint else level, "%s", text)
+        self._complaint = text
 
     def _reached(self) -> None:
         if self._failures >= _OUTAGE:

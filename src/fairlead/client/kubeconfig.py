@@ -10,12 +10,16 @@ import binascii
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import msgspec
 import yaml
+
+from fairlead.client.kubeconfigshapes import SHAPES
+from fairlead.client.proxies import ProxyError, environment_proxy, proxy_address
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its ServiceAccount's token, authority and namespace."""
@@ -60,6 +64,12 @@ class Config:
     server_name: str = ""
     insecure: bool = False
     disable_compression: bool = False
+    proxy: str = ""
+    """The HTTP proxy on the way to the server."""
+    authority_file: Path | None = None
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
+    """Where the PEM came from; it is read again when a file changes."""
     exec: ExecPlugin | None = None
     impersonate: tuple[tuple[str, str], ...] = ()
     """Headers that ask the server to take us for somebody else."""
@@ -87,6 +97,19 @@ def load(path: Path | None = None, context: str = "") -> Config:
             " inside a pod none is needed"
         )
     return _choose([(p, _read(p)) for p in paths], context)
+
+
+def through_proxy(config: Config, environment: Mapping[str, str]) -> Config:
+    """The same by way of the proxy that the environment asks for, unless the kubeconfig names one.
+
+    Raises `KubeconfigError`.
+    """
+    if config.proxy:
+        return config
+    try:
+        return replace(config, proxy=environment_proxy(config.server, environment))
+    except ProxyError as error:
+        raise KubeconfigError(str(error)) from error
 
 
 def write(
@@ -170,27 +193,74 @@ def _choose(files: list[tuple[Path, Mapping[str, Any]]], context: str) -> Config
                 f'user "{chosen["user"]}" of the kubeconfig {user_at} logs in by "{unknown}",'
                 " which is not supported: use a token, a tokenFile, a client certificate or an exec plugin"
             )
-    if cluster.get("proxy-url"):
+    where = f'cluster "{chosen["cluster"]}" of the kubeconfig {cluster_at}'
+    authority = _material(cluster_at, cluster, "certificate-authority")
+    if authority and cluster.get("insecure-skip-tls-verify"):
         raise KubeconfigError(
-            f'cluster "{chosen["cluster"]}" of the kubeconfig {cluster_at} has a proxy-url: not supported'
+            f"{where} has a certificate-authority and insecure-skip-tls-verify: remove one of the two"
         )
-    if not cluster.get("server"):
-        raise KubeconfigError(f'cluster "{chosen["cluster"]}" of the kubeconfig {cluster_at} has no server')
+    certificate = _material(user_at, user, "client-certificate")
+    key = _material(user_at, user, "client-key")
+    if bool(certificate) != bool(key):
+        missing = "client-key" if certificate else "client-certificate"
+        raise KubeconfigError(f'user "{chosen["user"]}" of the kubeconfig {user_at} has no {missing}')
     token_file = user.get("tokenFile")
+    secure = bool(authority or certificate or cluster.get("insecure-skip-tls-verify"))
     return Config(
-        server=str(cluster["server"]).rstrip("/"),
-        authority=_material(cluster_at, cluster, "certificate-authority"),
-        token=str(user.get("token") or ""),
+        server=_server(where, str(cluster.get("server") or ""), secure=secure),
+        authority=authority,
+        token=str(user.get("token") or "").strip(),
         token_file=user_at.parent / token_file if token_file else None,
-        client_certificate=_material(user_at, user, "client-certificate"),
-        client_key=_material(user_at, user, "client-key"),
+        client_certificate=certificate,
+        client_key=key,
         namespace=str(chosen.get("namespace") or "default"),
         server_name=str(cluster.get("tls-server-name") or ""),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         disable_compression=bool(cluster.get("disable-compression")),
+        proxy=_proxy(where, str(cluster.get("proxy-url") or "")),
+        authority_file=_file(cluster_at, cluster, "certificate-authority"),
+        client_certificate_file=_file(user_at, user, "client-certificate"),
+        client_key_file=_file(user_at, user, "client-key"),
         exec=_plugin(user_at, user, cluster) if user.get("exec") else None,
         impersonate=_impersonation(user),
     )
+
+
+def refreshed(config: Config) -> Config:
+    """The same with what its files hold now. Raises OSError."""
+
+    def now(file: Path | None, data: bytes) -> bytes:
+        return data if file is None else file.read_bytes()
+
+    return replace(
+        config,
+        authority=now(config.authority_file, config.authority),
+        client_certificate=now(config.client_certificate_file, config.client_certificate),
+        client_key=now(config.client_key_file, config.client_key),
+    )
+
+
+def _server(where: str, server: str, *, secure: bool) -> str:
+    """The server's URL; one without a scheme is https where there is anything about TLS, as in client-go."""
+    if not server:
+        raise KubeconfigError(f"{where} has no server")
+    if "://" not in server:
+        server = f"{'https' if secure else 'http'}://{server}"
+    try:
+        parts = urlsplit(server)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise KubeconfigError(f"the server of {where} is {server!r}: use https://ADDRESS:PORT")
+    return server.rstrip("/")
+
+
+def _proxy(where: str, text: str) -> str:
+    try:
+        return proxy_address(text)
+    except ProxyError as error:
+        raise KubeconfigError(f"{where}: {error}") from error
 
 
 def _plugin(path: Path, user: Mapping[str, Any], cluster: Mapping[str, Any]) -> ExecPlugin:
@@ -239,9 +309,17 @@ def _entry(
     files: list[tuple[Path, Mapping[str, Any]]], where: str, plural: str, kind: str, name: str
 ) -> tuple[Path, Mapping[str, Any]]:
     for path, data in files:
-        for entry in data.get(plural) or ():
+        entries = data.get(plural) or []
+        if not isinstance(entries, list):
+            raise KubeconfigError(f"{plural} of the kubeconfig {path} is no list")
+        for entry in entries:
             if isinstance(entry, dict) and entry.get("name") == name:
-                return path, entry.get(kind) or {}
+                content = entry.get(kind) or {}
+                try:
+                    msgspec.convert(content, SHAPES[kind])
+                except msgspec.ValidationError as error:
+                    raise KubeconfigError(f'{kind} "{name}" of the kubeconfig {path}: {error}') from error
+                return path, content
     raise KubeconfigError(f'the kubeconfig {where} has no {kind} named "{name}"')
 
 
@@ -249,15 +327,22 @@ def _material(path: Path, entry: Mapping[str, Any], name: str) -> bytes:
     """The PEM under NAME-data, else in the file NAME; relative names start at the kubeconfig's folder."""
     if data := entry.get(f"{name}-data"):
         try:
-            return base64.b64decode(data, validate=True)
+            return base64.b64decode("".join(str(data).split()), validate=True)
         except (binascii.Error, ValueError) as error:
             raise KubeconfigError(f"{name}-data of the kubeconfig {path} is not base64") from error
-    if file := entry.get(name):
+    if file := _file(path, entry, name):
         try:
-            return (path.parent / str(file)).read_bytes()
+            return file.read_bytes()
         except OSError as error:
             raise KubeconfigError(f"{name} of the kubeconfig {path}: {file}: {error.strerror}") from error
     return b""
+
+
+def _file(path: Path, entry: Mapping[str, Any], name: str) -> Path | None:
+    """The file NAME, unless NAME-data says it all."""
+    if entry.get(name) and not entry.get(f"{name}-data"):
+        return path.parent / str(entry[name])
+    return None
 
 
 def _in_cluster() -> Config:
@@ -267,6 +352,7 @@ def _in_cluster() -> Config:
         return Config(
             server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
             authority=(ACCOUNT / "ca.crt").read_bytes(),
+            authority_file=ACCOUNT / "ca.crt",
             token_file=ACCOUNT / "token",
             namespace=(ACCOUNT / "namespace").read_text().strip() or "default",
         )
