@@ -158,6 +158,20 @@ def test_a_body_too_large_is_413(tmp_path: Path, how: str, request_: bytes) -> N
         (b"\x16\x03\x01\r\n\r\n", 400),
         (post(b"0\r\n\r\n", "Content-Length: 5", "Transfer-Encoding: chunked"), 400),
         (post(b"", "Content-Length: -5"), 400),
+        (post(b"{}", "Content-Length: 2", "Content-Length: 2"), 400),
+        (post(b"{}", "Content-Length: 2, 2"), 400),
+        (post(b"0\r\n\r\n", "Transfer-Encoding: gzip, chunked"), 501),
+        (post(b"0\r\n\r\n", "Transfer-Encoding: identity"), 501),
+        (post(b"{}", "Content-Length : 2"), 400),
+        (post(b"{}", "Content-Length: 2", "Connection: Upgrade", "Upgrade: h2c"), 400),
+        (b"GET /version HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET /version HTTP/1.1\r\n\r\n", 400),
+        (b"POST /version HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"GET /version HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", 400),
+        (b"GET /version HTTP/1.1\nHost: x\n\n", 400),
+        (b"GET /version HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (post(b"z\r\n", "Transfer-Encoding: chunked"), 400),
     ],
     ids=[
         "a long header",
@@ -167,6 +181,20 @@ def test_a_body_too_large_is_413(tmp_path: Path, how: str, request_: bytes) -> N
         "no HTTP",
         "two lengths",
         "negative length",
+        "a length twice",
+        "a list of lengths",
+        "chunks in another encoding",
+        "an unknown encoding",
+        "space before a colon",
+        "a body and an upgrade",
+        "two hosts",
+        "no host",
+        "chunks in HTTP/1.0",
+        "a folded header",
+        "bare line feeds",
+        "a control character",
+        "HTTP/2",
+        "no chunk",
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, request_: bytes, code: int) -> None:
@@ -177,6 +205,111 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, request_: bytes, code: i
             assert (found, status["kind"], status["code"]) == (code, "Status", code)
             assert await connection.closed()
         assert (await client.ask("GET", "/readyz"))[0] == 200
+
+    with_server(tmp_path, test)
+
+
+def test_how_long_a_connection_lasts(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = f"/version HTTP/1.1\r\n{HEAD}"
+        old = path.replace("1.1", "1.0", 1)
+        cases = {
+            f"GET {path}\r\n": ("", True),
+            f"GET {path}Connection: close\r\n\r\n": ("close", False),
+            f"GET {old}\r\n": ("close", False),
+            f"GET {old}Connection: keep-alive\r\n\r\n": ("keep-alive", True),
+            # Nobody here speaks it, and what follows is not taken for a request.
+            f"GET {path}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n": ("close", False),
+        }
+        for request, (said, stays) in cases.items():
+            async with wire(client) as connection:
+                connection.send(request + (f"GET {path}\r\n" if not said else ""))
+                code, headers, found = await connection.answer()
+                assert (code, headers.get("connection", ""), found["major"]) == (200, said, "1"), request
+                if not said:
+                    assert (await connection.answer())[0] == 200
+                if not stays:
+                    assert await connection.closed()
+
+    with_server(tmp_path, test)
+
+
+def test_an_answer_without_its_body(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            connection.send(f"HEAD /version HTTP/1.1\r\n{HEAD}\r\nGET /version HTTP/1.1\r\n{HEAD}\r\n")
+            async with asyncio.timeout(SECONDS):
+                head = (await connection.reader.readuntil(b"\r\n\r\n")).lower()
+            _, headers, _ = await connection.answer()
+            assert b"content-length: " + headers["content-length"].encode() in head
+            connection.send(f"HEAD {MAPS}?watch=true HTTP/1.1\r\n{HEAD}\r\n")
+            async with asyncio.timeout(SECONDS):
+                assert b" 200 " in await connection.reader.readuntil(b"\r\n\r\n")
+            connection.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+            assert (await connection.answer())[0] == 200
+
+    with_server(tmp_path, test)
+
+
+def test_a_watch_over_the_oldest_http_ends_with_its_connection(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            connection.send(f"GET {MAPS}?watch=true&timeoutSeconds=1 HTTP/1.0\r\n{HEAD}\r\n")
+            async with asyncio.timeout(SECONDS):
+                head = (await connection.reader.readuntil(b"\r\n\r\n")).lower()
+                frames = (await connection.reader.read()).splitlines()
+            assert b"connection: close" in head
+            assert b"transfer-encoding" not in head
+            assert [json.loads(frame)["object"]["metadata"]["name"] for frame in frames] == [
+                "kube-root-ca.crt"
+            ]
+
+    with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_what_comes_in_pieces_is_read_as_a_whole(tmp_path: Path, size: int) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            text = body("a")
+            chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (text[:9], text[9:], b""))
+            sent = post(chunks, "Transfer-Encoding: chunked") + post(
+                body("b"), f"Content-Length: {len(body('b'))}"
+            )
+            for start in range(0, len(sent), size):
+                connection.send(sent[start : start + size])
+                await asyncio.sleep(0)
+            assert [(await connection.answer())[0] for _ in range(2)] == [201, 201]
+
+    with_server(tmp_path, test)
+
+
+def test_many_requests_at_once_wait_outside(tmp_path: Path) -> None:
+    """While one is answered, the server reads only so far ahead; all of them are answered."""
+
+    async def test(client: Client) -> None:
+        async with wire(client) as connection:
+            request = f"GET /version HTTP/1.1\r\n{HEAD}\r\n".encode()
+            count = 5 * connections.AHEAD // len(request)
+            connection.send(request * count)
+            for _ in range(count):
+                assert (await connection.answer())[0] == 200
+
+    with_server(tmp_path, test)
+
+
+def test_a_client_that_goes_away_ends_its_watch(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        line = 'apiserver_longrunning_requests{component="apiserver",group="",resource="configmaps"'
+        async with wire(client) as connection:
+            connection.send(f"GET {MAPS}?watch=true HTTP/1.1\r\n{HEAD}\r\n")
+            async with asyncio.timeout(SECONDS):
+                await connection.reader.readuntil(b"\r\n\r\n")
+
+        def ended(_: int, text: Any) -> bool:
+            return any(part.startswith(line) and part.endswith(" 0.0") for part in text.splitlines())
+
+        await client.until("/metrics", ended)
 
     with_server(tmp_path, test)
 

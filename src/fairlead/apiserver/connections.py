@@ -1,9 +1,12 @@
-"""Connections of clients: how many there may be, and how long each may keep the server waiting.
+"""Connections of clients: HTTP/1.1 read and written, and how long each may keep the server waiting.
 
-aiohttp reads and writes HTTP/1.1; what it leaves open is decided here: a head that comes in drop by drop, an answer
-that is never read, a client that opens connections without end, words of refusal that a Kubernetes client can read.
+llhttp (`httptools`) reads; what it leaves open is decided here: a head that comes in drop by drop, an answer that is
+never read, requests sent ahead, a client that opens connections without end, words of refusal that a Kubernetes client
+can read. Requests of a connection are answered one after another, each in a task of its own, which ends with the
+connection. Nothing that a client sends is kept without bound: while a request is answered, no more than `AHEAD` bytes
+of the next ones are read.
 
-Upstream: apiserver/pkg/server/secure_serving.go for the times.
+Upstream: apiserver/pkg/server/secure_serving.go for the times, net/http for what is refused.
 """
 
 from __future__ import annotations
@@ -13,18 +16,18 @@ import logging
 import resource
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
+from typing import Any, cast
 
-from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from fairlead.apiserver.answers import status
 from fairlead.apiserver.bodies import LIMIT
+from fairlead.apiserver.messages import BODILESS, RawHeaders, Request, Response
 from fairlead.apiserver.negotiation import Form
 from fairlead.objects.status import failure
 
@@ -42,78 +45,338 @@ IDLE_SECONDS = 90.0
 STALLED_SECONDS = 60.0
 """How long an answer, or a watch, may wait for a client that reads nothing of it at all."""
 
+LINGER_SECONDS = 0.5
+"""How long a client that is sent away may go on sending, so that it gets to read the answer (net/http has the same)."""
+
 HEAD_BYTES = 1 << 20
 """The largest head of a request: its line and its headers together."""
 
 HEADERS = 200
 """The most header lines of a request."""
 
+AHEAD = 64 << 10
+"""Bytes that are parsed at a time, so that many small requests in one piece are not all read before the first is
+answered."""
+
+WIRE_BYTES = 2 * LIMIT
+"""Bytes that a body may take on the wire: in chunks it is larger than it is."""
+
 TOTAL = 16_384
 """Connections at a time, fewer where the process may not open as many files."""
 
 SWEEP_SECONDS = 1.0
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-class Connection(RequestHandler):
-    """One client's connection. What it costs a request is one comparison of numbers when data comes in."""
 
-    __slots__ = ("_address", "_head_bytes", "_head_since", "_on_drain", "_stalled_since", "server")
+class Refused(Exception):
+    """What came in is no request that is answered by the handler."""
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=IDLE_SECONDS,
-            access_log=None,  # type: ignore[arg-type]
-            max_line_size=HEAD_BYTES,
-            max_field_size=HEAD_BYTES,
-            max_headers=HEADERS,
-            auto_decompress=False,  # as upstream: a compressed body is not looked into
-            lingering_time=2.0,
-        )
-        self.server = server
-        self._on_drain: Callable[[], None] | None = None
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.response = last_words(code, reason, message)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "_address",
+        "_begun",
+        "_closing",
+        "_current",
+        "_deaf",
+        "_drain",
+        "_head",
+        "_head_bytes",
+        "_loop",
+        "_on_drain",
+        "_parser",
+        "_reading",
+        "_refusal",
+        "_rest",
+        "_server",
+        "_since",
+        "_stalled_since",
+        "_target",
+        "_task",
+        "_used",
+        "_waiting",
+        "_wire_bytes",
+        "transport",
+        "writing_paused",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.writing_paused = False
+        self._server = server
+        self._loop = server.loop
         self._address = ""
-        self._head_since = loop.time()
+        self._parser = HttpRequestParser(self)
+        self._target = b""
+        self._head: RawHeaders = []
+        self._begun = False
+        """Whether a head is being read."""
         self._head_bytes = 0
+        self._wire_bytes = 0
+        self._reading: Request | None = None
+        """The request whose body is being read."""
+        self._waiting: deque[Request] = deque()
+        self._rest = b""
+        """What came in and is not parsed yet."""
+        self._refusal: Response | None = None
+        """The last answer, after those that are due: what follows cannot be read."""
+        self._current: Request | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._used = False
+        self._since = self._loop.time()
+        """Since when the client is waited for, while nothing is to be answered."""
         self._stalled_since = 0.0
+        self._deaf = False
+        """Whether the client has to wait until more is read of it."""
+        self._drain: asyncio.Future[None] | None = None
+        self._on_drain: Callable[[], None] | None = None
+
+    # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the client in, or closes the connection where it has too many."""
-        super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if isinstance(peer, tuple) else ""
-        if not self.server.admit(self._address):
-            self.force_close()
+        if not self._server.admit(self, self._address):
+            self._closing = True
+            transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone."""
-        self.server.leave(self._address)
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Reads on, and notes since when a head is incomplete."""
-        super().data_received(data)
-        if self._messages or self._request_in_progress:
-            self._head_since = 0.0
-            self._head_bytes = 0
-        elif data:
-            self._head_since = self._head_since or self._loop.time()
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse_head()
+        """The client is gone, and with it whatever was being done for it."""
+        self._closing = True
+        self._rest = b""
+        self._waiting.clear()
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_exception(ConnectionError("the client is gone"))
+        if self._task is not None:
+            self._task.cancel()
+        self._server.leave(self, self._address)
+        del self._parser  # it knows the connection, which would stay until the collector comes
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
-        super().pause_writing()
+        self.writing_paused = True
         self._stalled_since = self._loop.time()
 
     def resume_writing(self) -> None:
         """It has read on."""
-        super().resume_writing()
+        self.writing_paused = False
         self._stalled_since = 0.0
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_result(None)
         if self._on_drain is not None:
             self._on_drain()
+        self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on."""
+        if self._closing or self._refusal is not None:
+            return
+        if self._rest or len(data) > AHEAD or self._waiting:
+            self._rest += data
+        else:
+            self._feed(data)
+        self._go_on()
+
+    # What the parser tells.
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._begun = True
+        if self._current is None:
+            self._since = self._loop.time() if self._used else self._since
+
+    def on_url(self, url: bytes) -> None:
+        """Its path."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its headers, or one after the body, which tells nothing."""
+        if self._begun:
+            if len(self._head) >= HEADERS:
+                raise Refused(400, "BadRequest", f"the request has more than {HEADERS} headers")
+            self._head.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        parser = self._parser
+        version = parser.get_http_version()
+        check(self._head, version, upgrade=parser.should_upgrade())
+        if (
+            self._head_bytes
+            and len(self._target) + sum(len(n) + len(v) + 4 for n, v in self._head) > HEAD_BYTES
+        ):
+            raise head_too_large()
+        self._reading = Request(
+            self,
+            parser.get_method().decode(),
+            self._target.decode("utf-8", "surrogateescape"),
+            version,
+            self._head,
+            # Whatever follows a request for another protocol is not read.
+            keep_alive=parser.should_keep_alive() and not parser.should_upgrade(),
+        )
+        self._waiting.append(self._reading)
+        self._target, self._head = b"", []
+        self._head_bytes = self._wire_bytes = 0
+        self._begun = False
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body."""
+        if self._reading is not None:
+            self._reading.take(body)
+
+    def on_message_complete(self) -> None:
+        """All of it is there."""
+        if self._reading is not None:
+            self._reading.end()
+            self._reading = None
+
+    def _feed(self, data: bytes) -> None:
+        """Parses some bytes. What cannot be read ends the connection, once everything before it is answered."""
+        reading = self._reading
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            return  # there is no next request
+        except HttpParserCallbackError as error:
+            if not isinstance(error.__context__, Refused):
+                raise
+            self._refuse(error.__context__.response)
+        except HttpParserError as error:
+            self._refuse(unreadable(error))
+        if self._begun:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(head_too_large().response)
+        elif reading is not None and reading is self._reading:
+            self._wire_bytes += len(data)
+            if self._wire_bytes > WIRE_BYTES:
+                reading.too_large()
+
+    def _refuse(self, response: Response) -> None:
+        if self._reading is not None:
+            # Its own answer says so, if it has not been given yet.
+            self._reading.fail("the body could not be read")
+        self._refusal = response
+        self._rest = b""
+
+    # What is done about it.
+
+    def _go_on(self) -> None:
+        """Answers what is to be answered next, reads on while there is nothing, or lets the client wait."""
+        while self._current is None and not self._closing and not self.writing_paused:
+            if self._waiting:
+                self._start(self._waiting.popleft())
+            elif self._rest:
+                data, self._rest = self._rest[:AHEAD], self._rest[AHEAD:]
+                self._feed(data)
+            elif self._refusal is not None:
+                self._write_whole(None, self._refusal)
+                self._close(linger=True)
+            else:
+                break
+        if self._current is not None and self._current is self._reading and self._rest:
+            data, self._rest = self._rest, b""
+            for start in range(0, len(data), AHEAD):
+                if self._reading is not self._current:
+                    self._rest = data[start:]
+                    break
+                self._feed(data[start : start + AHEAD])
+        if not self._closing and self._deaf != bool(self._rest or self._waiting):
+            self._listen(self._deaf)
+
+    def _listen(self, reading: bool) -> None:
+        self._deaf = not reading
+        if not self.transport.is_closing():
+            (self.transport.resume_reading if reading else self.transport.pause_reading)()
+
+    def _start(self, request: Request) -> None:
+        self._current = request
+        self._used = True
+        self._task = self._loop.create_task(self._answer(request))
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            response = await self._server.handler(request)
+            if not response.prepared:
+                self._write_whole(request, response)
+        except ConnectionError:
+            self.transport.abort()
+            return
+        except Exception:
+            log.exception("%s %s", request.method, request.target)
+            self.transport.abort()
+            return
+        self._task = self._current = None
+        self._since = self._loop.time()
+        if response.closes or not request.complete or self._server.stopping:
+            self._close(linger=not request.complete)
+        else:
+            self._go_on()
+
+    def _write_whole(self, request: Request | None, response: Response) -> None:
+        """Head and body at once."""
+        body = response.body
+        framing = () if response.status in BODILESS else (f"Content-Length: {len(body)}",)
+        head = response.head(self._server.date(), *framing, *self._fate(request, response))
+        self.transport.write(head if request is not None and request.method == "HEAD" else head + body)
+
+    def _fate(self, request: Request | None, response: Response) -> tuple[str, ...]:
+        """What the head says of the connection."""
+        if request is None or not (request.complete and request.keep_alive) or self._server.stopping:
+            response.closes = True
+        if response.closes:
+            return ("Connection: close",)
+        return ("Connection: keep-alive",) if request is not None and request.version == "1.0" else ()
+
+    def _close(self, *, linger: bool) -> None:
+        """Ends the connection once all is written; who is still sending is listened to for a moment, and not heard."""
+        self._closing = True
+        self._rest = b""
+        self._waiting.clear()
+        if linger:
+            if self._deaf:
+                self._listen(True)
+            self._loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
+
+    # What answers need.
+
+    def go_on(self) -> None:
+        """Tells the client that it may send the body."""
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def begin(self, request: Request, response: Response, length: int | None = None) -> None:
+        """Sends the head of an answer whose body follows in parts; without a `length` it ends as `ended` has it."""
+        if length is not None:
+            framing = f"Content-Length: {length}"
+        elif request.version == "1.0":
+            response.closes = True
+            framing = ""
+        else:
+            framing = "Transfer-Encoding: chunked"
+        fate = self._fate(request, response)
+        self.transport.write(response.head(self._server.date(), *([framing] if framing else []), *fate))
+        response.prepared = True
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Sends a part of the body."""
+        self.transport.write(data)
+
+    def write_chunk(self, data: bytes) -> None:
+        """Sends a part of a body of no known length."""
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     @contextmanager
     def draining(self, told: Callable[[], None]) -> Iterator[None]:
@@ -124,137 +387,141 @@ class Connection(RequestHandler):
         finally:
             self._on_drain = None
 
-    def stream(self, request: web.BaseRequest, response: web.StreamResponse) -> Callable[[bytes], None]:
-        """How to send parts of an answer without end, once it is prepared: they go straight to the transport."""
-
-        def write(data: bytes) -> None:
-            if self.transport is not None:
-                self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
-
-        chunked = request.version >= HttpVersion11
-        if chunked:
-            response.enable_chunked_encoding()
-        else:
-            response.force_close()
-        return write
-
     async def drained(self) -> None:
         """Waits until the client has read enough to be sent more. Raises ConnectionError where it is gone."""
-        if self._paused:
-            await self._drain_helper()
+        if self.writing_paused:
+            self._drain = self._loop.create_future()
+            try:
+                await self._drain
+            finally:
+                self._drain = None
+
+    # What the server asks.
 
     def overdue(self, now: float) -> bool:
         """Whether the client has kept the server waiting for too long."""
         if self._stalled_since and now - self._stalled_since > STALLED_SECONDS:
             return True
-        return bool(self._head_since) and now - self._head_since > HEAD_SECONDS
+        if self._current is not None or self._closing:
+            return False
+        return now - self._since > (HEAD_SECONDS if self._begun or not self._used else IDLE_SECONDS)
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The Status for what could not be read as a request; the connection ends with it."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer is under way already")
-        if isinstance(exc, LineTooLong):
-            return last_words(431, "RequestHeaderFieldsTooLarge", "the head of the request is too large")
-        if status < 500:
-            return last_words(400, "BadRequest", f"the request could not be read: {first_line(message)}")
-        log.error("a request failed", exc_info=exc)
-        return last_words(500, "InternalError", "Internal error occurred")
-
-    def _refuse_head(self) -> None:
-        answer = last_words(431, "RequestHeaderFieldsTooLarge", "the head of the request is too large")
-        if self.transport is not None and isinstance(answer.body, bytes):
-            head = (
-                "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + answer.body)
-        self.force_close()
+    def stop(self) -> None:
+        """Ends the connection, with the answer that is under way if there is one."""
+        self._waiting.clear()
+        if self._current is None and not self._closing:
+            self._close(linger=False)
 
 
-def first_line(message: str | None) -> str:
-    """What is wrong, without the picture that the parser draws of it."""
-    return (message or "it is malformed").strip().partition("\n")[0].rstrip(":")
+def check(head: RawHeaders, version: str, *, upgrade: bool) -> None:
+    """Raises Refused for what two readers could take for different requests (RFC 9112, 3.2, 6.1 and 6.3)."""
+    hosts = body = 0
+    for name, value in head:
+        match len(name):
+            case 4:
+                hosts += name.lower() == b"host"
+            case 14:
+                body += name.lower() == b"content-length" and value.strip() != b"0"
+            case 17 if name.lower() == b"transfer-encoding":
+                body += 1
+                if value.lower() != b"chunked":
+                    raise Refused(501, "NotImplemented", "the request has an unsupported transfer encoding")
+                if version == "1.0":
+                    raise Refused(400, "BadRequest", "HTTP/1.0 has no transfer encodings")
+    if hosts > 1 or (not hosts and version != "1.0"):
+        raise Refused(400, "BadRequest", "the request has to have one Host header")
+    if upgrade and body:
+        raise Refused(400, "BadRequest", "a request for another protocol cannot have a body")
 
 
-def last_words(code: int, reason: str, message: str) -> web.Response:
+def unreadable(error: HttpParserError) -> Response:
+    """The refusal of what is no HTTP."""
+    return last_words(400, "BadRequest", f"the request could not be read: {error}")
+
+
+def head_too_large() -> Refused:
+    """431: more than `HEAD_BYTES`."""
+    return Refused(431, "RequestHeaderFieldsTooLarge", "the head of the request is too large")
+
+
+def last_words(code: int, reason: str, message: str) -> Response:
     """A refusal after which the connection is closed."""
     refusal = failure(code, reason, message).status
-    response = web.Response(
-        status=code, body=status(refusal, Form()), headers={"Content-Type": "application/json"}
-    )
-    response.force_close()
-    return response
+    return Response(code, [("Content-Type", "application/json")], status(refusal, Form()), closes=True)
 
 
-class Server(web.Server):
-    """All connections. `web.ServerRunner` runs it, `sweep` is to run beside it.
+class Server:
+    """All connections; `sweep` is to run beside it.
 
     One address may hold half of them, so that it never takes the other clients' place.
     """
 
-    def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], most: int
-    ) -> None:
-        super().__init__(handler, request_factory=make_request, handler_cancellation=True)
+    def __init__(self, handler: Handler, most: int) -> None:
+        self.handler = handler
+        self.loop = asyncio.get_running_loop()
+        self.stopping = False
+        self._connections: set[Connection] = set()
         self._by_address: dict[str, int] = {}
-        self._count = 0
         self._most = most
+        self._empty = asyncio.Event()
+        self._second = 0
+        self._date = ""
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
         """Takes in clients at a listening socket until what it gives is closed."""
-        return await asyncio.get_running_loop().create_server(
-            self,
+        return await self.loop.create_server(
+            lambda: Connection(self),
             sock=sock,
             ssl=context,
             backlog=512,
             ssl_handshake_timeout=HANDSHAKE_SECONDS if context is not None else None,
         )
 
-    def admit(self, address: str) -> bool:
-        """Counts a connection; whether it may stay."""
-        self._count += 1
-        mine = self._by_address[address] = self._by_address.get(address, 0) + 1
-        return self._count <= self._most and mine <= self._most // 2
+    def date(self) -> str:
+        """The Date header of now."""
+        now = int(time.time())
+        if now != self._second:
+            self._second, self._date = now, f"Date: {formatdate(now, usegmt=True)}"
+        return self._date
 
-    def leave(self, address: str) -> None:
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Counts a connection; whether it may stay."""
+        self._connections.add(connection)
+        self._empty.clear()
+        mine = self._by_address[address] = self._by_address.get(address, 0) + 1
+        return len(self._connections) <= self._most and mine <= self._most // 2 and not self.stopping
+
+    def leave(self, connection: Connection, address: str) -> None:
         """A connection has ended."""
-        self._count -= 1
+        self._connections.discard(connection)
         left = self._by_address.pop(address, 1) - 1
         if left:
             self._by_address[address] = left
+        if not self._connections:
+            self._empty.set()
 
     async def sweep(self) -> None:
         """Closes what is overdue, once a second; that costs under a microsecond for each connection."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = asyncio.get_running_loop().time()
-            for connection in self.connections:
-                if isinstance(connection, Connection) and connection.overdue(now):
-                    transport = connection.transport
-                    if transport is not None:
-                        transport.abort()
+            now = self.loop.time()
+            for connection in list(self._connections):
+                if connection.overdue(now):
+                    connection.transport.abort()
 
-    def __call__(self) -> RequestHandler:
-        """A connection for a client that was accepted."""
-        return Connection(self, self._loop)
-
-
-def make_request(
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: RequestHandler,
-    writer: AbstractStreamWriter,
-    task: asyncio.Task[None],
-) -> web.BaseRequest:
-    """A request whose body may be as large as upstream takes it."""
-    loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LIMIT)
+    async def stop(self, seconds: float) -> None:
+        """Ends the connections as their answers are given; those that have none after so many seconds at once."""
+        self.stopping = True
+        for connection in list(self._connections):
+            connection.stop()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._connections:
+                    await self._empty.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.transport.abort()
+            await asyncio.sleep(0)
 
 
 def room_for_connections() -> int:

@@ -8,17 +8,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-
 from fairlead.apiserver import answers, deletion, etags, lists, patching, watches, writes
 from fairlead.apiserver.access.gate import Gate
-from fairlead.apiserver.bodies import too_large
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.connections import Connection
 from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher
 from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.messages import Request, Response
 from fairlead.apiserver.metrics import Metrics, labels_of
 from fairlead.apiserver.negotiation import Form, form, reads
 from fairlead.apiserver.parts import PARTS, Answer, Answered
@@ -68,10 +65,10 @@ class Handler:
         self._stopping = False
         catalog.follow(self._changed)
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: Request) -> Response:
         """Answers one request; whatever goes wrong becomes a Status."""
         began = time.perf_counter()
-        path, _, text = request.raw_path.partition("?")
+        path, _, text = request.target.partition("?")
         query = Query(text)
         info = request_info(request.method, path, query.flag("watch"))
         kind = self._catalog.find(info.group, info.version, info.resource) if info.resource else None
@@ -82,29 +79,25 @@ class Handler:
                 warn(response, kind.deprecation)
         except StatusError as error:
             response = refusal(error, request.headers.get("Accept", ""), pretty=self._pretty(request, query))
-        except web.HTTPRequestEntityTooLarge:
-            response = refusal(too_large())
         except (Failed, Closed) as error:
             response = refusal(failure(500, "InternalError", f"Internal error occurred: {error}"))
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except HttpProcessingError as error:
-            response = refusal(bad_request(error.message))
         except RecursionError:
             response = refusal(bad_request("the request is nested too deeply: exceeded max depth"))
         except Exception as error:
-            log.exception("%s %s", request.method, request.raw_path)
+            log.exception("%s %s", request.method, request.target)
             response = refusal(failure(500, "InternalError", f"Internal error occurred: {error}"))
         self._metrics.answered(labels_of(info, kind), response.status, time.perf_counter() - began)
         return response
 
     async def _attended(
-        self, request: web.BaseRequest, kind: Kind | None, info: RequestInfo, query: Query, user: str
-    ) -> web.StreamResponse:
+        self, request: Request, kind: Kind | None, info: RequestInfo, query: Query, user: str
+    ) -> Response:
         """Lets the request wait for its turn, once its body is there. Who asks for health does not wait."""
         if info.verb == "watch" or (kind is None and info.path.startswith(HEALTH)):
             return await self._answer(request, kind, info, query)
-        if not request.content.is_eof():
+        if not request.complete:
             await read_body(request)
         try:
             await self._seats.take(user)
@@ -127,9 +120,7 @@ class Handler:
         """Ends the watches of kinds that are served no more, or in another way: their readers come back."""
         self._feeds.drop(before.served if before is not None else ())
 
-    async def _answer(
-        self, request: web.BaseRequest, kind: Kind | None, info: RequestInfo, query: Query
-    ) -> web.StreamResponse:
+    async def _answer(self, request: Request, kind: Kind | None, info: RequestInfo, query: Query) -> Response:
         if not info.resource:
             return await self._plain(request, info, query)
         if kind is None or info.rest:
@@ -158,26 +149,24 @@ class Handler:
             return self._done(request, kind, query, answer)
         return await self._write(request, kind, info, query)
 
-    async def _plain(self, request: web.BaseRequest, info: RequestInfo, query: Query) -> web.StreamResponse:
+    async def _plain(self, request: Request, info: RequestInfo, query: Query) -> Response:
         for answer in self._plain_paths:
             if (found := answer(info, query, request.headers)) is not None:
                 status, media, body, headers = found if isinstance(found, tuple) else await found
                 return await send(request, body, status, media, headers)
         raise no_such_path()
 
-    def _form(self, request: web.BaseRequest, kind: Kind, query: Query) -> Form:
+    def _form(self, request: Request, kind: Kind, query: Query) -> Form:
         accept = request.headers.get("Accept", "")
         return form(
             accept, query.text("includeObject"), kind.model.protobuf, pretty=self._pretty(request, query)
         )
 
     @staticmethod
-    def _pretty(request: web.BaseRequest, query: Query) -> bool:
+    def _pretty(request: Request, query: Query) -> bool:
         return reads(query.get("pretty"), request.headers.get("User-Agent", ""))
 
-    async def _read(
-        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
-    ) -> web.StreamResponse:
+    async def _read(self, request: Request, kind: Kind, info: RequestInfo, query: Query) -> Response:
         how = self._form(request, kind, query)
         if info.verb == "get":
             await lists.reach(self._registry.store, lists.parse_version(query.text("resourceVersion")) or 0)
@@ -196,9 +185,7 @@ class Handler:
     def _selection(kind: Kind, query: Query) -> Selection:
         return selection(kind, query.text("labelSelector"), query.text("fieldSelector"))
 
-    async def _watch(
-        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
-    ) -> web.StreamResponse:
+    async def _watch(self, request: Request, kind: Kind, info: RequestInfo, query: Query) -> Response:
         wanted = self._selection(kind, query)
         if info.name:
             wanted = only(wanted, info.name)
@@ -208,14 +195,15 @@ class Handler:
         stream = watches.Stream(
             self._registry.store, self._feeds, self._frames, audience, options, self._turn
         )
-        connection, transport = request.protocol, request.transport
-        if self._stopping or transport is None or not isinstance(connection, Connection):
+        connection = request.channel
+        if self._stopping or not isinstance(connection, Connection):
             raise failure(503, "ServiceUnavailable", "the server is stopping")
-        response = web.StreamResponse(
-            headers={"Content-Type": watches.content_type(how), "Cache-Control": "no-cache, private"}
+        response = Response(
+            200, [("Content-Type", watches.content_type(how)), ("Cache-Control", "no-cache, private")]
         )
-        write = connection.stream(request, response)
-        watcher = Watcher(write, lambda: connection.writing_paused, transport.abort)
+        chunked = request.version != "1.0"
+        write = connection.write_chunk if chunked else connection.write
+        watcher = Watcher(write, lambda: connection.writing_paused, connection.transport.abort)
         if kind.deprecation:
             warn(response, kind.deprecation)
         with self._metrics.watch(labels_of(info, kind)), connection.draining(watcher.drain):
@@ -223,17 +211,18 @@ class Handler:
                 # The stream says by its first chunk, an empty one, that it was accepted.
                 async for chunk in chunks:
                     if not response.prepared:
-                        await response.prepare(request)
-                        if kind is not self._catalog.find(info.group, info.version, info.resource):
+                        connection.begin(request, response)
+                        if request.method == "HEAD" or kind is not self._catalog.find(
+                            info.group, info.version, info.resource
+                        ):
                             break
                     if chunk:
                         write(chunk)
-            await response.write_eof()
+            if chunked and request.method != "HEAD":
+                connection.write(b"0\r\n\r\n")
         return response
 
-    async def _write(
-        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
-    ) -> web.Response:
+    async def _write(self, request: Request, kind: Kind, info: RequestInfo, query: Query) -> Response:
         how = self._form(request, kind, query)
         body = await read_body(request)
         write = {"create": writes.create, "update": writes.update, "patch": patching.patch}[info.verb]
@@ -241,15 +230,13 @@ class Handler:
         return self._written(kind, result, how)
 
     @staticmethod
-    def _written(kind: Kind, result: Result, how: Form) -> web.Response:
+    def _written(kind: Kind, result: Result, how: Form) -> Response:
         written = result.written
         body = answers.one(kind, written.value, written.revision, how)
         warnings = (*result.warnings, *written.warnings)
         return reply(body, 201 if written.made else 200, how.content_type, warnings)
 
-    async def _part(
-        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
-    ) -> web.StreamResponse:
+    async def _part(self, request: Request, kind: Kind, info: RequestInfo, query: Query) -> Response:
         verbs = writes.subresource_verbs(kind, info.subresource)
         if verbs is None:
             raise no_such_path()
@@ -263,7 +250,7 @@ class Handler:
             return await self._read(request, kind, info, query)
         return await self._write(request, kind, info, query)
 
-    def _done(self, request: web.BaseRequest, kind: Kind, query: Query, answer: Answer) -> web.Response:
+    def _done(self, request: Request, kind: Kind, query: Query, answer: Answer) -> Response:
         if isinstance(answer, Status):
             how = self._form(request, kind, query)
             return reply(answers.status(answer, how), answer.code, how.content_type)
@@ -273,9 +260,7 @@ class Handler:
         shown, result = answer
         return self._written(shown, result, self._form(request, shown, query))
 
-    async def _delete(
-        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
-    ) -> web.Response:
+    async def _delete(self, request: Request, kind: Kind, info: RequestInfo, query: Query) -> Response:
         how = self._form(request, kind, query)
         options = writes.delete_options(query, await read_body(request))
         writes.check_delete_options(options)
@@ -294,8 +279,8 @@ class Handler:
         return reply(answers.status(deleted, how), content_type=how.content_type)
 
     async def _delete_collection(
-        self, request: web.BaseRequest, kind: Kind, info: RequestInfo, query: Query
-    ) -> web.StreamResponse:
+        self, request: Request, kind: Kind, info: RequestInfo, query: Query
+    ) -> Response:
         how = self._form(request, kind, query)
         wanted = self._selection(kind, query)
         options = writes.delete_options(query, await read_body(request))

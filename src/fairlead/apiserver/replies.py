@@ -6,12 +6,10 @@ import asyncio
 import gzip
 from collections.abc import Mapping, Sequence
 
-from aiohttp import web
-from multidict import CIMultiDict
-
 from fairlead.apiserver import answers
 from fairlead.apiserver.bodies import APPLIED, LARGE, LIMIT, YAML, as_value, media_type, too_large
 from fairlead.apiserver.etags import NO_HEADERS
+from fairlead.apiserver.messages import Request, Response
 from fairlead.apiserver.negotiation import Form, form
 from fairlead.apiserver.writes import Body
 from fairlead.objects import protobuf
@@ -20,6 +18,7 @@ from fairlead.objects.meta_v1 import StatusDetails
 from fairlead.objects.status import StatusError, bad_request, failure
 
 JSON = "application/json"
+UNCACHED = ("Cache-Control", "no-cache, private")
 
 BODY_SECONDS = 60.0
 """How long a body may take to come in (upstream: --request-timeout)."""
@@ -31,22 +30,24 @@ PART = 256 << 10
 """Bytes of an answer that are encrypted and sent before other requests have their turn: some 0.3 ms."""
 
 
-async def read_body(request: web.BaseRequest) -> Body:
+async def read_body(request: Request) -> Body:
     """The body of a request, asked for where the client waits for that. Raises 413, 504 where it does not come."""
-    content = request.content
-    if not content.is_eof():
-        length = request.content_length
-        if length is not None and length > LIMIT:
+    headers = request.headers
+    if not request.complete:
+        if int(headers.text("content-length") or 0) > LIMIT:
             raise too_large()
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if headers.text("expect").lower() == "100-continue" and request.version != "1.0":
+            request.channel.go_on()
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                await request.read()
+                await request.arrived()
         except TimeoutError:
             raise timed_out() from None
-    headers, data = request.headers, await request.read()
-    kind = headers.get("Content-Type")
+    if request.oversized:
+        raise too_large()
+    if request.fault:
+        raise bad_request(request.fault)
+    data, kind = request.body, headers.get("Content-Type")
     if not data.isascii() and media_type(kind) != protobuf.CONTENT_TYPE:
         try:
             data.decode()
@@ -68,51 +69,47 @@ WARNINGS_LENGTH = 4096
 WARNING_LENGTH, MOST_WARNINGS = 256, 16
 
 
-def reply(
-    body: bytes, status: int = 200, content_type: str = JSON, warnings: Sequence[str] = ()
-) -> web.Response:
+def reply(body: bytes, status: int = 200, content_type: str = JSON, warnings: Sequence[str] = ()) -> Response:
     """An answer with its headers."""
-    headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
-    response = web.Response(body=body, status=status, headers=headers)
+    response = Response(status, (("Content-Type", content_type), UNCACHED), body)
     long = sum(map(len, warnings)) > WARNINGS_LENGTH
     for warning in dict.fromkeys(warnings[:MOST_WARNINGS] if long else warnings):
         warn(response, warning[:WARNING_LENGTH] if long else warning)
     return response
 
 
-def warn(response: web.StreamResponse, warning: str) -> None:
+def warn(response: Response, warning: str) -> None:
     """Adds a warning for whoever asked (RFC 7234, 5.5; KEP-1693)."""
     printable = warning if warning.isprintable() else "".join(c if c.isprintable() else " " for c in warning)
     escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
-    response.headers.add("Warning", f'299 - "{escaped}"')
+    response.add("Warning", f'299 - "{escaped}"')
 
 
 async def send(
-    request: web.BaseRequest,
+    request: Request,
     body: bytes,
     status: int = 200,
     content_type: str = JSON,
     more: Mapping[str, str] = NO_HEADERS,
-) -> web.StreamResponse:
+) -> Response:
     """An answer that may be large: compressed for those who take it, in parts as the client reads them.
 
     It is on its way when this returns. `more` are headers of its own. Upstream: responsewriters.SerializeObject.
     """
-    headers = {"Content-Type": content_type, "Cache-Control": "no-cache, private", **more}
+    headers = {"Content-Type": content_type, **dict((UNCACHED,)), **more}
     if len(body) > COMPRESSED and accepts_gzip(request.headers.get("Accept-Encoding", "")):
         body = await asyncio.to_thread(gzip.compress, body, 1)
         headers["Content-Encoding"] = "gzip"
         headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Accept-Encoding")))
     if len(body) <= PART or request.method == "HEAD":
-        return web.Response(body=body, status=status, headers=headers)
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = len(body)
-    await response.prepare(request)
+        return Response(status, headers.items(), body)
+    response, channel = Response(status, headers.items()), request.channel
+    channel.begin(request, response, len(body))
     view = memoryview(body)
     for start in range(0, len(body), PART):
-        await response.write(view[start : start + PART])
+        channel.write(view[start : start + PART])
         await asyncio.sleep(0)
-    await response.write_eof()
+        await channel.drained()
     return response
 
 
@@ -121,7 +118,7 @@ def accepts_gzip(header: str) -> bool:
     return any(part.strip() == "gzip" for part in header.split(","))
 
 
-def refusal(error: StatusError, accept: str = "", *, pretty: bool = False) -> web.Response:
+def refusal(error: StatusError, accept: str = "", *, pretty: bool = False) -> Response:
     """A failure as its Status, in the form that its reader prefers, JSON where he prefers none that there is."""
     try:
         preferred = form(accept, pretty=pretty)
@@ -131,9 +128,9 @@ def refusal(error: StatusError, accept: str = "", *, pretty: bool = False) -> we
     response = reply(answers.status(error.status, how), error.code, how.content_type)
     details = error.status.details
     if details is not None and details.retryAfterSeconds:
-        response.headers["Retry-After"] = str(details.retryAfterSeconds)
+        response.add("Retry-After", str(details.retryAfterSeconds))
     if isinstance(error, NotAllowed):
-        response.headers["Allow"] = ", ".join(error.methods)
+        response.add("Allow", ", ".join(error.methods))
     return response
 
 

@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiohttp import web
-
 from fairlead.apiserver.access.clientcertificates import ask
 from fairlead.apiserver.access.gate import AccessConfig, Gate
 from fairlead.apiserver.allocation import ports_of
@@ -108,8 +106,6 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         paths = plain_paths(store, health, catalog, metrics, address, gate.path)
         handler = Handler(registry, catalog, gate, paths, seats, metrics)
         server = Server(handler, room_for_connections())
-        runner = web.ServerRunner(server)
-        await runner.setup()
         await reservations.load()
         following = asyncio.ensure_future(reservations.run())
         listening: list[asyncio.Server] = []
@@ -144,10 +140,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                     async with asyncio.timeout(LEAVE_SECONDS):
                         await leave(registry, leases, config.advertise_port)
             following.cancel()
-            server.pre_shutdown()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await runner.cleanup()
+            await server.stop(STOP_SECONDS)
 
 
 def prepare_interpreter() -> None:
