@@ -235,8 +235,13 @@ def changes(made: Proxier, pieces: list[EndpointSlice]) -> dict[str, float]:
     return {"p50": taken[len(taken) // 2], "p99": taken[len(taken) * 99 // 100]}
 
 
-def connections(seconds: float) -> dict[str, float]:
-    """Connections a second from a pod to another, directly and through a ClusterIP, in turns; medians in µs."""
+def connections(
+    seconds: float, make: Callable[[], Proxier] = proxier, services: int = 10_000
+) -> dict[str, float]:
+    """Connections a second from a pod to another, directly and through a ClusterIP, in turns; medians in µs.
+
+    `services` are in the kernel beside it, at least 100.
+    """
     node = namespaces.open_network()
     with IPRoute() as ip:
         ip.link("set", index=1, state="up")
@@ -250,9 +255,9 @@ def connections(seconds: float) -> dict[str, float]:
         namespaces.set_sysctl("net/ipv4/ip_local_port_range", "1024 65535")
         pods[name] = namespaces.open_network()
     namespaces.setns(node, namespaces.CLONE_NEWNET)
-    made = proxier()
-    listed = [service(number) for number in range(10_000)]
-    pieces = [piece(number, 2) for number in range(10_000)]
+    made = make()
+    listed = [service(number) for number in range(services)]
+    pieces = [piece(number, 2) for number in range(services)]
     server = Endpoint(addresses=("10.128.0.3",), nodeName="node1")
     pieces[77] = msgspec.structs.replace(pieces[77], endpoints=(server,))
     feed(made, listed, pieces)

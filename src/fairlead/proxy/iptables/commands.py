@@ -18,10 +18,8 @@ from pathlib import Path
 
 from fairlead.proxy.dataplane import Refused, Unusable
 from fairlead.proxy.family import Family
-from fairlead.proxy.iptables.names import FILTER, MANGLE, NAT
 from fairlead.proxy.iptables.saved import Saved
 
-TABLES = (MANGLE, NAT, FILTER)
 WAIT = ("-w", "5")
 """Seconds for which the lock of the legacy programs is waited for; the others have none."""
 SECTION = 1000
@@ -52,11 +50,10 @@ class Tools:
         """How many lines a transaction should have."""
         return UNLIMITED if self.legacy else SECTION
 
-    def save(self, tables: Sequence[str] = TABLES) -> Saved:
-        """What the tables hold. Raises `Refused`."""
+    def save(self) -> Saved:
+        """What all tables hold: asked for one, iptables-nft reads the others too. Raises `Refused`."""
         saved = Saved()
-        for table in tables:
-            saved.read(_run((self.saver, "-t", table), ""))
+        saved.read(_run((self.saver,), ""))
         return saved
 
     def restore(self, text: str) -> None:
@@ -85,18 +82,19 @@ def every(family: Family) -> list[Tools]:
 
 
 def legacy_tables(tools: Tools) -> bool:
-    """Whether Kubernetes has chains in the legacy tables. Those that are not there are not made by looking."""
-    listed = _listed(tools.family)
-    saved = tools.save(listed)
+    """Whether Kubernetes has chains in the legacy tables."""
+    if not _listed(tools.family):
+        return False
+    saved = tools.save()
     return any(chain.name.startswith("KUBE-") for chain in (*saved.ours, *saved.foreign))
 
 
-def _listed(family: Family) -> list[str]:
+def _listed(family: Family) -> bool:
+    """Whether there are legacy tables. They are not made by looking."""
     try:
-        names = _LISTED[family.size].read_text().split()
+        return bool(_LISTED[family.size].read_text())
     except OSError:
-        return []
-    return [table for table in TABLES if table in names]
+        return False
 
 
 def _word(family: Family) -> str:

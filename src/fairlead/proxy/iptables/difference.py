@@ -80,8 +80,9 @@ class Difference:
         for chain, rule in self.unjumped:
             yield chain.table, [f"-D {chain.name} {rule}"]
         if self.dead:
-            # Apart: with a chain that goes, iptables reads the rules of all chains that its section names.
-            yield None
+            if self.added and not self.removed:
+                # Apart: with a chain that goes, iptables reads the rules of all chains that its section names.
+                yield None
             yield from ((table, [f":{name} - [0:0]"]) for table, name in self.dead)
             yield from ((table, [f"-X {name}"]) for table, name in self.dead)
 

@@ -16,7 +16,7 @@ class Saved:
     """The kernel's own chains and those of others."""
 
     def read(self, text: str) -> None:
-        """Adds one table. Cost: a microsecond a rule."""
+        """Adds the tables of the text. Cost: a microsecond a rule."""
         table = ""
         chains: dict[str, list[str]] = {}
         for line in text.splitlines():
