@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import shutil
 import subprocess
@@ -69,6 +70,21 @@ class Kubectl:
                 process.kill()
         assert (process.returncode != 0) is fails, f"kubectl {' '.join(arguments)}: {output.decode()}"
         return output.decode()
+
+    async def ask(self, command: str) -> str:
+        """What it prints, whether it likes the answer or not."""
+        process = await self._start(*command.split())
+        async with asyncio.timeout(SECONDS):
+            output, _ = await process.communicate()
+        return output.decode()
+
+    def bearing(self, token: str) -> Kubectl:
+        """One that is known by nothing but a token."""
+        other = copy.copy(self)
+        other.kubeconfig = self.kubeconfig.with_name("bearing")
+        other.kubeconfig.write_text(self.kubeconfig.read_text().replace(TOKEN, token))
+        other._environment = {**self._environment, "KUBECONFIG": str(other.kubeconfig)}
+        return other
 
     async def until(self, text: str, *arguments: str) -> None:
         """Runs one that goes on for ever, until it has printed the text."""
