@@ -21,12 +21,12 @@ TOKEN = "secret"
 
 
 @asynccontextmanager
-async def api_server(directory: Path, port: int = 0) -> AsyncIterator[Config]:
-    """Serves what is stored in `directory`; gives what a client needs."""
+async def api_server(directory: Path, port: int = 0, others: str = "") -> AsyncIterator[Config]:
+    """Serves what is stored in `directory`; gives what a client needs. `others` are more lines of users' tokens."""
     authority = make_authority(directory)
     certificate, key = authority.issue(directory, "apiserver", ["127.0.0.1"], ["kubernetes"])
     tokens = directory / "tokens.csv"
-    tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+    tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n{others}')
     sock = listener("127.0.0.1", port)
     health = Health()
     health.waits_for("apiserver")

@@ -174,6 +174,7 @@ def test_a_server_that_never_ends_its_list_is_asked_for_pages(monkeypatch: pytes
     [
         (401, "it does not know us: the kubeconfig's credentials are not, or no longer, valid"),
         (403, "give this user the right to list and watch pods"),
+        (404, "this server has no pods"),
     ],
 )
 def test_a_refusal_is_told_once_and_says_what_to_do(

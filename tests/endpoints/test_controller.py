@@ -63,7 +63,11 @@ async def make_node(api: Api, name: str = "node1", zone: str = "a", cpu: str = "
 
 
 async def make_service(
-    api: Api, name: str = "web", annotations: dict[str, str] | None = None, **spec: object
+    api: Api,
+    name: str = "web",
+    annotations: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    **spec: object,
 ) -> Service:
     wanted = {
         "selector": {"app": name},
@@ -73,7 +77,9 @@ async def make_service(
     return await api.create(
         SERVICES,
         Service(
-            metadata=ObjectMeta(name=name, namespace="default", annotations=annotations or {}),
+            metadata=ObjectMeta(
+                name=name, namespace="default", annotations=annotations or {}, labels=labels or {}
+            ),
             spec=ServiceSpec(**wanted),  # type: ignore[arg-type]
         ),
     )

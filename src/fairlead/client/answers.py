@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from http import HTTPStatus
 
 import aiohttp
@@ -44,14 +45,19 @@ def unreachable(server: str, method: str, path: str, why: BaseException | str) -
     elif isinstance(why, aiohttp.ClientHttpProxyError):
         hint = f"the proxy on the way to it answers {why.status} {why.message}"
     elif isinstance(why, aiohttp.ClientProxyConnectionError):
-        hint = f"the proxy on the way to it does not answer: {why.os_error.strerror or why}"
+        hint = f"the proxy on the way to it does not answer: {_of_system(why.os_error)}"
     elif isinstance(why, TimeoutError):
         hint = "it did not answer in time"
     elif isinstance(why, aiohttp.ClientConnectorError):
-        hint = f"{why.os_error.strerror or why}; check that it runs and that this is its address"
+        hint = f"{_of_system(why.os_error)}; check that it runs and that this is its address"
     else:
         hint = str(why) or type(why).__name__
     return Unreachable(f"the API server {server} is out of reach ({method} {path}): {hint}")
+
+
+def _of_system(error: OSError) -> str:
+    """What the system says of an error; event loops put their own words before it."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
 
 
 def _reason(status: int) -> str:

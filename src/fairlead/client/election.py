@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from fairlead.client import metrics
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
+from fairlead.client.informer import trimmed
 from fairlead.objects.coordination_v1 import Lease, LeaseSpec
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import LEASES
@@ -54,7 +55,9 @@ class ElectionConfig:
             raise ValueError("leader-elect-lease-duration must be at least a second")
         if self.renew_deadline >= self.lease_duration:
             raise ValueError("leader-elect-lease-duration must be greater than leader-elect-renew-deadline")
-        if not 0 < self.retry_period * JITTER < self.renew_deadline:
+        if self.retry_period <= 0:
+            raise ValueError("leader-elect-retry-period must be greater than zero")
+        if self.retry_period * JITTER >= self.renew_deadline:
             raise ValueError(
                 f"leader-elect-renew-deadline must be greater than leader-elect-retry-period*{JITTER}"
             )
@@ -181,7 +184,7 @@ class Election:
             self._complain(error)
             return False
         self._complaint = ""
-        self._observed = Observed(lease, _clock())
+        self._observed = Observed(trimmed(lease), _clock())
         self._renewed = asked
         self._heard()
         return True
@@ -208,6 +211,7 @@ class Election:
                 raise
             self._observed = None
             return
+        lease = trimmed(lease)
         if self._observed is None or self._observed.lease.spec != lease.spec:
             self._observed = Observed(lease, _clock())
         else:

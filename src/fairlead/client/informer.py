@@ -41,6 +41,7 @@ _CANNOT_STREAM = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _HINTS: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "it does not know us: the kubeconfig's credentials are not, or no longer, valid",
     HTTPStatus.FORBIDDEN: "give this user the right to list and watch {0}",
+    HTTPStatus.NOT_FOUND: "this server has no {0}: use Kubernetes 1.21 or later, and the address of its whole API",
 }
 
 
