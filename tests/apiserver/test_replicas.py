@@ -51,7 +51,7 @@ Test = Callable[[list[Client], list[subprocess.Popen[bytes]]], Awaitable[None]]
 def servers(store: str, directory: Path, count: int) -> Iterator[Servers]:
     """Some servers, which are processes of their own: their addresses, and themselves."""
     tokens = directory / "tokens.csv"
-    tokens.write_text('secret,admin,1,"system:masters"\n')
+    tokens.write_text('secret,admin,1,"system:masters"\nalice,alice,2\n')
     sockets = [listener("127.0.0.1", 0) for _ in range(count)]
     processes = [
         subprocess.Popen(
@@ -179,6 +179,46 @@ def test_writers_at_both_servers_lose_no_update_and_get_nothing_twice(pair: Serv
 
         results = await asyncio.gather(*(race(client, i) for i, client in enumerate(clients * 4)))
         assert sorted(results) == [201] + [422] * 7
+
+    run(pair, test)
+
+
+def test_a_right_given_or_taken_at_one_server_holds_at_both_at_once(pair: Servers) -> None:
+    """Each server follows the roles by itself: what it takes is the way of a watch event, not a cache's time."""
+    group = "rbac.authorization.k8s.io"
+    path = f"/apis/{group}/v1"
+    maps = "/api/v1/namespaces/default/configmaps"
+    alice = {"headers": {"Authorization": "Bearer alice"}}
+
+    async def test(clients: list[Client], _: list[subprocess.Popen[bytes]]) -> None:
+        one, other = clients
+
+        async def both_say(status: int) -> None:
+            async with asyncio.timeout(10):
+                for client in (one, other):
+                    while (await client.ask("GET", maps, **alice))[0] != status:
+                        pass
+
+        head = {"apiVersion": f"{group}/v1"}
+        rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}
+        role = {**head, "kind": "ClusterRole", "metadata": {"name": "lists"}, "rules": [rule]}
+        binding = {
+            **head,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "lists"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "lists"},
+            "subjects": [{"kind": "User", "name": "alice"}],
+        }
+        await both_say(403)
+        await one.create(f"{path}/clusterroles", role)
+        await other.create(f"{path}/clusterrolebindings", binding)
+        await both_say(200)
+        assert (await one.patch(f"{path}/clusterroles/lists", {"rules": None}))[0] == 200
+        await both_say(403)
+        assert (await other.patch(f"{path}/clusterroles/lists", {"rules": [rule]}))[0] == 200
+        await both_say(200)
+        await one.ask("DELETE", f"{path}/clusterrolebindings/lists")
+        await both_say(403)
 
     run(pair, test)
 

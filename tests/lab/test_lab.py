@@ -63,6 +63,21 @@ for line in sys.stdin:
     print(json.load(connection.getresponse())["pod"], flush=True)
 """
 
+# Asks the API, by way of the Service that every cluster has, for whom it takes us.
+WHO_AM_I = """
+import json, pathlib, ssl, urllib.request
+account = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+request = urllib.request.Request(
+    "https://kubernetes.default.svc/apis/authentication.k8s.io/v1/selfsubjectreviews",
+    json.dumps(kind).encode(),
+    {"Authorization": f"Bearer {(account / 'token').read_text()}", "Content-Type": "application/json"},
+)
+context = ssl.create_default_context(cafile=str(account / "ca.crt"))
+with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+    print(json.load(answer)["status"]["userInfo"]["username"])
+"""
+
 # Prints the addresses of a name, one a line.
 RESOLVE = """
 struct sockaddr;
@@ -214,6 +229,20 @@ def test_a_cluster_address_does_not_answer_outside_the_cluster(served: tuple[Lab
 def test_a_service_answers_to_its_name(served: tuple[Lab, str]) -> None:
     lab, _ = served
     assert re.fullmatch(r"web-[123]", lab.ask("pod/web-1", "web"))
+
+
+def test_no_component_is_refused_anything(served: tuple[Lab, str]) -> None:
+    lab, _ = served
+    metrics = lab.kubectl("get", "--raw", "/metrics").splitlines()
+    assert any(line.startswith("apiserver_request_total{") and 'code="201"' in line for line in metrics)
+    refused = [line for line in metrics if line.startswith("apiserver_request_total{") and 'code="40' in line]
+    assert [line for line in refused if 'code="404"' not in line] == []
+
+
+def test_a_pod_is_known_by_its_account(served: tuple[Lab, str]) -> None:
+    lab, _ = served
+    done = lab.exec("pod/web-1", sys.executable, "-c", WHO_AM_I)
+    assert done.stdout.strip() == "system:serviceaccount:default:default", done.stderr
 
 
 @pytest.fixture(scope="module")
