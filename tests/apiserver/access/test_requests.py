@@ -528,6 +528,76 @@ ACCESS: dict[str, tuple[str, dict[str, Any], int, Any]] = {
         422,
         "spec.user: Invalid value",
     ),
+    "of a list that is limited": (
+        "subjectaccessreviews",
+        {
+            "user": "system:node:n1",
+            "groups": ["system:nodes"],
+            "resourceAttributes": {
+                "verb": "list",
+                "resource": "pods",
+                "fieldSelector": {"rawSelector": "spec.nodeName=n1"},
+            },
+        },
+        201,
+        {"allowed": True},
+    ),
+    "of a list that is limited by requirements": (
+        "subjectaccessreviews",
+        {
+            "user": "system:node:n1",
+            "groups": ["system:nodes"],
+            "resourceAttributes": {
+                "verb": "list",
+                "resource": "pods",
+                "fieldSelector": {
+                    "requirements": [
+                        {"key": "spec.nodeName", "operator": "In", "values": ["n1"]},
+                        {"key": "x", "operator": "Exists"},
+                    ]
+                },
+            },
+        },
+        201,
+        {
+            "allowed": True,
+            "evaluationError": "spec.resourceAttributes.fieldSelector partially ignored due to parse error",
+        },
+    ),
+    "with a selector that cannot be read": (
+        "subjectaccessreviews",
+        {
+            "user": "alice",
+            "resourceAttributes": {
+                "verb": "list",
+                "resource": "pods",
+                "fieldSelector": {"rawSelector": "a"},
+                "labelSelector": {"rawSelector": "a in"},
+            },
+        },
+        201,
+        {
+            "allowed": False,
+            "evaluationError": "spec.resourceAttributes.fieldSelector ignored due to parse error; "
+            "spec.resourceAttributes.labelSelector ignored due to parse error",
+        },
+    ),
+    "with an empty selector": (
+        "subjectaccessreviews",
+        {"user": "alice", "resourceAttributes": {"fieldSelector": {}}},
+        422,
+        "spec.resourceAttributes.fieldSelector.requirements: Required value: when "
+        "spec.resourceAttributes.fieldSelector is specified, requirements or rawSelector is required",
+    ),
+    "with a requirement without values": (
+        "subjectaccessreviews",
+        {
+            "user": "alice",
+            "resourceAttributes": {"labelSelector": {"requirements": [{"key": "", "operator": "In"}]}},
+        },
+        422,
+        "spec.resourceAttributes.labelSelector.requirements[0].key: Required value: must be specified",
+    ),
     "nothing": (
         "subjectaccessreviews",
         {"user": "alice"},

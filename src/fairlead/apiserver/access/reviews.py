@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from fairlead.apiserver import writes
+from fairlead.apiserver.access import reviewspecs
 from fairlead.apiserver.access.accounttokens import Rejected
 from fairlead.apiserver.access.authentication import Authenticator
 from fairlead.apiserver.access.authorization import Authorizer
-from fairlead.apiserver.access.rules import Attributes
 from fairlead.apiserver.access.users import ANONYMOUS, REQUESTER, User
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.metadata import now
@@ -30,17 +30,13 @@ from fairlead.objects.authorization_v1 import (
     LocalSubjectAccessReview,
     NonResourceRule,
     ResourceRule,
-    SelfSubjectAccessReview,
-    SelfSubjectAccessReviewSpec,
-    SubjectAccessReview,
+    SelfSubjectRulesReview,
     SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
     SubjectRulesReviewStatus,
 )
 from fairlead.objects.meta_v1 import ObjectMeta
-from fairlead.objects.status import FieldError, bad_request, invalid, unprocessable
-
-Spec = SubjectAccessReviewSpec | SelfSubjectAccessReviewSpec
+from fairlead.objects.status import bad_request, unprocessable
 
 
 class Reviews:
@@ -97,21 +93,24 @@ class Reviews:
     ) -> Answered:
         """Whether somebody may do something."""
         review, warnings = await writes.read(kind, body, query)
-        errors = validate_access(review)
+        errors = reviewspecs.validate(review)
         if isinstance(review, LocalSubjectAccessReview):
             if not info.namespace:
                 raise bad_request("namespace is required on this type")
             if review.metadata.namespace not in ("", info.namespace):
                 said = "the namespace of the provided object does not match the namespace sent on the request"
                 raise bad_request(said)
-            errors += validate_local(review, info.namespace)
+            errors += reviewspecs.validate_local(review, info.namespace)
         if errors:
             raise unprocessable(kind.resource.kind, "", errors, kind.resource.group)
         user = _requester()
         if isinstance(review.spec, SubjectAccessReviewSpec):
             user = User(review.spec.user, review.spec.uid, review.spec.groups, _extra(review.spec.extra))
-        verdict = self._authorizer.verdict(user, wanted(review.spec))
-        status = SubjectAccessReviewStatus(allowed=verdict.allowed, reason=verdict.reason)
+        wanted, ignored = reviewspecs.wanted(review.spec)
+        verdict = self._authorizer.verdict(user, wanted)
+        status = SubjectAccessReviewStatus(
+            allowed=verdict.allowed, reason=verdict.reason, evaluationError=ignored
+        )
         return Answered(replace(review, status=status), warnings)
 
     async def rules(
@@ -141,7 +140,7 @@ class Reviews:
             incomplete=found.incomplete,
             evaluationError=", ".join(found.problems),
         )
-        return Answered(replace(review, status=status), warnings)
+        return Answered(SelfSubjectRulesReview(status=status), warnings)
 
 
 def _requester() -> User:
@@ -155,47 +154,3 @@ def user_info(user: User) -> UserInfo:
 
 def _extra(given: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(sorted((key.lower(), values) for key, values in given.items()))
-
-
-def wanted(spec: Spec) -> Attributes:
-    """What a review asks about."""
-    if spec.resourceAttributes is not None:
-        its = spec.resourceAttributes
-        return Attributes(its.verb, its.group, its.resource, its.subresource, its.namespace, its.name)
-    path = spec.nonResourceAttributes
-    return Attributes(path.verb, path=path.path) if path is not None else Attributes("")
-
-
-def validate_access(
-    review: SubjectAccessReview | SelfSubjectAccessReview | LocalSubjectAccessReview,
-) -> list[FieldError]:
-    """The errors of a review of access."""
-    errors: list[FieldError] = []
-    spec = review.spec
-    if spec.resourceAttributes is not None and spec.nonResourceAttributes is not None:
-        said = "cannot be specified in combination with resourceAttributes"
-        errors.append(invalid("spec.nonResourceAttributes", spec.nonResourceAttributes, said))
-    if spec.resourceAttributes is None and spec.nonResourceAttributes is None:
-        said = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        errors.append(invalid("spec.resourceAttributes", None, said))
-    if isinstance(spec, SubjectAccessReviewSpec) and not spec.user and not spec.groups:
-        errors.append(invalid("spec.user", spec.user, "at least one of user or group must be specified"))
-    empty = replace(review.metadata, managedFields=(), creationTimestamp=None)
-    if isinstance(review, LocalSubjectAccessReview):
-        empty = replace(empty, namespace="")
-    if empty != ObjectMeta():
-        errors.append(invalid("metadata", review.metadata, "must be empty"))
-    return errors
-
-
-def validate_local(review: LocalSubjectAccessReview, namespace: str) -> list[FieldError]:
-    """The errors of a review of access in one namespace."""
-    errors: list[FieldError] = []
-    spec = review.spec
-    if spec.resourceAttributes is not None and spec.resourceAttributes.namespace != namespace:
-        given = spec.resourceAttributes.namespace
-        errors.append(invalid("spec.resourceAttributes.namespace", given, "must match metadata.namespace"))
-    if spec.nonResourceAttributes is not None:
-        said = "disallowed on this kind of request"
-        errors.append(invalid("spec.nonResourceAttributes", spec.nonResourceAttributes, said))
-    return errors
