@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from fairlead.apiserver import selectables
 from fairlead.apiserver.managed.shapes import MapShape, shape_of
 from fairlead.apiserver.models import Converted, Model, Typed
 from fairlead.apiserver.strategies import (
@@ -16,7 +17,7 @@ from fairlead.apiserver.strategies import (
     StatusStrategy,
     Strategy,
 )
-from fairlead.objects import core_v1, reports, resources, scales
+from fairlead.objects import reports, resources, scales
 from fairlead.objects.autoscaling_v1 import Scale
 from fairlead.objects.resources import Resource
 
@@ -156,58 +157,6 @@ class Kind:
         return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
 
 
-def _boolean(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _pod_address(pod: core_v1.Pod) -> str:
-    return pod.status.podIPs[0].ip if pod.status.podIPs else pod.status.podIP
-
-
-POD_FIELDS: Mapping[str, Callable[[Any], str]] = {
-    "spec.nodeName": lambda pod: pod.spec.nodeName,
-    "spec.restartPolicy": lambda pod: pod.spec.restartPolicy or "",
-    "spec.schedulerName": lambda pod: pod.spec.schedulerName,
-    "spec.serviceAccountName": lambda pod: pod.spec.serviceAccountName,
-    "spec.hostNetwork": lambda pod: _boolean(pod.spec.hostNetwork),
-    "status.phase": lambda pod: pod.status.phase,
-    "status.podIP": _pod_address,
-    "status.nominatedNodeName": lambda pod: pod.status.nominatedNodeName,
-}
-
-EVENT_FIELDS: Mapping[str, Callable[[Any], str]] = {
-    "involvedObject.kind": lambda event: event.involvedObject.kind,
-    "involvedObject.namespace": lambda event: event.involvedObject.namespace,
-    "involvedObject.name": lambda event: event.involvedObject.name,
-    "involvedObject.uid": lambda event: event.involvedObject.uid,
-    "involvedObject.apiVersion": lambda event: event.involvedObject.apiVersion,
-    "involvedObject.resourceVersion": lambda event: event.involvedObject.resourceVersion,
-    "involvedObject.fieldPath": lambda event: event.involvedObject.fieldPath,
-    "reason": lambda event: event.reason,
-    "reportingComponent": lambda event: event.reportingComponent or event.source.component,
-    "source": lambda event: event.source.component or event.reportingComponent,
-    "type": lambda event: event.type,
-}
-
-
-def _of_regarding(field: str) -> Callable[[Any], str]:
-    return lambda event: getattr(event.regarding, field, "")
-
-
-REPORTED_EVENT_FIELDS: Mapping[str, Callable[[Any], str]] = {
-    **{
-        f"regarding.{field}": _of_regarding(field)
-        for field in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-    },
-    "reason": lambda event: event.reason,
-    "reportingController": lambda event: event.reportingController,
-    "type": lambda event: event.type,
-}
-
-REPLICA_FIELDS: Mapping[str, Callable[[Any], str]] = {
-    "status.replicas": lambda controller: str(controller.status.replicas)
-}
-
 SCALE = Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1")
 WITH_STATUS = StatusStrategy()
 REPLICAS = Scaling(scales.of, scales.scaled)
@@ -220,14 +169,14 @@ NAMESPACES = Kind(
     verbs=NAMESPACE_VERBS,
     status=True,
     subresources=(Subresource("finalize", "Namespace", ("update",)),),
-    selectable_fields={"status.phase": lambda namespace: namespace.status.phase},
+    selectable_fields=selectables.NAMESPACE_FIELDS,
 )
 NODES = Kind(
     resources.NODES,
     "node",
     ("no",),
     status=True,
-    selectable_fields={"spec.unschedulable": lambda node: _boolean(node.spec.unschedulable)},
+    selectable_fields=selectables.NODE_FIELDS,
 )
 PODS = Kind(
     resources.PODS,
@@ -241,7 +190,7 @@ PODS = Kind(
         Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
         Subresource("resize", "Pod", ("get", "patch", "update")),
     ),
-    selectable_fields=POD_FIELDS,
+    selectable_fields=selectables.POD_FIELDS,
     generation=True,
     returns_deleted=True,
 )
@@ -251,14 +200,10 @@ SERVICES = Kind(
     ("svc",),
     ("all",),
     status=True,
-    selectable_fields={
-        "spec.clusterIP": lambda service: service.spec.clusterIP,
-        "spec.type": lambda service: service.spec.type,
-    },
+    selectable_fields=selectables.SERVICE_FIELDS,
     create_on_update=True,
     returns_deleted=True,
 )
-ENDPOINTS_DEPRECATION = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 ENDPOINTS = Kind(
     resources.ENDPOINTS,
     "endpoints",
@@ -268,7 +213,7 @@ ENDPOINTS = Kind(
 )
 ENDPOINTSLICES = Kind(resources.ENDPOINTSLICES, "endpointslice", generation=True)
 CONFIGMAPS = Kind(resources.CONFIGMAPS, "configmap", ("cm",))
-SECRETS = Kind(resources.SECRETS, "secret", selectable_fields={"type": lambda secret: secret.type})
+SECRETS = Kind(resources.SECRETS, "secret", selectable_fields=selectables.SECRET_FIELDS)
 SERVICEACCOUNTS = Kind(
     resources.SERVICEACCOUNTS,
     "serviceaccount",
@@ -276,19 +221,16 @@ SERVICEACCOUNTS = Kind(
     subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),),
     returns_deleted=True,
 )
-EVENTS = Kind(resources.EVENTS, "event", ("ev",), selectable_fields=EVENT_FIELDS, create_on_update=True)
+EVENTS = Kind(
+    resources.EVENTS, "event", ("ev",), selectable_fields=selectables.EVENT_FIELDS, create_on_update=True
+)
 LEASES = Kind(resources.LEASES, "lease", create_on_update=True, unconditional_update=False)
 SERVICECIDRS = Kind(resources.SERVICECIDRS, "servicecidr", status=True)
 IPADDRESSES = Kind(
     resources.IPADDRESSES,
     "ipaddress",
     ("ip",),
-    selectable_fields={
-        "spec.parentRef.group": lambda address: address.spec.parentRef.group,
-        "spec.parentRef.resource": lambda address: address.spec.parentRef.resource,
-        "spec.parentRef.namespace": lambda address: address.spec.parentRef.namespace,
-        "spec.parentRef.name": lambda address: address.spec.parentRef.name,
-    },
+    selectable_fields=selectables.ADDRESS_FIELDS,
 )
 ROLES = Kind(resources.ROLES, "role", create_on_update=True)
 ROLEBINDINGS = Kind(resources.ROLEBINDINGS, "rolebinding", create_on_update=True)
@@ -299,7 +241,7 @@ REPORTED_EVENTS = Kind(
     resources.REPORTED_EVENTS,
     "event",
     ("ev",),
-    selectable_fields=REPORTED_EVENT_FIELDS,
+    selectable_fields=selectables.REPORTED_EVENT_FIELDS,
     create_on_update=True,
     conversion=Conversion(EVENTS, reports.read, reports.write),
 )
@@ -310,7 +252,7 @@ REPLICATIONCONTROLLERS = Kind(
     ("all",),
     status=True,
     subresources=(SCALE,),
-    selectable_fields=REPLICA_FIELDS,
+    selectable_fields=selectables.REPLICA_FIELDS,
     generation=True,
     orphans=True,
     scaling=REPLICAS,
@@ -355,7 +297,7 @@ REPLICASETS = Kind(
     ("all",),
     status=True,
     subresources=(SCALE,),
-    selectable_fields=REPLICA_FIELDS,
+    selectable_fields=selectables.REPLICA_FIELDS,
     generation=True,
     scaling=REPLICAS,
     strategy=WITH_STATUS,
@@ -376,7 +318,7 @@ JOBS = Kind(
     "job",
     categories=("all",),
     status=True,
-    selectable_fields={"status.successful": lambda job: str(job.status.succeeded)},
+    selectable_fields=selectables.JOB_FIELDS,
     generation=True,
     orphans=True,
     strategy=JobStrategy(),
