@@ -22,6 +22,7 @@ from fairlead.endpoints.plan import Plan, plan_slices
 from fairlead.endpoints.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME, TRIGGER_TIME
 from fairlead.objects.core_v1 import (
     Container,
+    ContainerPort,
     EndpointAddress,
     EndpointPort,
     Endpoints,
@@ -86,13 +87,22 @@ async def make_service(
 
 
 async def make_pod(
-    api: Api, name: str, ip: str, *, ready: bool = True, app: str = "web", node: str = "node1"
+    api: Api,
+    name: str,
+    ip: str,
+    *,
+    ready: bool = True,
+    app: str = "web",
+    node: str = "node1",
+    port: int = 8080,
 ) -> Pod:
+    ports = (ContainerPort(name="http", containerPort=port),)
+    container = Container(name="main", image="fairlead/echo", ports=ports)
     made = await api.create(
         PODS,
         Pod(
             metadata=ObjectMeta(name=name, namespace="default", labels={"app": app}),
-            spec=PodSpec(nodeName=node, containers=(Container(name="main", image="fairlead/echo"),)),
+            spec=PodSpec(nodeName=node, containers=(container,)),
         ),
     )
     return await set_ready(api, made, ip, ready)

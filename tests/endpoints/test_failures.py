@@ -27,12 +27,13 @@ from fairlead.endpoints import pods as pod_endpoints
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.endpoints.controller import run
 from fairlead.objects import codec
-from fairlead.objects.core_v1 import Pod
+from fairlead.objects.core_v1 import Pod, ServicePort
 from fairlead.objects.discovery_v1 import EndpointSlice
 from fairlead.objects.meta_v1 import StatusCause, StatusDetails
 from fairlead.objects.resources import ENDPOINTSLICES, EVENTS, LEASES, NODES, PODS, SERVICES, Resource
 from fairlead.objects.status import StatusError, failure
 from fairlead.process import Health
+from fairlead.store import open_store
 from tests.client.cluster import TOKEN, api_server, eventually, running
 from tests.endpoints.test_controller import (
     addresses,
@@ -686,3 +687,108 @@ def test_a_service_that_waits_for_its_deletion_is_followed() -> None:
         await api.patch(SERVICES, "web", "default", {"metadata": {"finalizers": []}})
 
     story(told)
+
+
+class Dying(Api):
+    """Does so many writes, then no more: `dead` is set, and the last request never returns, sent or not."""
+
+    def __init__(self, config: Config, writes: int, *, sends_the_last: bool) -> None:
+        super().__init__(config)
+        self.dead = asyncio.Event()
+        self._writes = writes
+        self._sends_the_last = sends_the_last
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        if method == "GET" or "/events" in path:
+            return await super().raw(method, path, body, headers, params)
+        self._writes -= 1
+        if self._writes >= 0:
+            return await super().raw(method, path, body, headers, params)
+        if self._writes == -1 and self._sends_the_last:
+            await super().raw(method, path, body, headers, params)
+        self.dead.set()
+        await asyncio.sleep(3600)
+        raise AssertionError("it has been killed")
+
+
+def test_killed_after_any_write_the_next_one_finishes_the_work() -> None:
+    """Between the creation of a slice and the deletion of another, say; whether or not the last write arrived."""
+
+    async def play() -> None:
+        async with AsyncExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
+            config = await stack.enter_async_context(api_server(Path(directory)))
+            api = await stack.enter_async_context(Api(config))
+            await make_node(api)
+            await make_service(api, ports=(ServicePort(name="http", port=80, targetPort="http"),))
+            for turn in range(10):
+                # all pods get another port and other names: slices are made, written over and deleted
+                for number in range(10 if turn % 2 else 4):
+                    await make_pod(api, f"t{turn}-{number}", ip(20 * turn + number), port=8000 + turn)
+                for pod in (await api.list(PODS, "default", labels="app=web")).items:
+                    if not pod.metadata.name.startswith(f"t{turn}-"):
+                        await api.delete(PODS, pod.metadata.name, "default", grace_period_seconds=0)
+                dying = Dying(config, turn // 2, sends_the_last=turn % 3 == 0)
+                async with dying, controllers(dying, 3):
+                    await asyncio.wait_for(dying.dead.wait(), 10)
+            async with Api(config) as theirs, controllers(theirs, 3):
+                last = [ip(20 * 9 + number) for number in range(10)]
+                await eventually(lambda: right(api, *last), "all is right", 20)
+                found = await slices(api)
+                assert len(found) == 4
+                assert {p.port for s in found for p in s.ports} == {8009}
+
+    uvloop.run(play())
+
+
+class Expired(Api):
+    """Notes how often a watch was told that its version is gone."""
+
+    gone = 0
+
+    async def watch(
+        self, resource: Resource[Any], *args: Any, **options: Any
+    ) -> AsyncGenerator[WatchEvent[Any], None]:
+        try:
+            async with aclosing(super().watch(resource, *args, **options)) as events:
+                async for event in events:
+                    yield event
+        except StatusError as error:
+            self.gone += error.code == 410
+            raise
+
+
+def test_the_api_server_is_restarted_with_its_history_compacted() -> None:
+    async def play() -> None:
+        with TemporaryDirectory(prefix="fairlead-test-") as text:
+            directory = Path(text)
+            async with AsyncExitStack() as stack:
+                async with api_server(directory) as config, Api(config) as api:
+                    theirs = await stack.enter_async_context(Expired(config))
+                    await stack.enter_async_context(controllers(theirs))
+                    await make_node(api)
+                    await make_service(api)
+                    await make_pod(api, "a", ip(1))
+                    await make_pod(api, "b", ip(2))
+                    await eventually(lambda: right(api, ip(1), ip(2)), "the controllers work")
+                    names = [s.metadata.name for s in await slices(api)]
+                async with api_server(directory) as elsewhere, Api(elsewhere) as api:
+                    await make_pod(api, "c", ip(3))
+                    await api.delete(PODS, "a", "default", grace_period_seconds=0)
+                async with await open_store(f"sqlite:{directory / 'objects.db'}") as store:
+                    await store.compact(store.revision)
+                port = int(config.server.rpartition(":")[2])
+                async with api_server(directory, port), Api(config) as api:
+                    await eventually(lambda: right(api, ip(2), ip(3)), "they have caught up", 20)
+                    assert [s.metadata.name for s in await slices(api)] == names
+                    assert theirs.gone >= 1, "their versions are gone"
+                    await stack.aclose()
+
+    uvloop.run(play())
