@@ -17,15 +17,19 @@ from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.proxy import libnftables, nftables
 from fairlead.proxy.detection import LocalPods
+from fairlead.proxy.family import IPV4
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
 from fairlead.proxy.selection import Node
-from tests.proxy.topology import NODE_ADDRESS, OUTSIDE_ADDRESS, PODS, PORT, Topology, root, topology
+from tests.proxy.topology import ADDRESSES, PODS_OF, PORT, Topology, root, router, topology
 
 pytestmark = root
 
+NODE_ADDRESS = ADDRESSES[IPV4]["node1"]
+OUTSIDE_ADDRESS = router(NODE_ADDRESS)
+PODS = {pod: ADDRESSES[IPV4][pod] for pod in PODS_OF["node1"]}
 WEB, EMPTY, UNASSIGNED = "10.96.0.100", "10.96.0.101", "10.96.0.200"
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 
@@ -42,7 +46,7 @@ class Proxy:
 
     def start(self) -> None:
         """A process with the same knowledge of the API, which finds the kernel as it is."""
-        self.dataplane = self._network.inside("node", self._make)
+        self.dataplane = self._network.inside("node1", self._make)
         self.resync()
 
     def _make(self) -> Nftables:
@@ -51,7 +55,7 @@ class Proxy:
         return dataplane
 
     def resync(self) -> bool:
-        self._network.inside("node", lambda: self.dataplane.rebuild(self.ledger.everything))
+        self._network.inside("node1", lambda: self.dataplane.rebuild(self.ledger.everything))
         return bool(self.dataplane.last)
 
     def serve(self, name: str, address: str, pods: str, **spec: object) -> None:
@@ -90,10 +94,10 @@ class Proxy:
     def sync(self) -> None:
         if self._gathering:
             return
-        self._network.inside("node", lambda: self.dataplane.commit(self.ledger.changes()))
+        self._network.inside("node1", lambda: self.dataplane.commit(self.ledger.changes()))
 
     def ruleset(self) -> str:
-        return self._network.inside("node", lambda: libnftables.run("list ruleset\n"))
+        return self._network.inside("node1", lambda: libnftables.run("list ruleset\n"))
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +115,18 @@ def forget_connections() -> None:
 @pytest.fixture
 def proxy(network: Topology) -> Iterator[Proxy]:
     # A datagram from a port that the test before used would follow the translation made for that one.
-    network.inside("node", forget_connections)
+    network.inside("node1", forget_connections)
     proxy = Proxy(network)
     proxy.serve("web", WEB, "abc")
     proxy.serve("empty", EMPTY, "")
     yield proxy
     proxy.dataplane.close()
-    network.inside("node", nftables.cleanup)
+    network.inside("node1", nftables.cleanup)
 
 
 @pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
 @pytest.mark.parametrize(
-    ("place", "seen"), [("a", PODS["a"]), ("node", NODE_ADDRESS)], ids=["from a pod", "from the node"]
+    ("place", "seen"), [("a", PODS["a"]), ("node1", NODE_ADDRESS)], ids=["from a pod", "from the node"]
 )
 def test_a_cluster_ip_spreads_over_its_pods(
     proxy: Proxy, network: Topology, place: str, seen: str, kind: int
@@ -131,7 +135,7 @@ def test_a_cluster_ip_spreads_over_its_pods(
     spread = Counter(name for name, _ in answers)
     # Chi-square with two degrees of freedom: 20 is passed once in twenty thousand runs.
     assert sum((spread[name] - 100) ** 2 / 100 for name in PODS) < 20, spread
-    if place == "node":
+    if place == "node1":
         # The node's own address on that link: what it is does not matter, as long as it is the node's.
         assert not {client for _, client in answers} & set(PODS.values())
     else:
@@ -146,7 +150,7 @@ def test_a_pod_reaches_itself(proxy: Proxy, network: Topology, kind: int) -> Non
     assert client != PODS["a"]
 
 
-@pytest.mark.parametrize("place", ["a", "node"])
+@pytest.mark.parametrize("place", ["a", "node1"])
 @pytest.mark.parametrize(
     ("address", "port"), [(EMPTY, 80), (WEB, 81)], ids=["no endpoints", "a port of no Service"]
 )
@@ -197,7 +201,7 @@ def test_established_connections_outlive_everything(proxy: Proxy, network: Topol
         proxy.dataplane.close()
         proxy.start()
         assert talk(sock) == first
-        network.inside("node", lambda: libnftables.run("flush ruleset\n"))
+        network.inside("node1", lambda: libnftables.run("flush ruleset\n"))
         assert proxy.dataplane.harmed()
         assert proxy.resync()
         assert talk(sock) == first
@@ -206,10 +210,10 @@ def test_established_connections_outlive_everything(proxy: Proxy, network: Topol
 def test_a_restart_changes_nothing(proxy: Proxy, network: Topology) -> None:
     proxy.serve("web", WEB, "bc")
     before = proxy.dataplane.applied
-    second = network.inside("node", proxy._make)
-    network.inside("node", second.adopt)
+    second = network.inside("node1", proxy._make)
+    network.inside("node1", second.adopt)
     assert second.applied == before
-    network.inside("node", lambda: second.rebuild(proxy.ledger.everything))
+    network.inside("node1", lambda: second.rebuild(proxy.ledger.everything))
     assert not second.last
     second.close()
 
@@ -232,7 +236,7 @@ def test_a_restart_with_a_million_slots_fills_a_new_map(
 def test_the_map_of_endpoints_grows(proxy: Proxy, network: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nftables, "SMALLEST", 4)
     proxy.dataplane.close()
-    network.inside("node", nftables.cleanup)
+    network.inside("node1", nftables.cleanup)
     proxy.start()
     with network.open("a", TCP) as sock:
         sock.connect((WEB, 80))
@@ -247,7 +251,7 @@ def test_the_map_of_endpoints_grows(proxy: Proxy, network: Topology, monkeypatch
 
 def test_harm_is_noticed_and_foreign_changes_are_not_taken_for_it(proxy: Proxy, network: Topology) -> None:
     def run(commands: str) -> bool:
-        network.inside("node", lambda: libnftables.run(commands))
+        network.inside("node1", lambda: libnftables.run(commands))
         return proxy.dataplane.harmed()
 
     assert not proxy.dataplane.harmed()
@@ -285,7 +289,7 @@ def test_rules_are_constant_and_chains_follow_the_counts(
 
 
 def test_a_refused_batch_is_told_and_mended(proxy: Proxy, network: Topology) -> None:
-    network.inside("node", lambda: libnftables.run("flush map ip fairlead frontends\n"))
+    network.inside("node1", lambda: libnftables.run("flush map ip fairlead frontends\n"))
     with pytest.raises(OSError, match="frontends"):
         proxy.serve("web", WEB, "")
     assert proxy.resync()
@@ -305,8 +309,8 @@ def test_many_small_batches_come_to_the_same(proxy: Proxy, network: Topology) ->
             proxy.serve(f"s{number}", f"10.96.2.{number}", "ac"[: number % 3])
         proxy.serve("web", WEB, "ca")
     assert {network.ask("b", WEB)[0] for _ in range(40)} == {"a", "c"}
-    second = network.inside("node", proxy._make)
-    network.inside("node", second.adopt)
+    second = network.inside("node1", proxy._make)
+    network.inside("node1", second.adopt)
     assert second.applied == proxy.dataplane.applied
     second.close()
 

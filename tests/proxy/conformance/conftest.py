@@ -1,0 +1,62 @@
+"""Every test of the suite runs in each mode and family; where the kernel lacks a mode, it is skipped with the reason.
+
+FAIRLEAD_PROXY_MODES (A,B) says which modes to test, for a kernel that only one of them needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from fairlead.proxy.dataplane import Unusable
+from fairlead.proxy.family import IPV4, IPV6, Family
+from fairlead.proxy.modes import MODES
+from tests.proxy.conformance.cluster import Cluster, Frontends
+from tests.proxy.topology import Topology, topology
+
+CHOSEN = os.environ.get("FAIRLEAD_PROXY_MODES", ",".join(MODES)).split(",")
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Topology]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes network namespaces")
+    with topology() as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=CHOSEN)
+def mode(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module", params=[IPV4, IPV6], ids=["IPv4", "IPv6"])
+def family(request: pytest.FixtureRequest) -> Family:
+    chosen: Family = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def installed(network: Topology, mode: str, family: Family) -> Iterator[Cluster]:
+    try:
+        made = Cluster(network, mode, family)
+    except Unusable as error:
+        pytest.skip(f"{mode}: {error}")
+    yield made
+    made.cleanup()
+
+
+@pytest.fixture
+def cluster(installed: Cluster) -> Iterator[Cluster]:
+    """Proxies on both nodes, without any Service yet."""
+    yield installed
+    installed.clear()
+
+
+@pytest.fixture
+def at(family: Family) -> Frontends:
+    """The addresses of the Service under test."""
+    return Frontends(family)
