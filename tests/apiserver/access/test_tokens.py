@@ -333,7 +333,13 @@ WRONG_REQUESTS: dict[str, tuple[dict[str, Any], int, str]] = {
     "another name": (
         request_for() | {"metadata": {"name": "other"}},
         422,
-        'metadata.name: Invalid value: "other": must match the service account name',
+        'metadata.name: Invalid value: "other": must match the service account name if specified',
+    ),
+    "another uid": (
+        request_for() | {"metadata": {"uid": "1"}},
+        409,
+        'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "default": the UID in the token request '
+        "(1) does not match the UID of the service account (",
     ),
     "a pod that is not there": (
         request_for(boundObjectRef={"kind": "Pod", "apiVersion": "v1", "name": "x"}),
@@ -353,7 +359,7 @@ WRONG_REQUESTS: dict[str, tuple[dict[str, Any], int, str]] = {
     "something else": (
         request_for(boundObjectRef={"kind": "Service", "apiVersion": "v1", "name": "x"}),
         400,
-        "cannot bind token to object of type",
+        "cannot bind token to object of type /v1, Kind=Service",
     ),
 }
 

@@ -44,11 +44,12 @@ class TokenRequests:
         )
         spec = request.spec
         seconds = DEFAULT_SECONDS if spec.expirationSeconds is None else spec.expirationSeconds
-        if errors := validate(request, info, seconds):
-            raise unprocessable("TokenRequest", request.metadata.name, errors, GROUP)
+        check_names(request, info)
         entry = await registry.get(kind, info.namespace, info.name)
-        account = decoded(kind, entry.value, entry.revision)
-        bound = claims_of(account)
+        bound = claims_of(decoded(kind, entry.value, entry.revision))
+        check_uid(request, bound)
+        if errors := validate(seconds):
+            raise unprocessable("TokenRequest", "", errors, GROUP)
         target = None
         if spec.boundObjectRef is not None:
             target = await named(registry, info.namespace, spec.boundObjectRef)
@@ -59,35 +60,52 @@ class TokenRequests:
         audiences = spec.audiences or self._tokens.audiences
         token, expires = self._tokens.sign(bound, seconds, audiences)
         metadata = replace(
-            request.metadata, name=info.name, namespace=info.namespace, creationTimestamp=now()
+            request.metadata,
+            name=info.name,
+            namespace=info.namespace,
+            uid=bound.serviceaccount.uid,
+            creationTimestamp=now(),
         )
         status = TokenRequestStatus(token=token, expirationTimestamp=timestamp(expires))
         asked = replace(spec, audiences=audiences, expirationSeconds=seconds)
         return Answered(replace(request, metadata=metadata, spec=asked, status=status), warnings)
 
 
-def validate(request: TokenRequest, info: RequestInfo, seconds: int) -> list[FieldError]:
-    """The errors of a TokenRequest for the account that the URL names."""
-    errors: list[FieldError] = []
-    if request.metadata.name not in ("", info.name):
-        errors.append(invalid("metadata.name", request.metadata.name, "must match the service account name"))
-    if request.metadata.namespace not in ("", info.namespace):
-        said = "must match the service account namespace"
-        errors.append(invalid("metadata.namespace", request.metadata.namespace, said))
+def check_names(request: TokenRequest, info: RequestInfo) -> None:
+    """Raises 422 where the request is for another account than the URL."""
+    for field, given, own, what in (
+        ("metadata.name", request.metadata.name, info.name, "name"),
+        ("metadata.namespace", request.metadata.namespace, info.namespace, "namespace"),
+    ):
+        if given not in ("", own):
+            error = invalid(field, given, f"must match the service account {what} if specified")
+            raise unprocessable("TokenRequest", info.name, [error], GROUP)
+
+
+def check_uid(request: TokenRequest, bound: Bound) -> None:
+    """Raises 409 where the account is another one by now."""
+    given, account = request.metadata.uid, bound.serviceaccount
+    if given and given != account.uid:
+        said = f"the UID in the token request ({given}) does not match the UID of the service account"
+        raise conflict("TokenRequest", account.name, f"{said} ({account.uid})", GROUP)
+
+
+def validate(seconds: int) -> list[FieldError]:
+    """The errors of a token's life."""
+    path = "spec.expirationSeconds"
     if seconds < SHORTEST:
-        said = "may not specify a duration less than 10 minutes"
-        errors.append(invalid("spec.expirationSeconds", seconds, said))
+        return [invalid(path, seconds, "may not specify a duration less than 10 minutes")]
     if seconds > LONGEST:
-        said = "may not specify a duration larger than 2^32 seconds"
-        errors.append(invalid("spec.expirationSeconds", seconds, said))
-    return errors
+        return [invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")]
+    return []
 
 
 async def named(registry: Registry, namespace: str, to: BoundObjectReference) -> Any:
     """The object that a token is to be bound to. Raises 400 or 404."""
     kind = BINDABLE.get(to.kind)
-    if kind is None or to.apiVersion not in ("v1", ""):
-        raise bad_request(f"cannot bind token to object of type {to.apiVersion or ''}, Kind={to.kind}")
+    group, _, version = to.apiVersion.rpartition("/")
+    if kind is None or group:
+        raise bad_request(f"cannot bind token to object of type {group}/{version}, Kind={to.kind}")
     return await _object(registry, kind, "" if kind is NODES else namespace, to.name)
 
 
