@@ -254,3 +254,29 @@ def test_a_resize_keeps_the_pods_class(tmp_path: Path) -> None:
         assert (status, expected in said["message"]) == (422, True)
 
     with_server(tmp_path, test)
+
+
+def test_a_pod_has_an_account_and_its_secrets(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        body = pod("web")
+        body["spec"]["serviceAccountName"] = "robot"
+        status, said = await client.ask("POST", "/api/v1/namespaces/default/pods", body)
+        why = 'error looking up service account default/robot: serviceaccount "robot" not found'
+        assert (status, said["message"]) == (403, f'pods "web" is forbidden: {why}')
+        robot = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "robot"},
+            "imagePullSecrets": [{"name": "registry"}],
+        }
+        await client.create("/api/v1/namespaces/default/serviceaccounts", robot)
+        made = await client.create("/api/v1/namespaces/default/pods", body)
+        assert made["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+        [entry] = made["metadata"]["managedFields"]
+        assert "f:imagePullSecrets" not in entry["fieldsV1"]["f:spec"]
+        own = pod("own")
+        own["spec"] |= {"serviceAccountName": "robot", "imagePullSecrets": [{"name": "mine"}]}
+        made = await client.create("/api/v1/namespaces/default/pods", own)
+        assert made["spec"]["imagePullSecrets"] == [{"name": "mine"}]
+
+    with_server(tmp_path, test)

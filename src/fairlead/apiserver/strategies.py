@@ -128,6 +128,14 @@ class PodStrategy(StatusStrategy):
         metadata = replace(obj.metadata, ownerReferences=old.metadata.ownerReferences)
         return replace(obj, spec=old.spec, metadata=metadata)
 
+    async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
+        """A new one has an account."""
+        if old is not None:
+            return Claim(obj)
+        from fairlead.apiserver.podaccounts import with_account
+
+        return Claim(await with_account(store, obj))
+
 
 class NodeStrategy(Strategy):
     """Nodes: they come with their status, as an agent registers them."""

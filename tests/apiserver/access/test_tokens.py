@@ -366,6 +366,8 @@ WRONG_REQUESTS: dict[str, tuple[dict[str, Any], int, str]] = {
 
 def test_requests_for_tokens_that_are_refused(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
+        robot = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}
+        await client.create("/api/v1/namespaces/default/serviceaccounts", robot)
         other = pod("other")
         other["spec"]["serviceAccountName"] = "robot"
         for one in (pod("mine"), other):

@@ -12,10 +12,8 @@ from typing import Any
 import msgspec
 
 from fairlead.apiserver.kinds import PODS
+from fairlead.apiserver.podaccounts import MIRROR
 from fairlead.objects.codec import decoder
-
-MIRROR = "kubernetes.io/config.mirror"
-"""The annotation of a pod that its node has made itself. It gives the node nothing, or a node could help itself."""
 
 Thing = tuple[str, str, str]
 """Plural, namespace, name."""
@@ -165,7 +163,7 @@ class PodReferences:
     def _add(self, key: str, pod: Referring) -> None:
         namespace, name = PODS.place(key)
         things: list[Thing] = [("pods", namespace, name)]
-        if MIRROR not in pod.metadata.annotations:
+        if MIRROR not in pod.metadata.annotations:  # or a node could make one that gives it whatever it wants
             things += [(plural, namespace, other) for plural, other in pod.references() if other]
         mark = f'"uid":"{pod.metadata.uid}"'.encode()
         bond = self._bonds[key] = Bond(mark, pod.spec.nodeName, tuple(dict.fromkeys(things)))
