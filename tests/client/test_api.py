@@ -167,7 +167,9 @@ def test_who_is_refused_and_who_is_not_reached(tmp_path: Path) -> None:
             stranger = Config(config.server, config.authority, token="wrong")
             async with Api(stranger) as api:
                 assert (await refusal(api.list(NAMESPACES))).code == 401
-            (tmp_path / "other").mkdir()
+            async with Api(Config(config.server.replace("https", "http"), token="secret")) as api:
+                with pytest.raises(Unreachable, match="if it speaks TLS, its address begins with https"):
+                    await api.list(NAMESPACES)
             async with Api(Config(config.server, token="secret")) as api:
                 with pytest.raises(
                     Unreachable, match="certificate is not one that the kubeconfig's authority"
