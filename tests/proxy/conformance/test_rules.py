@@ -451,22 +451,9 @@ RULES = (
 )  # fmt: skip
 
 
-UNFINISHED = {
-    "nftables": (
-        "short cut",
-        "ource range",
-        "both policies Local",
-        "under externalTrafficPolicy Local a node's own",
-    )
-}
-"""What a mode does not do yet, by words of the titles."""
-
-
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.title)
 def test_rule(cluster: Cluster, at: Frontends, rule: Rule, protocol: str) -> None:
-    if any(words in rule.title for words in UNFINISHED.get(cluster.mode, ())):
-        pytest.skip(f"the {cluster.mode} mode does not do this yet")
     four = at.family is IPV4
     # The API lets entries be padded with spaces.
     ranges = tuple(f" {NETWORKS[name][0 if four else 1]} " for name in rule.allowed)
