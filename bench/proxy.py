@@ -25,11 +25,9 @@ from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.process import Health
-from fairlead.proxy import nftables
 from fairlead.proxy.detection import LocalPods
-from fairlead.proxy.elements import chain_of
 from fairlead.proxy.ledger import Ledger
-from fairlead.proxy.nftables import Nftables
+from fairlead.proxy.nftables import Nftables, table
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
@@ -200,7 +198,7 @@ def check(made: Proxier, services: int, endpoints: int) -> None:
     """Reads the kernel: every Service leads to a chain of its number of endpoints, and has as many slots."""
     dataplane = made.dataplane
     assert isinstance(dataplane, Nftables)
-    limit, nftables.READ_AT_MOST = nftables.READ_AT_MOST, services * endpoints
+    limit, table.READ_AT_MOST = table.READ_AT_MOST, services * endpoints
     try:
         if services * endpoints > 300_000:  # the kernel's dump is quadratic
             led = dataplane.applied
@@ -210,10 +208,11 @@ def check(made: Proxier, services: int, endpoints: int) -> None:
             led = reader.applied
             reader.close()
         assert led == dataplane.applied
-        chains = [chain_of(route) for route in led.routes.values()]
+        chains = [way.chain for way in led.ways.values()]
         assert chains == [f"pick-{endpoints}"] * services
+        assert sum(map(len, led.slots.values())) == services * endpoints * 8
     finally:
-        nftables.READ_AT_MOST = limit
+        table.READ_AT_MOST = limit
 
 
 def changes(made: Proxier, pieces: list[EndpointSlice]) -> dict[str, float]:

@@ -15,12 +15,12 @@ from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.proxy.detection import LocalPods
-from fairlead.proxy.elements import split
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables, cleanup
+from fairlead.proxy.nftables.difference import split
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
-from fairlead.proxy.selection import Node, Verdict
+from fairlead.proxy.selection import Node
 from tests.proxy.topology import namespace, root
 
 pytestmark = root
@@ -112,17 +112,15 @@ class World:
             ledger.slice_changed(key, self.slices.pop(key), None)
 
 
-def content(dataplane: Nftables) -> tuple[dict[bytes, object], set[tuple[str, bytes]]]:
+def content(dataplane: Nftables) -> tuple[object, ...]:
     """The kernel as it is read, without the order of slots."""
     reader = made()
     reader.adopt()
     assert reader.applied == dataplane.applied
     reader.close()
-    routes: dict[bytes, object] = {
-        key: route if isinstance(route, Verdict) else frozenset(split(route))
-        for key, route in dataplane.applied.routes.items()
-    }
-    return routes, dataplane.applied.members
+    applied = dataplane.applied
+    slots = {name: frozenset(split(held)) for name, held in applied.slots.items()}
+    return applied.ways, slots, applied.sticky, applied.members
 
 
 @pytest.fixture(scope="module")

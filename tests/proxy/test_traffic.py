@@ -6,20 +6,23 @@ import contextlib
 import itertools
 import re
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from pyroute2 import IPRoute
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
-from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
+from fairlead.objects.core_v1 import ClientIPConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.proxy import libnftables, nftables
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.ledger import Ledger
-from fairlead.proxy.nftables import Nftables
+from fairlead.proxy.nftables import Nftables, skeleton, table
+from fairlead.proxy.nftables.names import CLUSTER_IPS
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
 from fairlead.proxy.selection import Node
@@ -40,6 +43,7 @@ class Proxy:
     def __init__(self, network: Topology) -> None:
         self._network = network
         self.ledger = Ledger(Node("node", (socket.inet_aton(NODE_ADDRESS),)))
+        self.options = ProxyOptions(LocalPods(("10.244.0.0/16",)), ("10.96.0.0/16",))
         self._slices: dict[str, EndpointSlice] = {}
         self._gathering = False
         self.start()
@@ -50,7 +54,7 @@ class Proxy:
         self.resync()
 
     def _make(self) -> Nftables:
-        dataplane = Nftables(ProxyOptions(LocalPods(("10.244.0.0/16",)), ("10.96.0.0/16",)))
+        dataplane = Nftables(self.options)
         dataplane.node_changed(self.ledger.node.addresses)
         return dataplane
 
@@ -103,7 +107,19 @@ class Proxy:
 @pytest.fixture(scope="module")
 def network() -> Iterator[Topology]:
     with topology() as made:
+        for far in ("10.96.0.0/16", "198.51.100.0/24"):
+            made.inside("outside", lambda far=far: add_route(far, NODE_ADDRESS))  # type: ignore[misc]
         yield made
+
+
+def add_address(address: str) -> None:
+    with IPRoute() as ip:
+        ip.addr("replace", index=ip.link_lookup(ifname="lo")[0], address=address, prefixlen=32)
+
+
+def add_route(network: str, gateway: str) -> None:
+    with IPRoute() as ip:
+        ip.route("replace", dst=network, gateway=gateway)
 
 
 def forget_connections() -> None:
@@ -221,20 +237,22 @@ def test_a_restart_changes_nothing(proxy: Proxy, network: Topology) -> None:
 def test_a_restart_with_a_million_slots_fills_a_new_map(
     proxy: Proxy, network: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nftables, "READ_AT_MOST", 2)
-    before = dict(proxy.dataplane.applied.routes)
+    monkeypatch.setattr(table, "READ_AT_MOST", 2)
+
+    def lengths() -> dict[tuple[bytes, int], int]:
+        return {name: len(held) for name, held in proxy.dataplane.applied.slots.items()}
+
+    before = lengths()
     proxy.dataplane.close()
     proxy.start()
-    assert {key: len(route) for key, route in proxy.dataplane.applied.routes.items() if isinstance(route, bytes)} == {
-        key: len(route) for key, route in before.items() if isinstance(route, bytes)
-    }  # fmt: skip
+    assert lengths() == before
     assert proxy.ruleset().count("map endpoints-") == 1
     assert {network.ask("b", WEB)[0] for _ in range(60)} == set(PODS)
     assert not proxy.resync() or proxy.dataplane.applied
 
 
 def test_the_map_of_endpoints_grows(proxy: Proxy, network: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nftables, "SMALLEST", 4)
+    monkeypatch.setattr(table, "SMALLEST", 4)
     proxy.dataplane.close()
     network.inside("node1", nftables.cleanup)
     proxy.start()
@@ -280,7 +298,7 @@ def test_rules_are_constant_and_chains_follow_the_counts(
     assert objects() == (constant, ["pick-1", "pick-2", "pick-3"])
     for number in range(30):
         proxy.serve(f"s{number}", f"10.96.2.{number}", "ab")
-    monkeypatch.setattr(nftables, "CHAIN_REST", -1.0)
+    monkeypatch.setattr(table, "CHAIN_REST", -1.0)
     proxy.dataplane.tidy()
     assert objects() == (constant, ["pick-2", "pick-3"])
     proxy.serve("web", WEB, "a")
@@ -325,3 +343,152 @@ def test_two_services_with_one_address(proxy: Proxy, network: Topology) -> None:
         proxy.ledger.service_changed(f"default/{name}", None)
         proxy.sync()
     assert {network.ask("b", WEB)[0] for _ in range(20)} == {"a"}
+
+
+STICKY = {"sessionAffinity": "ClientIP", "type": "NodePort"}
+
+
+def records(proxy: Proxy) -> list[str]:
+    """The clients' records in the kernel: `OWNER CLIENT`."""
+    text = proxy.ruleset()
+    listed = re.findall(r"(\S+) \. (\w+) \. (\d+) \. (\S+) (?:timeout \S+ )?expires \S+ :", text)
+    return sorted(f"{owner}:{port}/{protocol} {client}" for owner, protocol, port, client in listed)
+
+
+@pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
+def test_a_client_stays_with_its_endpoint_on_every_frontend(
+    proxy: Proxy, network: Topology, kind: int
+) -> None:
+    proxy.serve("web", WEB, "abc", externalIPs=("198.51.100.7",), **STICKY)
+    name = network.ask("outside", NODE_ADDRESS, 30080, kind)[0]
+    for _ in range(10):
+        assert network.ask("outside", NODE_ADDRESS, 30080, kind)[0] == name
+        assert network.ask("outside", "198.51.100.7", 80, kind)[0] == name
+        assert network.ask("outside", WEB, 80, kind)[0] == name
+    of_a = {network.ask("a", WEB, 80, kind)[0] for _ in range(20)}
+    assert len(of_a) == 1
+    word = "tcp" if kind == TCP else "udp"
+    assert records(proxy) == sorted([f"{WEB}:80/{word} {OUTSIDE_ADDRESS}", f"{WEB}:80/{word} {PODS['a']}"])
+
+
+def test_an_endpoint_that_goes_takes_its_clients_along(proxy: Proxy, network: Topology) -> None:
+    proxy.serve("web", WEB, "abc", **STICKY)
+    first = network.ask("outside", WEB)[0]
+    others = [pod for pod in "abc" if pod != first]
+    # Others that come and go do not matter.
+    proxy.serve("web", WEB, first + others[0], **STICKY)
+    proxy.serve("web", WEB, others[1] + first, **STICKY)
+    assert {network.ask("outside", WEB)[0] for _ in range(10)} == {first}
+    proxy.serve("web", WEB, "".join(others), **STICKY)
+    second = {network.ask("outside", WEB)[0] for _ in range(10)}
+    assert len(second) == 1
+    assert second <= set(others)
+    # It comes back to nobody's mind.
+    proxy.serve("web", WEB, "abc", **STICKY)
+    assert {network.ask("outside", WEB)[0] for _ in range(10)} == second
+
+
+def test_affinity_ends_with_its_time_and_outlives_a_restart(proxy: Proxy, network: Topology) -> None:
+    timeout = SessionAffinityConfig(clientIP=ClientIPConfig(timeoutSeconds=1))
+    proxy.serve("web", WEB, "abc", sessionAffinityConfig=timeout, **STICKY)
+    proxy.serve("more", "10.96.1.1", "abc", sessionAffinity="ClientIP")
+    name = network.ask("a", "10.96.1.1")[0]
+    proxy.dataplane.close()
+    proxy.start()
+    assert not proxy.dataplane.last
+    assert {network.ask("a", "10.96.1.1")[0] for _ in range(10)} == {name}
+    seen = set()
+    for _ in range(30):  # three pods in turn come soon to two
+        seen.add(network.ask("a", WEB)[0])
+        if len(seen) == 2:
+            return
+        deadline = time.monotonic() + 10
+        while any(WEB in record for record in records(proxy)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    raise AssertionError(f"only {seen}")
+
+
+def test_services_without_affinity_leave_no_record(proxy: Proxy, network: Topology) -> None:
+    network.ask("a", WEB)
+    assert records(proxy) == []
+
+
+def test_clients_beyond_the_size_of_the_map_are_spread(
+    proxy: Proxy, network: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skeleton, "AFFINITY_SIZE", 1)
+    proxy.dataplane.close()
+    network.inside("node1", nftables.cleanup)
+    proxy.start()
+    proxy.serve("web", WEB, "abc", **STICKY)
+    assert network.ask("a", WEB)[0] in PODS
+    assert len({network.ask("b", WEB)[0] for _ in range(60)}) == 3
+
+
+OPTIONS = {
+    "the primary address": (ProxyOptions(), True, False),
+    "every address": (ProxyOptions(nodeport_addresses=("0.0.0.0/0",)), True, True),
+    "another network's": (ProxyOptions(nodeport_addresses=("192.168.0.0/24", "172.16.0.0/12")), False, True),
+    "overlapping networks": (
+        ProxyOptions(nodeport_addresses=("172.16.0.0/12", "172.16.1.0/24")),
+        False,
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "primary", "second"), OPTIONS.values(), ids=OPTIONS)
+def test_node_ports_are_open_where_they_should_be(
+    proxy: Proxy, network: Topology, options: ProxyOptions, primary: bool, second: bool
+) -> None:
+    """The node has a second address, of which the proxy is not told."""
+    other = ADDRESSES[IPV4]["node1-other"]
+    proxy.dataplane.close()
+    proxy.options = options
+    proxy.start()
+    proxy.serve("web", WEB, "abc", type="NodePort")
+    for address, is_open in ((NODE_ADDRESS, primary), (other, second)):
+        if is_open:
+            # Seen as the node, so that the answer comes back this way from wherever the pod is.
+            assert OUTSIDE_ADDRESS not in {network.ask("outside", address, 30080)[1] for _ in range(5)}
+        else:
+            with pytest.raises(ConnectionRefusedError):
+                network.ask("outside", address, 30080)
+    for kind in (TCP, UDP):
+        with pytest.raises((ConnectionRefusedError, PermissionError)):
+            network.ask("node1", "127.0.0.1", 30080, kind)
+
+
+def test_node_ports_follow_the_node_without_a_look_at_services(proxy: Proxy, network: Topology) -> None:
+    proxy.serve("web", WEB, "abc", type="NodePort")
+    proxy.serve("local", "10.96.1.1", "abc", type="NodePort", externalTrafficPolicy="Local")
+    network.inside("node1", lambda: proxy.dataplane.node_changed(()))
+    assert not proxy.dataplane.last.routed
+    with pytest.raises(ConnectionRefusedError):
+        network.ask("outside", NODE_ADDRESS, 30080)
+    network.inside("node1", lambda: proxy.dataplane.node_changed((socket.inet_aton(NODE_ADDRESS),)))
+    assert network.ask("outside", NODE_ADDRESS, 30080)[0] in PODS
+
+
+DETECTION = {
+    "pods by their network": (ProxyOptions(LocalPods(("10.244.0.0/16",))), False, True),
+    "pods by their interfaces": (ProxyOptions(LocalPods(interface="veth*")), True, True),
+    "pods by the interfaces' beginning": (ProxyOptions(LocalPods(interface="fl*")), False, True),
+    "everything": (ProxyOptions(LocalPods(("10.244.0.0/16",)), masquerade_all=True), True, True),
+    "nothing known of pods": (ProxyOptions(), False, False),
+}
+
+
+@pytest.mark.parametrize(("options", "pod", "outside"), DETECTION.values(), ids=DETECTION)
+def test_who_is_masqueraded_to_a_cluster_ip(
+    proxy: Proxy, network: Topology, options: ProxyOptions, pod: bool, outside: bool
+) -> None:
+    proxy.dataplane.close()
+    proxy.options = options
+    proxy.start()
+    proxy.serve("web", WEB, "b")
+    assert (network.ask("a", WEB)[1] != PODS["a"]) == pod
+    assert (network.ask("outside", WEB)[1] != OUTSIDE_ADDRESS) == outside
+    # A change of the options at a restart leaves nothing of the old ones.
+    assert f"@{CLUSTER_IPS}" in proxy.ruleset()

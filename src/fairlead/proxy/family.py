@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import collapse_addresses, ip_network
 
 PROTOCOLS = {"TCP": socket.IPPROTO_TCP, "UDP": socket.IPPROTO_UDP, "SCTP": socket.IPPROTO_SCTP}
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
@@ -36,8 +37,9 @@ class Family:
             return None
 
     def only(self, cidrs: Iterable[str]) -> tuple[str, ...]:
-        """Those of the networks that belong to this family."""
-        return tuple(cidr for cidr in cidrs if (":" in cidr) == (self.size == 16))
+        """The networks that belong to this family, in as few as possible: kernels take none that overlap."""
+        networks = [ip_network(cidr, strict=False) for cidr in cidrs if (":" in cidr) == (self.size == 16)]
+        return tuple(map(str, collapse_addresses(networks)))  # type: ignore[type-var]
 
     def text(self, address: bytes) -> str:
         """The address as people write it."""

@@ -216,7 +216,8 @@ class Frontends:
             for p in ("TCP", "UDP")
         )
         fields = {
-            "clusterIPs": (spec.pop("clusterIP", self.cluster),),
+            "clusterIP": self.cluster,
+            "clusterIPs": (self.cluster,),
             "ports": ports,
             "externalIPs": () if type == "ClusterIP" else (self.external,),
             **spec,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.iptables.difference import Difference
 from fairlead.proxy.iptables.names import (
     CANARIES,
-    FIREWALL,
     KUBELET_CANARY,
     LOCALNET,
     MARK_FOREIGN,
@@ -77,24 +76,16 @@ def _adopt_jumps(saved: Saved, settings: Settings, todo: Difference) -> None:
     todo.jumps += [(chain, rule) for chain, rule in jumps(settings) if rule not in held.get(chain, ())]
 
 
-def removal(saved: Saved, others: Collection[Chain] = ()) -> Difference:
-    """The way to nothing of ours. What a kubelet looks after is left to it, where there is one.
-
-    So are `others`, chains that another mode has taken over, with the jumps to them; but for the firewall's, which
-    it makes in its own way.
-    """
+def removal(saved: Saved) -> Difference:
+    """The way to nothing of ours. What a kubelet looks after is left to it, where there is one."""
     todo = Difference()
-    going = set(saved.ours).difference(others)
+    going = set(saved.ours)
     leading = set(JUMPS)
-    for chain, rule in JUMPS:
-        if FIREWALL in others and target(rule) == FIREWALL.name and rule in saved.foreign.get(chain, ()):
-            todo.unjumped.append((chain, rule))
     if KUBELET_CANARY not in saved.foreign:
         leading |= set(LOCALNET_JUMPS)
         going |= {LOCALNET} & saved.foreign.keys()
     kept = set[Chain]()
-    staying = saved.foreign | {chain: saved.ours[chain] for chain in others if chain in saved.ours}
-    for chain, rules in staying.items():
+    for chain, rules in saved.foreign.items():
         for rule in rules:
             to = Chain(chain.table, target(rule))
             if to not in going or chain in going:
