@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -135,13 +137,39 @@ def test_events_of_one_kind_are_counted() -> None:
     with_server(scenario)
 
 
+def test_an_object_of_which_much_is_told_does_not_fill_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """25 at once, then one in five minutes, as upstream; other objects have their own."""
+    now = [time.monotonic()]
+
+    async def scenario(api: Api) -> None:
+        recorder = Recorder(api, "test")
+        about = await api.create(CONFIGMAPS, configmap("a"))
+        other = await api.create(CONFIGMAPS, configmap("b"))
+        monkeypatch.setattr("fairlead.client.events.time.monotonic", lambda: now[0])
+        for number in range(40):
+            recorder.event(about, "Warning", "Broken", f"for the {number}th time")
+        recorder.event(other, "Warning", "Broken", "it, too")
+        now[0] += 301
+        for _ in range(2):
+            recorder.event(about, "Warning", "Broken", "later")
+        monkeypatch.undo()
+        await recorder.close(10)
+        found = (await api.list(EVENTS, "default")).items
+        told = Counter(e.involvedObject.name for e in found for _ in range(e.count or 1))
+        assert told == {"a": 26, "b": 1}
+
+    with_server(scenario)
+
+
 def test_who_is_refused_and_who_is_not_reached(tmp_path: Path) -> None:
     async def run() -> None:
         async with api_server(tmp_path) as config:
             stranger = Config(config.server, config.authority, token="wrong")
             async with Api(stranger) as api:
                 assert (await refusal(api.list(NAMESPACES))).code == 401
-            (tmp_path / "other").mkdir()
+            async with Api(Config(config.server.replace("https", "http"), token="secret")) as api:
+                with pytest.raises(Unreachable, match="if it speaks TLS, its address begins with https"):
+                    await api.list(NAMESPACES)
             async with Api(Config(config.server, token="secret")) as api:
                 with pytest.raises(
                     Unreachable, match="certificate is not one that the kubeconfig's authority"

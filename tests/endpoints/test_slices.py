@@ -218,6 +218,17 @@ def test_each_family_has_its_slices() -> None:
     assert [s.addressType for s in plan.delete] == ["IPv6"], "the Service is of one family now"
 
 
+def test_a_family_without_addresses_keeps_its_empty_slice() -> None:
+    """A dual-stack Service on nodes of one family, as in the middle of a migration."""
+    web = service(ipFamilies=("IPv4", "IPv6"))
+    stored = made(web, pod("a", "10.244.1.2"))
+    assert {s.addressType: (len(s.endpoints), s.ports) for s in stored.all} == {
+        "IPv4": (1, (EndpointPort(name="http", port=8080, protocol="TCP"),)),
+        "IPv6": (0, ()),
+    }
+    assert not plan_slices(web, [pod("a", "10.244.1.2")], nodes(), stored.all)
+
+
 HTTP = ServicePort(name="http", protocol="TCP", port=80, targetPort="http")
 
 

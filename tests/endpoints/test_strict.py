@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvloop
+import yaml
 from msgspec.structs import replace
 
 from fairlead.client.api import Api
@@ -23,7 +24,7 @@ from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTS, EVENTS, LEASES, NODES, PODS, SERVICES
 from fairlead.process import Health
 from tests.client.cluster import eventually, running
-from tests.endpoints.strict import Gate, strict
+from tests.endpoints.strict import RULES, Gate, strict
 from tests.endpoints.test_controller import (
     addresses,
     held,
@@ -265,3 +266,23 @@ def test_what_is_sent_is_what_upstreams_controllers_send() -> None:
             assert len(bodies) == 3
 
     uvloop.run(play())
+
+
+def test_the_rights_in_the_document_are_those() -> None:
+    """What docs/endpoints.md tells a user to grant is what the double grants."""
+    text = (Path(__file__).parents[2] / "docs" / "endpoints.md").read_text()
+    start = text.index("    kind: ClusterRole")
+    role = yaml.safe_load(text[start : text.index("\n\n", start)])
+    written = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert written == {
+        (group, resource, verb)
+        for group, verbs, resources in RULES
+        for resource in resources.split()
+        for verb in verbs.split()
+    }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import uvloop
 from pyroute2 import IPRoute
 
@@ -30,6 +31,8 @@ from tests.proxy.topology import root
 
 pytestmark = root
 
+TRACES = {"nftables": "table ip fairlead", "iptables": "KUBE-SERVICES"}
+"""What each mode has in the kernel."""
 NODE, WEB = "192.168.1.10", "10.96.0.100"
 
 
@@ -41,9 +44,16 @@ def in_a_node(test: Callable[[Path], Coroutine[Any, Any, None]], directory: Path
         try:
             namespaces.unshare(namespaces.CLONE_NEWNET)
             with IPRoute() as ip:
-                ip.addr("add", index=1, address=NODE, prefixlen=24)
                 ip.link("set", index=1, state="up")
-                ip.route("add", family=socket.AF_INET, dst="0.0.0.0/0", oif=1, scope="link")
+                ip.link("add", ifname="eth0", kind="veth", peer="other")
+                eth0, other = (ip.link_lookup(ifname=name)[0] for name in ("eth0", "other"))
+                for index in (eth0, other):
+                    ip.link("set", index=index, state="up")
+                ip.addr("add", index=eth0, address=NODE, prefixlen=24)
+                # Not by way of the loopback, on which the kernel sends no ICMP errors for what is rejected.
+                ip.route("add", family=socket.AF_INET, dst="0.0.0.0/0", oif=eth0, scope="link")
+            # It sends one a second to each host otherwise.
+            namespaces.set_sysctl("net/ipv4/icmp_ratelimit", 0)
             uvloop.run(asyncio.wait_for(test(directory), 30))
             os._exit(0)
         except BaseException as error:
@@ -98,11 +108,11 @@ def web_slice(ready: bool) -> EndpointSlice:
     )
 
 
-async def follow(directory: Path) -> None:
+async def follow(directory: Path, mode: str) -> None:
     server = await asyncio.start_server(answer, NODE, 8080)
     async with api_server(directory) as config, Api(config) as api:
         health = Health()
-        async with running(run(api, ProxyConfig("node1"), health), health):
+        async with running(run(api, ProxyConfig("node1", mode), health), health):
             assert await outcome(WEB) == "TimeoutError"  # no Service has the address
             await api.create(SERVICES, WEB_SERVICE, "default")
             await until(lambda: comes(WEB, 80, "ConnectionRefusedError"))
@@ -130,15 +140,23 @@ async def follow(directory: Path) -> None:
             await until(lambda: comes(WEB, 80, "hello"))
             libnftables.run("flush ruleset\n")
             assert await until(lambda: comes(WEB, 80, "hello")) < 1.5
-        # The proxy is gone, its table stays; the next one takes it over.
+        # The proxy is gone, its rules stay; the next one takes them over.
         assert await outcome(WEB) == "hello"
         health = Health()
-        async with running(run(api, ProxyConfig("node1"), health), health):
+        async with running(run(api, ProxyConfig("node1", mode), health), health):
             assert await outcome(WEB) == "hello"
+            assert TRACES[mode] in libnftables.run("list ruleset\n")
+        # Then one in another mode, which removes what it found.
+        other = "iptables" if mode == "nftables" else "nftables"
+        health = Health()
+        async with running(run(api, ProxyConfig("node1", other), health), health):
+            assert await outcome(WEB) == "hello"
+            assert TRACES[other] in libnftables.run("list ruleset\n")
+            assert TRACES[mode] not in libnftables.run("list ruleset\n")
             await api.delete(SERVICES, "web", "default")
             await until(lambda: comes(WEB, 80, "TimeoutError"))
     cleanup()
-    assert "fairlead" not in libnftables.run("list ruleset\n")
+    assert not [trace for trace in TRACES.values() if trace in libnftables.run("list ruleset\n")]
     cleanup()
     server.close()
 
@@ -147,8 +165,9 @@ async def comes(address: str, port: int, wanted: str) -> bool:
     return await outcome(address, port) == wanted
 
 
-def test_the_kernel_follows_the_api(tmp_path: Path) -> None:
-    in_a_node(follow, tmp_path)
+@pytest.mark.parametrize("mode", TRACES)
+def test_the_kernel_follows_the_api(tmp_path: Path, mode: str) -> None:
+    in_a_node(lambda directory: follow(directory, mode), tmp_path)
 
 
 async def wait_for_api(directory: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from fairlead.apiserver.bodies import LIMIT
 
@@ -30,6 +30,10 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A header, as of any mapping; without the exception that the usual one takes 1 us for."""
+        return self._values.get(name.lower(), default)
 
     def text(self, name: str) -> str:
         """A header by its name in small letters, "" where it is absent."""

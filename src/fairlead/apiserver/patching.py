@@ -12,6 +12,7 @@ import msgspec
 
 from fairlead.apiserver import bodies
 from fairlead.apiserver import patch as patches
+from fairlead.apiserver.alterations import without_entries
 from fairlead.apiserver.aside import LARGE, aside
 from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
 from fairlead.apiserver.kinds import Kind
@@ -19,7 +20,7 @@ from fairlead.apiserver.patch.gotext import go_text
 from fairlead.apiserver.registry import Modify, Registry, Written
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.strictness import repeated_fields, repeated_keys
-from fairlead.apiserver.writers import Writer, applier, updater, without_entries
+from fairlead.apiserver.writers import Writer, applier, updater
 from fairlead.apiserver.writes import Body, Result, dry_run, placed, validation
 from fairlead.objects.codec import encode
 from fairlead.objects.meta_v1 import StatusCause, StatusDetails

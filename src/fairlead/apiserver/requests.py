@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from fairlead.objects.status import bad_request
@@ -107,6 +108,11 @@ class Query(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The first value of a parameter, as of any mapping."""
+        values = self._values.get(name)
+        return default if values is None else values[0]
 
     def text(self, name: str) -> str:
         """A parameter, "" where it is absent."""

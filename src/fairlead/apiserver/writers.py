@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import msgspec
-from msgspec.structs import replace
-
+from fairlead.apiserver.alterations import blank, changes, made, without_entries
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.managed import entries as managed
 from fairlead.apiserver.managed import tracking
 from fairlead.apiserver.managed.applying import Applied, BadConfiguration, Conflicts, apply
 from fairlead.apiserver.managed.comparison import Changes
 from fairlead.apiserver.managed.entries import APPLY, UPDATE, Entries, manager_of, validate_manager
-from fairlead.apiserver.managed.fieldsets import MEMBER, Fields, path_text, union
+from fairlead.apiserver.managed.fieldsets import MEMBER, Fields, path_text
 from fairlead.apiserver.metadata import now
-from fairlead.apiserver.models import Typed
 from fairlead.apiserver.requests import Query
 from fairlead.apiserver.strategies import Strategy
-from fairlead.objects.meta_v1 import ManagedFieldsEntry, ObjectMeta, StatusCause, StatusDetails
+from fairlead.objects.meta_v1 import ManagedFieldsEntry, StatusCause, StatusDetails
 from fairlead.objects.status import StatusError, bad_request, failure, required, unprocessable
 
 Json = Any
@@ -55,12 +52,9 @@ class Updater:
         )
 
     def made(self, kind: Kind, strategy: Strategy, obj: Any, given: Any) -> Entries:
-        """All of the object but what the server adds. Cost: one walk over it, some 25 us for a usual pod.
-
-        Objects made of one template come one after the other: of a spec that equals the last one, the fields are known.
-        """
+        """All of the object but what the server adds. Cost: what differs from the last one of the kind."""
         found = Changes()
-        found.added = _made(kind, strategy.written(obj, given), resets(kind, strategy, ""))
+        found.added = made(kind, strategy.written(obj, given), resets(kind, strategy, ""))
         return tracking.updated((), found, self._entry(kind))
 
     def changed(self, kind: Kind, strategy: Strategy, old: Any, new: Any, sent: Entries) -> Entries:
@@ -73,7 +67,7 @@ class Updater:
         if not start:
             # Nobody keeps account of this object, until somebody applies (upstream: skipNonAppliedManager).
             return start
-        found = _changes(kind, old, new, resets(kind, strategy, self._subresource))
+        found = changes(kind, old, new, resets(kind, strategy, self._subresource))
         return tracking.updated(start, found, self._entry(kind))
 
 
@@ -91,7 +85,7 @@ class Applier:
     ) -> dict[str, Json]:
         """The object, with the configuration applied; keeps its entries for the registry. Raises 400 and 409."""
         entries: Entries = ()
-        live = dict(blank(kind))
+        live = blank(kind)
         if old is not None:
             entries = old.metadata.managedFields
             live = kind.model.document(without_entries(old))
@@ -156,129 +150,6 @@ def resets(kind: Kind, strategy: Strategy, subresource: str) -> Fields:
 
 
 _STATUS: Fields = {"f:status": MEMBER}
-_BLANKS: dict[type[Any], dict[str, Json]] = {}
-
-
-def blank(kind: Kind) -> dict[str, Json]:
-    """An object of a kind before anything is put into it: the parts that Go always writes are there, and empty."""
-    if not isinstance(kind.model, Typed):
-        return {"metadata": {}}
-    of = kind.resource.type
-    found = _BLANKS.get(of)
-    if found is None:
-        found = _BLANKS[of] = tracking.bare(kind.model.document(of()))
-    return found
-
-
-def without_entries(obj: Any) -> Any:
-    """The object without `managedFields`."""
-    metadata = obj.metadata
-    return replace(obj, metadata=replace(metadata, managedFields=())) if metadata.managedFields else obj
-
-
-_BARE_METADATA: dict[str, Any] = {
-    name: field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    for field in msgspec.structs.fields(ObjectMeta)
-    for name in (field.name,)
-    if field.encode_name in tracking.STRIPPED
-}
-
-
-def _bare(metadata: ObjectMeta) -> ObjectMeta:
-    """Metadata without what nobody manages."""
-    return replace(metadata, **_BARE_METADATA)
-
-
-class _Last(msgspec.Struct, frozen=True, gc=False):
-    """The spec of the last new object of a kind, with its fields."""
-
-    spec: Any
-    fields: Fields
-
-
-_LAST: dict[type[Any], _Last] = {}
-
-
-def _made(kind: Kind, obj: Any, reset: Fields) -> Fields:
-    """The fields of a new object."""
-    before = blank(kind)
-    if not isinstance(kind.model, Typed):
-        return _taken(tracking.changes(before, tracking.bare(kind.model.document(obj)), kind.shape, reset))
-    of, after, known = kind.resource.type, {}, None
-    for part in parts(of):
-        if reset.get(f"f:{part.name}") == MEMBER:
-            continue
-        value = getattr(obj, part.field)
-        if part.field == "metadata":
-            value = _bare(value)
-        elif part.field == "spec" and (last := _LAST.get(of)) is not None and last.spec == value:
-            known = last.fields
-            continue
-        if not part.absent(value):
-            after[part.name] = msgspec.to_builtins(value)
-    before = {name: value for name, value in before.items() if name in after}
-    taken = _taken(tracking.changes(before, after, kind.shape, reset))
-    if known is not None:
-        return {**taken, "f:spec": known} if known else taken
-    if "spec" in after:
-        _LAST[of] = _Last(obj.spec, taken.get("f:spec", {}))
-    return taken
-
-
-def _taken(found: Changes) -> Fields:
-    return union(found.added, found.modified)
-
-
-class Part(msgspec.Struct, frozen=True, gc=False):
-    """A part of an object, such as its spec."""
-
-    field: str
-    name: str
-    """What JSON calls it."""
-    default: Any
-    """The value that is not written; none where every value is."""
-
-    def absent(self, value: Any) -> bool:
-        """What msgspec leaves out: a value that is the default, and an empty map."""
-        return value is self.default or (isinstance(value, dict) and not value)
-
-
-_PARTS: dict[type[Any], tuple[Part, ...]] = {}
-
-
-def parts(of: type[Any]) -> tuple[Part, ...]:
-    """The parts of the objects of a type that can be managed; made once."""
-    found = _PARTS.get(of)
-    if found is None:
-        found = _PARTS[of] = tuple(
-            Part(field.name, field.encode_name, field.default)
-            for field in msgspec.structs.fields(of)
-            if field.name not in ("kind", "apiVersion")
-        )
-    return found
-
-
-def _changes(kind: Kind, old: Any, new: Any, reset: Fields) -> Changes:
-    """What differs between two objects; parts that are equal are not looked into."""
-    if not isinstance(kind.model, Typed):
-        documents = [tracking.bare(kind.model.document(without_entries(obj))) for obj in (old, new)]
-        return tracking.changes(documents[0], documents[1], kind.shape, reset)
-    before: dict[str, Json] = {}
-    after: dict[str, Json] = {}
-    for part in parts(kind.resource.type):
-        one, other = getattr(old, part.field), getattr(new, part.field)
-        if one is other or reset.get(f"f:{part.name}") == MEMBER:
-            continue
-        if part.field == "metadata":
-            one, other = _bare(one), _bare(other)
-        if one == other:
-            continue
-        for value, into in ((one, before), (other, after)):
-            if not part.absent(value):
-                into[part.name] = msgspec.to_builtins(value)
-    if not before and not after:
-        return Changes()
-    return tracking.changes(before, after, kind.shape, reset)
 
 
 def updater(query: Query, user_agent: str, options: str, subresource: str = "") -> Updater:

@@ -135,7 +135,9 @@ def proxy(
     node_name: Annotated[
         str, typer.Option(help="The node that this is.", show_default="the host's name")
     ] = "",
-    proxy_mode: Annotated[str, typer.Option(help="What to program.")] = "nftables",
+    proxy_mode: Annotated[
+        str, typer.Option("--proxy-mode", "--mode", help="What to program: nftables or iptables.")
+    ] = "nftables",
     cluster_cidr: Annotated[str, typer.Option(help="Where pods live, as A,B.")] = "10.244.0.0/16",
     service_cidr: Annotated[
         str, typer.Option(help="Where ClusterIPs are taken from, as A,B.")
@@ -147,20 +149,19 @@ def proxy(
     log_level: Level = "info",
 ) -> None:
     """Run the node's proxy: Services into the kernel."""
-    from fairlead.proxy import libnftables, server
+    from fairlead.proxy import modes, server
+    from fairlead.proxy.dataplane import Refused, Unusable
 
-    if proxy_mode != "nftables":
-        known = proxy_mode in ("iptables", "ipvs")
-        raise UserError(
-            f"--proxy-mode {proxy_mode}: "
-            + ("only nftables is built yet" if known else "there is no such mode; use nftables")
-        )
+    try:
+        mode = modes.load(proxy_mode)
+    except ValueError as error:
+        raise UserError(f"--proxy-mode {proxy_mode}: {error}") from error
     try:
         if cleanup:
             server.cleanup()
             return
         # Asked now, for one sentence instead of a failure in the log later.
-        libnftables.run("list tables")
+        mode.check()
         config = server.ProxyConfig(
             node_name=node_name or socket.gethostname(),
             mode=proxy_mode,
@@ -170,7 +171,7 @@ def proxy(
         run_component(
             "proxy", log_level, kubeconfig, health, lambda api, state: server.run(api, config, state)
         )
-    except (libnftables.NftablesMissing, libnftables.RulesetRefused) as error:
+    except (Unusable, Refused) as error:
         raise UserError(str(error)) from error
 
 

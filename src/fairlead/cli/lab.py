@@ -40,7 +40,9 @@ def up(
         str, typer.Option(help="Zones for the nodes to be in, by turns, as a,b,c.", metavar="A,B")
     ] = "",
     ip_families: Annotated[str, typer.Option(help="Address families of pods and Services.")] = "ipv4",
-    proxy_mode: Annotated[str, typer.Option(help="What the proxy programs.")] = "nftables",
+    proxy_mode: Annotated[
+        str, typer.Option(help="What the proxy programs: nftables or iptables.")
+    ] = "nftables",
     images: Annotated[
         Path | None, typer.Option(help="A map of image names to programs, in YAML.", metavar="FILE")
     ] = None,
@@ -85,6 +87,7 @@ def up(
         name=name,
         nodes=nodes,
         zones=_split(zones),
+        proxy_mode=proxy_mode,
         images=images,
         store=store,
         kubeconfig=kubeconfig,
@@ -109,10 +112,13 @@ def _check_built(ip_families: str, proxy_mode: str) -> None:
         raise UserError(f"--ip-families {ip_families}: {unknown[0]!r} is no address family; use ipv4")
     if families != ("ipv4",):
         raise UserError(f"--ip-families {ip_families}: only ipv4 is built yet")
-    if proxy_mode in ("iptables", "ipvs"):
-        raise UserError(f"--proxy-mode {proxy_mode}: only nftables is built yet")
-    if proxy_mode != "nftables":
-        raise UserError(f"--proxy-mode {proxy_mode}: there is no such mode; use nftables")
+    from fairlead.proxy import modes
+    from fairlead.proxy.dataplane import Unusable
+
+    try:
+        modes.load(proxy_mode).installed()
+    except (ValueError, Unusable) as error:
+        raise UserError(f"--proxy-mode {proxy_mode}: {error}") from error
 
 
 def _tell_step(made: str, seconds: float) -> None:

@@ -41,11 +41,17 @@ def refusal(server: str, method: str, path: str, status: int, body: bytes) -> St
 def unreachable(server: str, method: str, path: str, why: BaseException | str) -> Unreachable:
     """No answer, or one that makes no sense."""
     if isinstance(why, aiohttp.ClientConnectorCertificateError):
-        hint = "its certificate is not one that the kubeconfig's authority vouches for"
+        said = getattr(why.certificate_error, "verify_message", "") or why.certificate_error
+        hint = (
+            f"its certificate is not one that the kubeconfig's authority vouches for ({said}); check that this is the"
+            " server's address, and certificate-authority its cluster's"
+        )
     elif isinstance(why, aiohttp.ClientHttpProxyError):
         hint = f"the proxy on the way to it answers {why.status} {why.message}"
     elif isinstance(why, aiohttp.ClientProxyConnectionError):
         hint = f"the proxy on the way to it does not answer: {_of_system(why.os_error)}"
+    elif isinstance(why, aiohttp.ServerDisconnectedError) and server.startswith("http://"):
+        hint = "it closed the connection; if it speaks TLS, its address begins with https://"
     elif isinstance(why, TimeoutError):
         hint = "it did not answer in time"
     elif isinstance(why, aiohttp.ClientConnectorError):

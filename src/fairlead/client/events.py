@@ -28,6 +28,12 @@ WAITING = 1000
 
 ATTEMPTS = 6
 
+BURST, REFILL = 25, 300.0
+"""Events about one object that are written at once, and the seconds after which there may be one more.
+
+What fails again and again must not fill the server. Upstream: client-go/tools/record, EventSourceObjectSpamFilter.
+"""
+
 
 class Described(Stored, Protocol):
     """An object that knows its kind."""
@@ -65,11 +71,15 @@ class Recorder:
         self._source = EventSource(component=component, host=host)
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(WAITING)
         self._written: OrderedDict[tuple[ObjectReference | str, ...], Event] = OrderedDict()
+        self._left: OrderedDict[tuple[str, str, str, str], tuple[float, float]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
     def event(self, about: Described | ObjectReference, type: str, reason: str, message: str) -> None:
         """Tells what happened to `about`. `type`: Normal or Warning; `reason`: one CamelCase word."""
         involved = about if isinstance(about, ObjectReference) else reference(about)
+        if not self._may_tell(involved):
+            log.debug("an Event is not written, there were many: %s %s: %s", involved.name, reason, message)
+            return
         now = timestamp(time.time())
         event = Event(
             metadata=ObjectMeta(
@@ -92,6 +102,17 @@ class Recorder:
             log.warning("an Event is dropped, too many wait: %s %s: %s", involved.name, reason, message)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def _may_tell(self, about: ObjectReference) -> bool:
+        """Takes one of the Events that may be written about the object; whether there was one left."""
+        key = (about.kind, about.namespace, about.name, about.uid)
+        now = time.monotonic()
+        left, since = self._left.pop(key, (float(BURST), now))
+        left = min(left + (now - since) / REFILL, BURST)
+        self._left[key] = (left - 1 if left >= 1 else left, now)
+        if len(self._left) > REMEMBERED:
+            self._left.popitem(last=False)
+        return left >= 1
 
     async def close(self, timeout: float = 1.0) -> None:
         """Waits up to `timeout` seconds until all is written, then stops."""

@@ -65,7 +65,7 @@ def components(
         return start
 
     def node_main(node: topology.Node) -> Callable[[], Coroutine[Any, Any, None]]:
-        return lambda: _node(directory, credentials, node, known)
+        return lambda: _node(directory, credentials, node, record.proxy_mode, known)
 
     return (
         Component(
@@ -124,7 +124,11 @@ async def _controllers(credentials: Credentials) -> None:
 
 
 async def _node(
-    directory: StateDirectory, credentials: Credentials, node: topology.Node, known: Mapping[str, Image]
+    directory: StateDirectory,
+    credentials: Credentials,
+    node: topology.Node,
+    proxy_mode: str,
+    known: Mapping[str, Image],
 ) -> None:
     labels = {"topology.kubernetes.io/zone": node.zone} if node.zone else {}
     agent_config = agent.NodeConfig(
@@ -138,7 +142,9 @@ async def _node(
         cluster_domain=topology.CLUSTER_DOMAIN,
         api_service=(topology.KUBERNETES_ADDRESS, 443),
     )
-    proxy_config = proxy.ProxyConfig(node_name=node.name, cluster_cidrs=(topology.CLUSTER_CIDR,))
+    proxy_config = proxy.ProxyConfig(
+        node_name=node.name, mode=proxy_mode, cluster_cidrs=(topology.CLUSTER_CIDR,)
+    )
     agent_health, proxy_health = Health(), Health()
     runners = [
         await serve_health(agent_health, listener("127.0.0.1", NODE_HEALTH_PORT)),

@@ -48,6 +48,7 @@ class Options:
     name: str = "default"
     nodes: int = 3
     zones: tuple[str, ...] = ()
+    proxy_mode: str = "nftables"
     images: Path | None = None
     store: str = ""
     kubeconfig: Path | None = None
@@ -144,6 +145,7 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
             name=options.name,
             nodes=options.nodes,
             zones=options.zones,
+            proxy_mode=options.proxy_mode,
             port=port,
             kubeconfig="",
             kubeconfig_digest="",

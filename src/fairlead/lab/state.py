@@ -48,6 +48,7 @@ class Record(msgspec.Struct, frozen=True):
     kubeconfig_digest: str
     store: str
     images: str = ""
+    proxy_mode: str = "nftables"
     log_level: str = "info"
     stopping: bool = False
     user_namespace: int = 0

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Protocol
 
 from fairlead.proxy.dataplane import Dataplane
-from fairlead.proxy.family import Family
+from fairlead.proxy.family import IPV4, Family
 from fairlead.proxy.options import ProxyOptions
 
 
-class Mode(NamedTuple):
+class Cleanup(Protocol):
+    """Removes a mode's traces."""
+
+    def __call__(self, family: Family, *, beside: str = "") -> None:
+        """Removes every trace, but for what the mode `beside`, which has taken over, has under the same name.
+
+        Costs next to nothing where there is no trace. Raises `dataplane.Unusable`, `dataplane.Refused`, OSError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
     """What a mode offers, in the network namespace of the thread that calls."""
 
     dataplane: Callable[[ProxyOptions, Family], Dataplane]
     """Makes one. Raises `dataplane.Unusable`, here or at the first `rebuild`, where the mode cannot work."""
-    cleanup: Callable[[Family], None]
-    """Removes every trace of the mode. Raises `dataplane.Unusable` where it may not."""
+    cleanup: Cleanup
+    check: Callable[[], None]
+    """Raises `dataplane.Unusable` or `dataplane.Refused` where the mode cannot work, before anything is begun."""
+    installed: Callable[[], object] = lambda: None
+    """Raises `dataplane.Unusable` where programs are missing; asks the kernel nothing."""
+    interval: float = 0.0
+    """Seconds that commits are apart where changes come all the time, because of what one costs by itself."""
 
 
 def _nftables() -> Mode:
+    from fairlead.proxy import libnftables
     from fairlead.proxy.nftables import Nftables, cleanup
 
-    return Mode(Nftables, cleanup)
+    def clean(family: Family, *, beside: str = "") -> None:
+        cleanup(family)
+
+    def check() -> None:
+        libnftables.run("list tables")
+
+    return Mode(Nftables, clean, check)
 
 
 def _iptables() -> Mode:
+    from fairlead.proxy.iptables import commands
     from fairlead.proxy.iptables.dataplane import Iptables, cleanup
 
-    return Mode(Iptables, cleanup)
+    return Mode(Iptables, cleanup, lambda: commands.check(IPV4), lambda: commands.find(IPV4), interval=1.0)
 
 
 _LOADERS: dict[str, Callable[[], Mode]] = {"nftables": _nftables, "iptables": _iptables}
@@ -38,5 +63,8 @@ MODES = tuple(_LOADERS)
 
 
 def load(name: str) -> Mode:
-    """The mode of that name, one of `MODES`."""
+    """The mode of that name. Raises ValueError, with a sentence, where there is none."""
+    if name not in _LOADERS:
+        problem = "it is not built yet" if name == "ipvs" else "there is no such mode"
+        raise ValueError(f"{problem}; use {' or '.join(MODES)}")
     return _LOADERS[name]()

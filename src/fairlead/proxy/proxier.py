@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from datetime import datetime
 
@@ -48,10 +49,21 @@ def seen(node: ApiNode | None, name: str, family: Family) -> Node:
 class Proxier:
     """One family's Services in one kernel. Informers call the `..._changed` methods, in the event loop."""
 
-    def __init__(self, ledger: Ledger, dataplane: Dataplane, health: Health) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        dataplane: Dataplane,
+        health: Health,
+        *,
+        mode: str = "nftables",
+        interval: float = 0.0,
+    ) -> None:
+        """`mode` is what health and log call it; `interval` is the least number of seconds between commits."""
         self.ledger = ledger
         self.dataplane = dataplane
         self._health = health
+        self._mode, self._interval = mode, interval
+        self._synced = -math.inf
         self._label = dataplane.family.address_type
         self._service_changes = metrics.SERVICE_CHANGES.labels(self._label)
         self._endpoint_changes = metrics.ENDPOINT_CHANGES.labels(self._label)
@@ -104,7 +116,9 @@ class Proxier:
     def _schedule(self) -> None:
         if self._started and self._scheduled is None:
             metrics.LAST_QUEUED.labels(self._label).set_to_current_time()
-            self._scheduled = asyncio.get_running_loop().call_soon(self.sync)
+            loop = asyncio.get_running_loop()
+            wait = self._synced + self._interval - time.monotonic() if self._interval else 0
+            self._scheduled = loop.call_later(wait, self.sync) if wait > 0 else loop.call_soon(self.sync)
 
     def sync(self) -> None:
         """Brings the kernel to what the ledger wants. On failure everything is compared anew, after a while."""
@@ -125,16 +139,17 @@ class Proxier:
             delay = self._backoff.next()
             log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
             metrics.SYNC_FAILURES.labels(self._label).inc()
-            self._health.fails("nftables", str(error))
+            self._health.fails(self._mode, str(error))
             self._scheduled = asyncio.get_running_loop().call_later(delay, self.sync)
             return
         self._doubtful = False
         self._backoff.reset()
-        self._health.has("nftables")
+        self._health.has(self._mode)
         self._observe(began)
 
     def _observe(self, began: float) -> None:
         metrics.SYNC_DURATION.labels(self._label).observe(time.perf_counter() - began)
+        self._synced = time.monotonic()
         metrics.LAST_SYNC.labels(self._label).set_to_current_time()
         now = time.time()
         for moment in self._triggers:
@@ -149,7 +164,9 @@ class Proxier:
                 continue
             try:
                 if self.dataplane.harmed():
-                    log.warning("somebody changed or removed our nftables table; putting it right")
+                    log.warning(
+                        "somebody changed or removed what is ours in %s; putting it right", self._mode
+                    )
                     self._doubtful = True
                     self.sync()
                 else:

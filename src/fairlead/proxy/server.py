@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
 from fairlead.process import Health
-from fairlead.proxy import nftables
+from fairlead.proxy import modes
+from fairlead.proxy.dataplane import Refused, Unusable
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.ledger import Ledger
-from fairlead.proxy.nftables import Nftables
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
 from fairlead.proxy.selection import Node
+
+log = logging.getLogger("fairlead.proxy")
 
 NOT_OURS = f"!{PROXY_NAME}"
 """Label selector for what is not meant for another proxy."""
@@ -39,16 +42,16 @@ async def run(api: Api, config: ProxyConfig, health: Health) -> None:
     """Keeps the kernel of this network namespace in step with the API until cancelled.
 
     Everything stays in the kernel at the end: Services go on while the proxy is away, and the next one takes
-    over without a connection lost. Raises ValueError for a mode that there is not, and
-    `libnftables.NftablesMissing` where nftables cannot be used.
+    over without a connection lost. What another mode left is removed when ours is in place. Raises ValueError for
+    a mode that there is not, and `dataplane.Unusable` where it cannot work.
     """
-    if config.mode != "nftables":
-        raise ValueError(f"proxy mode {config.mode!r} is not supported: use nftables")
-    health.waits_for("nftables", "no rules in the kernel yet")
+    mode = modes.load(config.mode)
+    health.waits_for(config.mode, "no rules in the kernel yet")
     options = ProxyOptions(LocalPods(config.cluster_cidrs), config.service_cidrs)
-    dataplane = Nftables(options, IPV4)
+    dataplane = mode.dataplane(options, IPV4)
     try:
-        proxier = Proxier(Ledger(Node(config.node_name), IPV4), dataplane, health)
+        ledger = Ledger(Node(config.node_name), IPV4)
+        proxier = Proxier(ledger, dataplane, health, mode=config.mode, interval=mode.interval)
         services = Informer(api, SERVICES, labels=NOT_OURS, fields="spec.clusterIP!=None")
         slices = Informer(api, ENDPOINTSLICES, labels=NOT_HEADLESS)
         nodes = Informer(api, NODES, fields=f"metadata.name={config.node_name}")
@@ -61,14 +64,25 @@ async def run(api: Api, config: ProxyConfig, health: Health) -> None:
             for informer in (services, slices, nodes):
                 await informer.synced()
             proxier.start()
+            _clean_others(config.mode)
             await proxier.watch()
     finally:
         dataplane.close()
 
 
-def cleanup() -> None:
-    """Removes everything that the proxy put into the kernel of this network namespace.
+def _clean_others(mode: str) -> None:
+    for name in modes.MODES:
+        if name != mode:
+            try:
+                modes.load(name).cleanup(IPV4, beside=mode)
+            except (Unusable, Refused, OSError) as error:
+                log.warning("what the mode %s may have left is not removed: %s", name, error)
 
-    Raises `libnftables.NftablesMissing` where it may not.
+
+def cleanup() -> None:
+    """Removes everything that the proxy put into the kernel of this network namespace, in any mode.
+
+    Raises `dataplane.Unusable` or `dataplane.Refused` where it may not.
     """
-    nftables.cleanup(IPV4)
+    for name in modes.MODES:
+        modes.load(name).cleanup(IPV4)

@@ -158,3 +158,37 @@ def test_the_protobuf_form_has_the_same_definitions(accept: str) -> None:
     names = [dict(fields(entry))[1].decode() for number, entry in fields(top[9]) if number == 1]
     assert names == list(document("/openapi/v2")["definitions"])
     assert "@" not in found.content_type
+
+
+def typed(message: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """The fields of a message that has booleans too."""
+    at = 0
+    while at < len(message):
+        number, wire, size = message[at] >> 3, message[at] & 7, message[at + 1]
+        yield (number, size) if wire == 0 else (number, message[at + 2 : at + 2 + size])
+        at += 2 if wire == 0 else 2 + size
+
+
+def first(message: bytes, *path: int) -> bytes:
+    """The first field at a path of numbers."""
+    for number in path:
+        message = next(value for found, value in fields(message) if found == number)
+    return message
+
+
+def test_the_protobuf_form_has_parameters_bodies_and_answers() -> None:
+    top = dict(fields(asked("/openapi/v2", Accept=PROTOBUF).body))
+    entries = (dict(fields(entry)) for number, entry in fields(top[8]) if number == 2)
+    item = next(
+        entry[2] for entry in entries if entry[1] == b"/api/v1/namespaces/{namespace}/services/{name}"
+    )
+    # Beside the methods: a ParametersItem, its Parameter, NonBodyParameter, that of paths; its name and type.
+    shared = [first(value, 1, 2) for number, value in fields(item) if number == 9]
+    placed = [dict(typed(first(one, 4))) for one in shared if one.startswith(b"\x22")]
+    assert [(one[4], one[5]) for one in placed] == [(b"name", b"string"), (b"namespace", b"string")]
+    put = dict(fields(first(item, 3)))
+    assert put[5] == b"replaceCoreV1NamespacedService"
+    bodies = [first(value, 1) for number, value in fields(first(item, 3)) if number == 8]
+    (body,) = [dict(typed(first(one, 1))) for one in bodies if one.startswith(b"\x0a")]
+    assert (body[2], body[4]) == (b"body", 1)
+    assert b"#/definitions/io.k8s.api.core.v1.Service" in body[5]  # type: ignore[operator]

@@ -216,8 +216,7 @@ class Frontends:
             for p in ("TCP", "UDP")
         )
         fields = {
-            "clusterIP": self.cluster,
-            "clusterIPs": (self.cluster,),
+            "clusterIPs": (spec.pop("clusterIP", self.cluster),),
             "ports": ports,
             "externalIPs": () if type == "ClusterIP" else (self.external,),
             **spec,

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fairlead.node import namespaces
+from fairlead.proxy import modes
 from fairlead.proxy.dataplane import Refused
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.iptables.commands import find
 from fairlead.proxy.iptables.dataplane import Iptables, cleanup
+from fairlead.proxy.iptables.names import SHARED
 from fairlead.proxy.options import ProxyOptions
 from tests.proxy.iptables.cluster import NODE, PODS, ledger, piece, service
 from tests.proxy.topology import namespace, root
 
 pytestmark = root
+ROOT = Path(__file__).parents[3]
 
 SERVICES_IN = ("10.96.0.0/16", "fd00:10:96::/112")
 DETECTIONS = {
@@ -253,3 +259,61 @@ def test_many_services_that_go_at_once_leave_a_chain_written_anew(inside: None) 
 def test_what_iptables_refuses_is_told_with_the_line(inside: None) -> None:
     with pytest.raises(Refused, match=r"line:? 2.*: -A NOWHERE -s 10.0.0.0/8$"):
         find(IPV4).restore("*nat\n-A NOWHERE -s 10.0.0.0/8\nCOMMIT\n")
+
+
+AS_A_USER = """
+from fairlead.proxy.iptables.dataplane import cleanup
+from tests.proxy.iptables.cluster import ledger
+from tests.proxy.iptables.test_kernel import dataplane, run
+known = ledger(services={f"s{n}": {"type": "NodePort", "sessionAffinity": "ClientIP"} for n in range(250)})
+made = dataplane()
+made.rebuild(known.everything)
+made.rebuild(known.everything)
+assert not made.last
+assert run("iptables-save").count("-j DNAT") == 500
+cleanup()
+assert "KUBE-" not in run("iptables-save")
+"""
+
+
+def test_an_ordinary_users_kernel_takes_small_sections() -> None:
+    """In a user namespace a batch is limited: 5,000 rules at once are refused."""
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", AS_A_USER]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_mode_cleans_up_after_this_one_and_the_other_way_round(inside: None) -> None:
+    known = ledger()
+    made = dataplane()
+    made.rebuild(known.everything)
+    other = modes.load("nftables").dataplane(ProxyOptions(), IPV4)
+    other.rebuild(known.everything)
+    modes.load("iptables").cleanup(IPV4, beside="nftables")
+    assert "KUBE-" not in run("iptables-save")
+    assert "table ip fairlead" in run("nft", "list", "tables")
+    made.rebuild(known.everything)
+    modes.load("nftables").cleanup(IPV4, beside="iptables")
+    assert "fairlead" not in run("nft", "list", "tables")
+    assert not made.harmed()
+    made.close()
+    other.close()
+
+
+def test_chains_that_the_ipvs_mode_has_too_stay_where_it_took_over(inside: None) -> None:
+    made = dataplane()
+    made.rebuild(ledger().everything)
+    made.close()
+    run("iptables", "-t", "nat", "-F", "KUBE-SERVICES")
+    cleanup(IPV4, beside="ipvs")
+    left = {line.split(" ")[0][1:] for line in run("iptables-save").splitlines() if line.startswith(":KUBE-")}
+    assert left == {chain.name for chain in SHARED} - {"KUBE-MARK-FOREIGN"}
+    jumps = [line for line in run("iptables-save").splitlines() if re.match(r"-A (?!KUBE)", line)]
+    assert sorted(line.rpartition(" ")[2] for line in jumps) == [
+        "KUBE-FORWARD",
+        "KUBE-POSTROUTING",
+        "KUBE-SERVICES",
+        "KUBE-SERVICES",
+    ]
+    cleanup()
+    assert "KUBE-" not in run("iptables-save")

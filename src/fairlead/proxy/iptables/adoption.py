@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.iptables.difference import Difference
 from fairlead.proxy.iptables.names import (
     CANARIES,
+    FIREWALL,
     KUBELET_CANARY,
     LOCALNET,
     MARK_FOREIGN,
@@ -76,16 +77,24 @@ def _adopt_jumps(saved: Saved, settings: Settings, todo: Difference) -> None:
     todo.jumps += [(chain, rule) for chain, rule in jumps(settings) if rule not in held.get(chain, ())]
 
 
-def removal(saved: Saved) -> Difference:
-    """The way to nothing of ours. What a kubelet looks after is left to it, where there is one."""
+def removal(saved: Saved, others: Collection[Chain] = ()) -> Difference:
+    """The way to nothing of ours. What a kubelet looks after is left to it, where there is one.
+
+    So are `others`, chains that another mode has taken over, with the jumps to them; but for the firewall's, which
+    it makes in its own way.
+    """
     todo = Difference()
-    going = set(saved.ours)
+    going = set(saved.ours).difference(others)
     leading = set(JUMPS)
+    for chain, rule in JUMPS:
+        if FIREWALL in others and target(rule) == FIREWALL.name and rule in saved.foreign.get(chain, ()):
+            todo.unjumped.append((chain, rule))
     if KUBELET_CANARY not in saved.foreign:
         leading |= set(LOCALNET_JUMPS)
         going |= {LOCALNET} & saved.foreign.keys()
     kept = set[Chain]()
-    for chain, rules in saved.foreign.items():
+    staying = saved.foreign | {chain: saved.ours[chain] for chain in others if chain in saved.ours}
+    for chain, rules in staying.items():
         for rule in rules:
             to = Chain(chain.table, target(rule))
             if to not in going or chain in going:

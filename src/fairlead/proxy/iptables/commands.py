@@ -22,9 +22,10 @@ from fairlead.proxy.iptables.saved import Saved
 
 WAIT = ("-w", "5")
 """Seconds for which the lock of the legacy programs is waited for; the others have none."""
-SECTION = 1000
+SECTION = 200
 """Lines of a section. iptables-nft's time grows with the square of the chains that one names (1.8.9: 52 seconds for
-30,000 chains, 2.6 in sections of this length); and an ordinary user's batch must fit into net.core.wmem_max."""
+30,000 chains, less than 3 in sections of 200 or 1,000 lines), and in a user namespace a section's messages, up to
+800 octets a line, have to fit into net.core.wmem_default, which is 208 KiB."""
 UNLIMITED = 1 << 40
 """The legacy programs write a whole table for every section."""
 
@@ -72,6 +73,11 @@ def find(family: Family) -> Tools:
             f"{_word(family)}-restore was not found: install the package iptables, or use another proxy mode"
         )
     return found
+
+
+def check(family: Family) -> None:
+    """Raises `Unusable` or `Refused` where the programs are not there, or may not do it."""
+    find(family).save()
 
 
 def every(family: Family) -> list[Tools]:

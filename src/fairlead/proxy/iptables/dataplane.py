@@ -14,7 +14,7 @@ from fairlead.proxy.family import IPV4, Family
 from fairlead.proxy.iptables.adoption import adoption, removal
 from fairlead.proxy.iptables.commands import Tools, every, find
 from fairlead.proxy.iptables.difference import Difference
-from fairlead.proxy.iptables.names import CANARIES, SERVICES, Chain
+from fairlead.proxy.iptables.names import CANARIES, SERVICES, SHARED, Chain
 from fairlead.proxy.iptables.rendering import render
 from fairlead.proxy.iptables.settings import Settings
 from fairlead.proxy.iptables.skeleton import tails
@@ -133,15 +133,17 @@ class Iptables:
         return [*rules, *tails(self.settings).get(chain, ())]
 
 
-def cleanup(family: Family = IPV4) -> None:
-    """Removes every chain of ours and every jump to one. Connections that they translated go on.
+def cleanup(family: Family = IPV4, *, beside: str = "") -> None:
+    """Removes every chain of ours and every jump to one, but for what the mode `beside` has taken over.
+
+    Connections that they translated go on.
 
     A chain that somebody else's rules lead to stays, but empty. Costs microseconds where there is nothing of ours.
     Raises `Refused`, `Unusable`.
     """
     for tools in every(family):
         if tools.legacy or _present(family):
-            tools.restore(removal(tools.save()).text(tools.section))
+            tools.restore(removal(tools.save(), SHARED if beside == "ipvs" else ()).text(tools.section))
 
 
 def _present(family: Family) -> bool:

@@ -40,6 +40,9 @@ CANARIES = tuple(Chain(table, CANARY) for table in (MANGLE, NAT, FILTER))
 KUBELET_CANARY = Chain(MANGLE, "KUBE-KUBELET-CANARY")
 """Says that a kubelet looks after `LOCALNET`."""
 
+SHARED = frozenset((SERVICES, POSTROUTING, MARK_MASQ, MARK_FOREIGN, FORWARD, FIREWALL))
+"""What the ipvs mode has too, under the same names and with rules of its own."""
+
 PORTALS = (SERVICES, NODE_PORTS, UNSERVED, CLUSTER_IPS, UNSERVED_EXTERNAL, HEALTH_PORTS, FIREWALL)
 """Chains that all Services share: the order of their rules does not matter, for no packet fits two of them.
 Each stands before those that it leads to."""

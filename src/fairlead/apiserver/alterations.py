@@ -1,0 +1,177 @@
+"""What differs between two objects of a kind, as sets of fields.
+
+Objects with a type are compared as they are, member by member, in C where members are equal; only what differs and has
+fields of its own becomes JSON. Objects made of one template come one after the other, so that of every member the last
+value is kept, with its fields.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.managed import tracking
+from fairlead.apiserver.managed.comparison import Changes, compare, whole
+from fairlead.apiserver.managed.fieldsets import MEMBER, Fields, union, without
+from fairlead.apiserver.managed.shapes import MapShape, Shape
+from fairlead.apiserver.models import Typed
+
+Json = Any
+NONE: frozenset[str] = frozenset()
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """A member of a typed value."""
+
+    field: str
+    name: str
+    """What JSON calls it."""
+    default: Any
+    """The value that is not written; none where every value is."""
+    is_map: bool
+    """Whether an empty map is not written."""
+
+    def absent(self, value: Any) -> bool:
+        """What msgspec leaves out: a value that is the default, and an empty map."""
+        return value is self.default or (self.is_map and not value)
+
+
+_PARTS: dict[type[Any], tuple[Part, ...]] = {}
+
+
+def parts(of: type[Any]) -> tuple[Part, ...]:
+    """The members of a type; found out once."""
+    found = _PARTS.get(of)
+    if found is None:
+        found = _PARTS[of] = tuple(
+            Part(field.name, field.encode_name, field.default, field.default_factory is dict)
+            for field in msgspec.structs.fields(of)
+        )
+    return found
+
+
+def without_entries(obj: Any) -> Any:
+    """The object without `managedFields`."""
+    metadata = obj.metadata
+    return replace(obj, metadata=replace(metadata, managedFields=())) if metadata.managedFields else obj
+
+
+def blank(kind: Kind) -> dict[str, Json]:
+    """An object of a kind before anything is put into it: the parts that Go always writes are there, and empty."""
+    if not isinstance(kind.model, Typed):
+        return {"metadata": {}}
+    return tracking.bare(kind.model.document(_blank(kind.resource.type)))
+
+
+_BLANKS: dict[type[Any], Any] = {}
+
+
+def _blank(of: type[Any]) -> Any:
+    found = _BLANKS.get(of)
+    if found is None:
+        found = _BLANKS[of] = of()
+    return found
+
+
+def made(kind: Kind, obj: Any, reset: Fields) -> Fields:
+    """The fields of a new object, but for those of `reset`."""
+    if isinstance(kind.model, Typed):
+        found = changes(kind, _blank(kind.resource.type), obj, reset)
+    else:
+        document = tracking.bare(kind.model.document(obj))
+        found = tracking.changes(blank(kind), document, kind.shape, reset)
+    return union(found.added, found.modified)
+
+
+def changes(kind: Kind, old: Any, new: Any, reset: Fields) -> Changes:
+    """What differs between two objects, but for what this way of writing leaves as it was (`reset`)."""
+    if not isinstance(kind.model, Typed):
+        documents = [tracking.bare(kind.model.document(without_entries(obj))) for obj in (old, new)]
+        return tracking.changes(documents[0], documents[1], kind.shape, reset)
+    found = Changes()
+    for part in parts(kind.resource.type):
+        if part.name in ("kind", "apiVersion") or reset.get(f"f:{part.name}") == MEMBER:
+            continue
+        skipped = tracking.STRIPPED if part.name == "metadata" else NONE
+        _compare_member(kind.resource.type, part, old, new, kind.shape, found, skipped)
+    if reset:
+        found.added = without(found.added, reset)
+        found.modified = without(found.modified, reset)
+        found.removed = without(found.removed, reset)
+    return found
+
+
+def _compare_member(
+    of: type[Any],
+    part: Part,
+    old: Any,
+    new: Any,
+    shape: MapShape,
+    found: Changes,
+    skipped: frozenset[str],
+) -> None:
+    """What differs in one member of two values of a type. Cost: a comparison in C, and what follows from it.
+
+    `skipped` are members of the member that nobody manages.
+    """
+    before, after = getattr(old, part.field), getattr(new, part.field)
+    if before is after or before == after:
+        return
+    lacked, lacks = part.absent(before), part.absent(after)
+    if lacked and lacks:
+        return
+    key, below = shape.steps.get(part.name) or shape.step(part.name)
+    if lacked:
+        found.added[key] = _whole(of, part, after, below)
+    elif lacks:
+        found.removed[key] = _whole(of, part, before, below)
+    elif below.leaf:
+        if isinstance(after, str | int) or msgspec.json.encode(before) != msgspec.json.encode(after):
+            found.modified[key] = MEMBER
+    elif isinstance(below, MapShape) and isinstance(after, msgspec.Struct) and type(before) is type(after):
+        _compare_structs(key, before, after, below, found, skipped)
+    else:
+        one = {part.name: msgspec.to_builtins(before)}
+        other = {part.name: msgspec.to_builtins(after)}
+        _add(found, compare(one, other, shape))
+
+
+def _compare_structs(
+    key: str, old: Any, new: Any, shape: MapShape, found: Changes, skipped: frozenset[str]
+) -> None:
+    """What differs in two values with members of their own, which are no leaves."""
+    of, inner = type(new), Changes()
+    for part in parts(of):
+        if part.name not in skipped:
+            _compare_member(of, part, old, new, shape, inner, NONE)
+    if inner.added:
+        found.added[key] = inner.added
+    if inner.modified:
+        found.modified[key] = inner.modified
+    if inner.removed:
+        found.removed[key] = inner.removed
+
+
+def _add(found: Changes, more: Changes) -> None:
+    found.added |= more.added
+    found.modified |= more.modified
+    found.removed |= more.removed
+
+
+_LAST: dict[tuple[type[Any], str], tuple[Any, Fields]] = {}
+
+
+def _whole(of: type[Any], part: Part, value: Any, shape: Shape) -> Fields:
+    """The node of a member that is all new, or all gone; one value of each is kept."""
+    if shape.leaf:
+        return MEMBER
+    last = _LAST.get((of, part.field))
+    if last is not None and last[0] == value:
+        return last[1]
+    fields = whole(msgspec.to_builtins(value), shape)
+    if isinstance(value, tuple | msgspec.Struct):
+        _LAST[of, part.field] = (value, fields)
+    return fields

@@ -1,0 +1,188 @@
+"""What happens to a client while Services, endpoints, the proxy and its rules change under it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from fairlead.proxy import libnftables
+from fairlead.proxy.family import IPV4
+from tests.proxy.conformance.cluster import Cluster, Frontends, NodeProxy
+from tests.proxy.topology import KINDS, NODES, talk
+
+
+def restart(proxy: NodeProxy) -> None:
+    """The proxy is killed, and started again."""
+    proxy.stop()
+    proxy.start()
+
+
+def flush(cluster: Cluster, node: str) -> None:
+    """Somebody else removes every rule of the node."""
+    six = "" if cluster.family is IPV4 else "6"
+
+    def run() -> None:
+        if cluster.mode == "nftables":
+            libnftables.run("flush ruleset\n")
+        for table in () if cluster.mode == "nftables" else ("nat", "filter"):
+            for what in ("-F", "-X"):
+                subprocess.run([f"ip{six}tables", "-t", table, what], check=True)
+        if cluster.mode == "ipvs":
+            subprocess.run(["ipvsadm", "-C"], check=True)
+
+    cluster.network.inside(node, run)
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+@pytest.mark.parametrize(
+    ("place", "frontend"), [("a", "clusterIP"), ("node1", "clusterIP"), ("outside", "node1's nodePort")]
+)
+def test_an_established_connection_outlives_everything(
+    cluster: Cluster, at: Frontends, place: str, frontend: str, protocol: str
+) -> None:
+    """Another endpoint, more Services, a restart, flushed rules that are mended: it goes on, to the same pod."""
+    service = at.service(type="NodePort")
+    cluster.serve(service, "abcde")
+    with cluster.network.open(place, KINDS[protocol], at.family) as sock:
+        sock.connect(at[frontend])
+        first, client = talk(sock)
+        cluster.serve(service, first + "abcde".replace(first, "")[:1])
+        assert talk(sock) == (first, client)
+        cluster.serve(at.service("other", clusterIP=at["a free address"][0]), "abc")
+        assert talk(sock) == (first, client)
+        for proxy in cluster.proxies.values():
+            restart(proxy)
+        assert talk(sock) == (first, client)
+        if protocol == "TCP":
+            # An acknowledgement that is sent while no rule is there would go astray, and end the connection.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        flush(cluster, "node1")
+        assert cluster.proxies["node1"].harmed()
+        cluster.proxies["node1"].rebuild()
+        assert talk(sock) == (first, client)
+        assert not cluster.proxies["node1"].harmed()
+        if protocol == "TCP":
+            # Kubernetes leaves it to a pod that ends to end its connections.
+            cluster.serve(service, "abcde".replace(first, ""))
+            assert talk(sock) == (first, client)
+
+
+def test_a_restart_takes_up_what_changed_meanwhile(cluster: Cluster, at: Frontends) -> None:
+    cluster.serve(at.service(type="NodePort"), "a")
+    for proxy in cluster.proxies.values():
+        proxy.stop()
+    # The ledgers hear of it while nobody tells the kernel.
+    with contextlib.ExitStack() as stack:
+        for proxy in cluster.proxies.values():
+            stack.callback(setattr, proxy, "sync", proxy.sync)
+            proxy.sync = lambda: None  # type: ignore[method-assign]
+        cluster.serve(at.service(clusterIP=at["a free address"][0]), "d")
+    for proxy in cluster.proxies.values():
+        proxy.start()
+    assert cluster.network.ask("a", *at["a free address"])[0] == "d"
+    with pytest.raises(OSError, match=r"refused|timed out"):
+        cluster.network.ask("outside", *at["node1's nodePort"], seconds=1)
+
+
+def test_two_services_with_one_address(cluster: Cluster, at: Frontends) -> None:
+    """The older one has it (here: neither says its age, so the first by name), then the one that waited."""
+    ask: Callable[[], set[str]] = lambda: {cluster.network.ask("b", *at["clusterIP"])[0] for _ in range(8)}  # noqa: E731
+    cluster.serve(at.service("web"), "a")
+    cluster.serve(at.service("zoo"), "d")
+    assert ask() == {"a"}
+    cluster.serve(at.service("ant"), "b")
+    assert ask() == {"b"}
+    cluster.remove("default/ant")
+    assert ask() == {"a"}
+    cluster.remove("default/web")
+    assert ask() == {"d"}
+
+
+class Steady:
+    """Clients that ask all the time, each time over a connection of its own."""
+
+    PLACES = (
+        ("a", "clusterIP"),
+        ("node2", "clusterIP"),
+        ("outside", "node1's nodePort"),
+        ("e", "externalIP"),
+    )
+
+    def __init__(self, cluster: Cluster, at: Frontends) -> None:
+        self._cluster, self._at = cluster, at
+        self._stop = threading.Event()
+        self.failed: list[str] = []
+        self.counts = dict.fromkeys(self.PLACES, 0)
+
+    def _run(self, place: str, frontend: str) -> None:
+        while not self._stop.is_set():
+            for protocol, kind in KINDS.items():
+                try:
+                    self._cluster.network.ask(place, *self._at[frontend], kind, seconds=5)
+                except OSError as error:
+                    self.failed.append(f"{place} to {frontend} over {protocol}: {error}")
+            self.counts[place, frontend] += 1
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[Steady]:
+        """They ask during the block, each of them at least ten times; none may fail."""
+        threads = [threading.Thread(target=self._run, args=each, daemon=True) for each in self.PLACES]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+            self.more(10)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join(30)
+        assert not self.failed
+
+    def more(self, times: int) -> None:
+        """Waits until each has asked so many times more."""
+        goal = {each: count + times for each, count in self.counts.items()}
+        waited = threading.Event()
+        for _ in range(3000):
+            if all(self.counts[each] >= goal[each] for each in goal) or self.failed:
+                return
+            waited.wait(0.01)
+        raise AssertionError(f"the clients do not get on: {self.counts}")
+
+
+def test_no_connection_fails_while_endpoints_roll_over(cluster: Cluster, at: Frontends) -> None:
+    """Every pod goes in turn, and comes again, as in a rolling update; all of them stay to answer what they have."""
+    service = at.service(type="NodePort")
+    cluster.serve(service, "abcde")
+    with Steady(cluster, at).asking() as clients:
+        for _ in range(2):
+            for on in ("bcde", "cde", "de", "ade", "abd", "abc", "bc", "c", "cd", "acde", "e", "abcde"):
+                cluster.serve(service, on)
+                clients.more(1)
+
+
+def test_no_connection_fails_while_the_proxy_is_away_and_comes_back(cluster: Cluster, at: Frontends) -> None:
+    cluster.serve(at.service(type="NodePort"), "abcde")
+    with Steady(cluster, at).asking() as clients:
+        for _ in range(3):
+            for proxy in cluster.proxies.values():
+                proxy.stop()
+                clients.more(2)
+                proxy.start()
+                clients.more(2)
+
+
+def test_flushed_rules_are_noticed_and_mended(cluster: Cluster, at: Frontends) -> None:
+    cluster.serve(at.service(type="NodePort"), "abcde")
+    for node in NODES:
+        flush(cluster, node)
+    for proxy in cluster.proxies.values():
+        assert proxy.harmed()
+        proxy.rebuild()
+        assert not proxy.harmed()
+    with Steady(cluster, at).asking() as clients:
+        clients.more(1)
