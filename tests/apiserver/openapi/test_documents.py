@@ -10,8 +10,11 @@ import pytest
 
 from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.kinds import KINDS
+from fairlead.apiserver.openapi.descriptions import DESCRIPTIONS, ITSELF
 from fairlead.apiserver.openapi.documents import PROTOBUF, PROTOBUF_ASKED, OpenApi
+from fairlead.apiserver.openapi.schemas import definition_name
 from fairlead.apiserver.requests import Query
+from fairlead.objects import schema
 
 OPENAPI = OpenApi(KINDS, "v1.36.2")
 
@@ -67,6 +70,23 @@ def test_kinds_are_known_by_their_names() -> None:
     own = {"group": "discovery.k8s.io", "kind": "EndpointSlice", "version": "v1"}
     assert definition["x-kubernetes-group-version-kind"] == [own]
     assert {"apiVersion", "kind", "metadata"} <= set(definition["properties"])
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_every_field_of_what_services_are_made_of_is_described(name: str) -> None:
+    of = schema.type_named(name)
+    assert of is not None
+    assert DESCRIPTIONS[name].keys() - {ITSELF} == of.fields.keys() - {"apiVersion", "kind"}
+    for path, at in (("/openapi/v2", "definitions"), (f"/openapi/v3/{place(name)}", "components")):
+        found = document(path)[at]
+        fields = found.get("schemas", found)[definition_name(name)]["properties"]
+        assert all(field["description"] for field in fields.values())
+
+
+def place(name: str) -> str:
+    """Where the document of a type is."""
+    group, version = name.split(".")[-3:-1]
+    return f"api/{version}" if group == "core" else f"apis/{group}.k8s.io/{version}"
 
 
 HEADERS = {"ETag", "Vary"}

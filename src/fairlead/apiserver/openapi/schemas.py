@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from fairlead.apiserver.openapi.descriptions import DESCRIPTIONS, ITSELF
 from fairlead.apiserver.openapi.elsewhere import API_VERSIONS, VERSION_INFO
 from fairlead.apiserver.openapi.operations import PATCH
 from fairlead.apiserver.openapi.published import GVK
@@ -125,17 +126,22 @@ def definition(name: str, prefix: str) -> Json:
     found: Json = {"type": "object"}
     if required := [field.name for field in of.fields.values() if field.required]:
         found["required"] = required
-    found["properties"] = {field.name: _property(field, prefix) for field in of.fields.values()}
+    about = DESCRIPTIONS.get(name, {})
+    if ITSELF in about:
+        found["description"] = about[ITSELF]
+    found["properties"] = {
+        field.name: _property(field, prefix, about.get(field.name, "")) for field in of.fields.values()
+    }
     if of.kind:
-        for own, about in ABOUT.items():
-            found["properties"][own] = {**STRING, "description": about}
+        for own, said in ABOUT.items():
+            found["properties"][own] = {**STRING, "description": said}
         found[GVK] = [{"group": of.group, "kind": of.kind, "version": of.version}]
     if of.map_type:
         found["x-kubernetes-map-type"] = of.map_type
     return found
 
 
-def _property(field: schema.Field, prefix: str) -> Json:
+def _property(field: schema.Field, prefix: str, about: str) -> Json:
     if field.type in schema.table():
         one = reference(field.type, prefix)
         if prefix == V3 and not (field.is_map or field.is_list):
@@ -147,6 +153,8 @@ def _property(field: schema.Field, prefix: str) -> Json:
         one = {"type": "object", "additionalProperties": one}
     elif field.is_list:
         one = {"type": "array", "items": one}
+    if about:
+        one["description"] = about
     if field.list_type:
         one["x-kubernetes-list-type"] = field.list_type
     if field.list_keys:
