@@ -36,3 +36,12 @@ LAST_SYNC = Gauge(
 LAST_QUEUED = Gauge(
     "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds", "When a change last came", ["ip_family"]
 )
+CONNTRACK_DURATION = Histogram(
+    "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+    "Looking for UDP connections that lead nowhere, after a commit that can have left some",
+    ["ip_family"],
+    buckets=_SYNC_BUCKETS,
+)
+CONNTRACK_DELETED = Counter(
+    "kubeproxy_conntrack_reconciler_deleted_entries", "UDP connections that were removed", ["ip_family"]
+)

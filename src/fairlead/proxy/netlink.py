@@ -157,7 +157,7 @@ class Link:
                 data = memoryview(self._socket.recv(1 << 16, socket.MSG_DONTWAIT))
             except BlockingIOError:
                 raise refused or KernelRefused(errno.EIO, "the kernel did not answer a batch") from None
-            for kind, _, sequence, body in _messages(data):
+            for kind, _, sequence, body in messages(data):
                 # A refused commit is told with the number of the batch's own header.
                 if kind != NLMSG_ERROR or not first - 1 <= sequence <= last:
                     continue
@@ -188,7 +188,7 @@ class Link:
         answers: list[memoryview] = []
         whole = True
         while True:
-            for kind, flags, number, body in _messages(memoryview(self._socket.recv(1 << 17))):
+            for kind, flags, number, body in messages(memoryview(self._socket.recv(1 << 17))):
                 if number != sequence:
                     continue
                 whole = whole and not flags & NLM_F_DUMP_INTR
@@ -200,7 +200,8 @@ class Link:
                 answers.append(body[4:])
 
 
-def _messages(data: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
+def messages(data: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
+    """The messages in what one recv gave: kind, flags, sequence, payload."""
     at = 0
     while at + 16 <= len(data):
         length, kind, flags, sequence, _ = _HEAD.unpack_from(data, at)

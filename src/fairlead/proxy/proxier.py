@@ -14,7 +14,9 @@ from fairlead.objects.core_v1 import Node as ApiNode
 from fairlead.objects.core_v1 import Service
 from fairlead.process import Health
 from fairlead.proxy import metrics
-from fairlead.proxy.dataplane import Dataplane, Refused
+from fairlead.proxy.connections import Connections
+from fairlead.proxy.conntrack import noting
+from fairlead.proxy.dataplane import Dataplane, Refused, Selected
 from fairlead.proxy.family import Family
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.resources import TRIGGER_TIME, EndpointSlice
@@ -62,6 +64,7 @@ class Proxier:
         self.ledger = ledger
         self.dataplane = dataplane
         self._health = health
+        self._connections = Connections(dataplane.family)
         self._mode, self._interval = mode, interval
         self._synced = -math.inf
         self._label = dataplane.family.address_type
@@ -113,6 +116,11 @@ class Proxier:
         self._started = True
         self.sync()
 
+    def close(self) -> None:
+        """Lets the kernel keep everything as it is."""
+        self.dataplane.close()
+        self._connections.close()
+
     def _schedule(self) -> None:
         if self._started and self._scheduled is None:
             metrics.LAST_QUEUED.labels(self._label).set_to_current_time()
@@ -132,9 +140,12 @@ class Proxier:
                 self.dataplane.node_changed(self.ledger.node.addresses)
                 self._readdressed = False
             if doubtful:
-                self.dataplane.rebuild(self.ledger.everything)
+                self._connections.restart()
+                changes: dict[str, Selected] = {}
+                self.dataplane.rebuild(noting(self.ledger.everything, changes))
             else:
-                self.dataplane.commit(self.ledger.changes())
+                changes = self.ledger.changes()
+                self.dataplane.commit(changes)
         except (OSError, Refused) as error:
             delay = self._backoff.next()
             log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
@@ -145,6 +156,7 @@ class Proxier:
         self._doubtful = False
         self._backoff.reset()
         self._health.has(self._mode)
+        self._connections.changed(changes)
         self._observe(began)
 
     def _observe(self, began: float) -> None:

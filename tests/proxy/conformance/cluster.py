@@ -20,6 +20,9 @@ from fairlead.objects.core_v1 import (
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointHints, EndpointPort, ForNode, ForZone
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.proxy import modes
+from fairlead.proxy.connections import Connections
+from fairlead.proxy.conntrack import noting
+from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4, Family
 from fairlead.proxy.ledger import Ledger
@@ -81,24 +84,34 @@ class NodeProxy:
         self.dataplane = self._network.inside(
             self._node, lambda: self._mode.dataplane(self._options, self.family)
         )
+        self._connections = self._network.inside(self._node, lambda: Connections(self.family))
+        self.forgotten = 0
+        """How many connections the kernel was made to forget after the last commit."""
         try:
             self._network.inside(self._node, lambda: self.dataplane.node_changed(self.ledger.node.addresses))
             self.rebuild()
         except BaseException:
-            self.dataplane.close()
+            self.stop()
             raise
 
     def stop(self) -> None:
         """The process ends; the kernel goes on."""
         self.dataplane.close()
+        self._connections.close()
 
     def rebuild(self) -> None:
         """As after a doubt about what the kernel holds."""
-        self._network.inside(self._node, lambda: self.dataplane.rebuild(self.ledger.everything))
+        changes: dict[str, Selected] = {}
+        everything = noting(self.ledger.everything, changes)
+        self._network.inside(self._node, lambda: self.dataplane.rebuild(everything))
+        self._connections.restart()
+        self.forgotten = self._connections.changed(changes)
 
     def sync(self) -> None:
         """Takes what the ledger was told into the kernel."""
-        self._network.inside(self._node, lambda: self.dataplane.commit(self.ledger.changes()))
+        changes = self.ledger.changes()
+        self._network.inside(self._node, lambda: self.dataplane.commit(changes))
+        self.forgotten = self._connections.changed(changes)
 
     def harmed(self) -> bool:
         """Whether it notices that somebody touched its rules."""
