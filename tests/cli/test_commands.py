@@ -103,6 +103,7 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         (("endpoints", "--kubeconfig", "KUBECONFIG", "--health", "here"), "'here' is no address with a port"),
         (("proxy", "--proxy-mode", "ipvs"), "not built yet; use nftables or iptables"),
         (("proxy", "--mode", "magic"), "there is no such mode"),
+        (("proxy", "--mode", "iptables", "--dry-run", "/no/such/folder"), "/no/such/folder: No such file"),
         (("dns", "--kubeconfig", "KUBECONFIG", "--domain", "Not A Name"), "domain 'Not A Name'"),
         (("dns", "--workers", "0"), "Invalid value for '--workers'"),
         (("node", "--kubeconfig", "KUBECONFIG"), "Missing option '--pod-cidr'"),

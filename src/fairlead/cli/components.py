@@ -6,6 +6,7 @@ import ipaddress
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fairlead.client.api import Api
     from fairlead.client.kubeconfig import Config
     from fairlead.process import Health
+    from fairlead.proxy.server import ProxyConfig
 
 Kubeconfig = Annotated[
     Path | None,
@@ -145,6 +147,13 @@ def proxy(
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove all that the proxy put into the kernel, then end.")
     ] = False,
+    dry_run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Print the rules for the Services, EndpointSlices and Nodes in a directory of manifests, then end.",
+        ),
+    ] = None,
     health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "0.0.0.0:10256",
     log_level: Level = "info",
 ) -> None:
@@ -156,23 +165,42 @@ def proxy(
         mode = modes.load(proxy_mode)
     except ValueError as error:
         raise UserError(f"--proxy-mode {proxy_mode}: {error}") from error
+    config = server.ProxyConfig(
+        node_name=node_name or socket.gethostname(),
+        mode=proxy_mode,
+        cluster_cidrs=_cidrs("--cluster-cidr", cluster_cidr),
+        service_cidrs=_cidrs("--service-cidr", service_cidr),
+    )
+    if dry_run is not None:
+        _preview(dry_run, config)
+        return
     try:
         if cleanup:
             server.cleanup()
             return
         # Asked now, for one sentence instead of a failure in the log later.
         mode.check()
-        config = server.ProxyConfig(
-            node_name=node_name or socket.gethostname(),
-            mode=proxy_mode,
-            cluster_cidrs=_cidrs("--cluster-cidr", cluster_cidr),
-            service_cidrs=_cidrs("--service-cidr", service_cidr),
-        )
         run_component(
             "proxy", log_level, kubeconfig, health, lambda api, state: server.run(api, config, state)
         )
     except (Unusable, Refused) as error:
         raise UserError(str(error)) from error
+
+
+def _preview(directory: Path, config: ProxyConfig) -> None:
+    from fairlead.proxy.manifests import ManifestError, read
+    from fairlead.proxy.preview import preview
+
+    def note(sentence: str) -> None:
+        print(sentence, file=sys.stderr)
+
+    try:
+        manifests = read(directory)
+        print(preview(manifests, config.node_name, config.mode, config.options(), note), end="")
+    except ManifestError as error:
+        raise UserError(f"--dry-run {error}") from error
+    except ValueError as error:
+        raise UserError(f"--dry-run --proxy-mode {config.mode}: {error}") from error
 
 
 def dns(

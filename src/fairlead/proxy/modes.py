@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fairlead.proxy.dataplane import Dataplane
+from fairlead.proxy.dataplane import Dataplane, Selected
 from fairlead.proxy.family import IPV4, Family
 from fairlead.proxy.options import ProxyOptions
 
@@ -32,6 +32,8 @@ class Mode:
     """Raises `dataplane.Unusable` or `dataplane.Refused` where the mode cannot work, before anything is begun."""
     installed: Callable[[], object] = lambda: None
     """Raises `dataplane.Unusable` where programs are missing; asks the kernel nothing."""
+    listing: Callable[[ProxyOptions, Family, tuple[bytes, ...], Sequence[Selected]], str] | None = None
+    """The rules as text, from the node's primary addresses and what the Services want; asks no kernel."""
     interval: float = 0.0
     """Seconds that commits are apart where changes come all the time, because of what one costs by itself."""
 
@@ -52,8 +54,11 @@ def _nftables() -> Mode:
 def _iptables() -> Mode:
     from fairlead.proxy.iptables import commands
     from fairlead.proxy.iptables.dataplane import Iptables, cleanup
+    from fairlead.proxy.iptables.listing import listing
 
-    return Mode(Iptables, cleanup, lambda: commands.check(IPV4), lambda: commands.find(IPV4), interval=1.0)
+    return Mode(
+        Iptables, cleanup, lambda: commands.check(IPV4), lambda: commands.find(IPV4), listing, interval=1.0
+    )
 
 
 _LOADERS: dict[str, Callable[[], Mode]] = {"nftables": _nftables, "iptables": _iptables}

@@ -37,6 +37,10 @@ class ProxyConfig:
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
     """Where virtual addresses are taken from: packets to those of no Service are dropped."""
 
+    def options(self) -> ProxyOptions:
+        """What the dataplane has to know of it."""
+        return ProxyOptions(LocalPods(self.cluster_cidrs), self.service_cidrs)
+
 
 async def run(api: Api, config: ProxyConfig, health: Health) -> None:
     """Keeps the kernel of this network namespace in step with the API until cancelled.
@@ -47,8 +51,7 @@ async def run(api: Api, config: ProxyConfig, health: Health) -> None:
     """
     mode = modes.load(config.mode)
     health.waits_for(config.mode, "no rules in the kernel yet")
-    options = ProxyOptions(LocalPods(config.cluster_cidrs), config.service_cidrs)
-    dataplane = mode.dataplane(options, IPV4)
+    dataplane = mode.dataplane(config.options(), IPV4)
     try:
         ledger = Ledger(Node(config.node_name), IPV4)
         proxier = Proxier(ledger, dataplane, health, mode=config.mode, interval=mode.interval)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -16,16 +15,13 @@ from fairlead.proxy.iptables.commands import Tools, every, find
 from fairlead.proxy.iptables.difference import Difference
 from fairlead.proxy.iptables.names import CANARIES, SERVICES, SHARED, Chain
 from fairlead.proxy.iptables.rendering import render
-from fairlead.proxy.iptables.settings import Settings
+from fairlead.proxy.iptables.settings import Settings, crowded
 from fairlead.proxy.iptables.skeleton import tails
 from fairlead.proxy.iptables.watch import Watch
 from fairlead.proxy.options import ProxyOptions
-from fairlead.proxy.selection import Verdict
 
 log = logging.getLogger("fairlead.proxy")
 
-TALKATIVE = 1000
-"""Endpoints up to which their rules have comments; more are counted when the tables are taken over (kube-proxy)."""
 LEGACY_LOOK = 15.0
 """Seconds between looks at legacy tables, which tell nothing of changes and are copied as a whole."""
 
@@ -110,7 +106,7 @@ class Iptables:
         if self.settings.localhost and not _route_localnet():
             options = replace(options, localhost_nodeports=False)
         self.settings = replace(
-            self.settings, options=options, liberal=_read(_LIBERAL) not in ("", "0"), brief=_crowd(wanted)
+            self.settings, options=options, liberal=_read(_LIBERAL) not in ("", "0"), brief=crowded(wanted)
         )
 
     def _restore(self, todo: Difference) -> None:
@@ -152,13 +148,6 @@ def _present(family: Family) -> bool:
         return watch.any_of_ours()
     finally:
         watch.close()
-
-
-def _crowd(wanted: Iterable[Selected]) -> bool:
-    counts = (
-        len(one.cluster) for selected in wanted for one in selected if not isinstance(one.cluster, Verdict)
-    )
-    return any(total > TALKATIVE for total in itertools.accumulate(counts))
 
 
 def _route_localnet() -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
+from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.family import Family
 from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.selection import Verdict
 
 PRIMARY = "primary"
 """`--nodeport-addresses primary`: the addresses that the node's own object says."""
 
+TALKATIVE = 1000
+"""Endpoints up to which their rules have comments (kube-proxy: largeClusterEndpointsThreshold)."""
 LOOPBACK = ip_network("127.0.0.0/8")
 
 
@@ -74,3 +79,11 @@ class Settings:
     def _networks(self, cidrs: Iterable[str]) -> list[str]:
         """Those of this family, as iptables writes them."""
         return [str(ip_network(cidr, strict=False)) for cidr in self.family.only(cidrs)]
+
+
+def crowded(wanted: Iterable[Selected]) -> bool:
+    """Whether there are so many endpoints that their rules go without comments."""
+    counts = (
+        len(one.cluster) for selected in wanted for one in selected if not isinstance(one.cluster, Verdict)
+    )
+    return any(total > TALKATIVE for total in itertools.accumulate(counts))
