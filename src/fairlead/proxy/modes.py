@@ -41,6 +41,7 @@ class Mode:
 def _nftables() -> Mode:
     from fairlead.proxy import libnftables
     from fairlead.proxy.nftables import Nftables, cleanup
+    from fairlead.proxy.nftables.listing import listing
 
     def clean(family: Family, *, beside: str = "") -> None:
         cleanup(family)
@@ -48,7 +49,7 @@ def _nftables() -> Mode:
     def check() -> None:
         libnftables.run("list tables")
 
-    return Mode(Nftables, clean, check)
+    return Mode(Nftables, clean, check, listing=listing)
 
 
 def _iptables() -> Mode:

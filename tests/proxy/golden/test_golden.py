@@ -6,19 +6,22 @@ FAIRLEAD_GOLDEN=write writes the files anew.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from fairlead.node import namespaces
-from fairlead.proxy import modes
+from fairlead.proxy import libnftables, modes
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.iptables.commands import find
+from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.manifests import ManifestError, read
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.preview import preview
+from fairlead.proxy.proxier import seen
 from tests.proxy.topology import namespace, root
 
 HERE = Path(__file__).parent
@@ -66,6 +69,43 @@ def test_iptables_takes_the_rules_as_they_are_listed() -> None:
     added = [line for line in rules.splitlines() if line.startswith("-A ")]
     assert len(added) > 50
     assert sorted(added) == sorted(line for line in saved.splitlines() if line.startswith("-A "))
+
+
+@root
+def test_nftables_holds_the_elements_as_they_are_listed() -> None:
+    """Of the maps whose elements nft can show."""
+    rules, _ = listed("shop", "nftables")
+    manifests = read(HERE / "shop")
+    ledger = Ledger(seen(manifests.nodes["node1"], "node1", IPV4))
+    for key, service in manifests.services.items():
+        ledger.service_changed(key, service)
+    for key, piece in manifests.slices.items():
+        ledger.slice_changed(key, None, piece)
+    made = namespace()
+    try:
+        with namespaces.entered(made):
+            dataplane = modes.load("nftables").dataplane(OPTIONS, IPV4)
+            dataplane.node_changed(ledger.node.addresses)
+            dataplane.rebuild(ledger.everything)
+            dataplane.close()
+            for kind, name, count in (
+                ("map", "frontends", 8),
+                ("map", "endpoints-65536", 6),
+                ("set", "sources", 1),
+            ):
+                shown = libnftables.run(f"list {kind} ip fairlead {name}")
+                held = re.findall(r"\d+\.[^,}{]*[\w-]", shown.partition("elements =")[2])
+                said = re.findall(rf"^add element ip fairlead {name} {{ (.*) }}$", rules, re.MULTILINE)
+                assert len(held) == count
+                assert sorted(_numeric(text) for text in held) == sorted(_numeric(text) for text in said)
+    finally:
+        os.close(made)
+
+
+def _numeric(text: str) -> str:
+    """Without the ways in which nft writes the same."""
+    text = text.replace("198.51.100.0/24", "198.51.100.0-198.51.100.255")
+    return re.sub(r"0x([0-9a-f]+)", lambda found: str(int(found[1], 16)), " ".join(text.split()))
 
 
 @pytest.mark.parametrize(
