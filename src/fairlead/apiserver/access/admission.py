@@ -16,7 +16,7 @@ from fairlead.apiserver.kinds import Kind
 
 
 class Admission:
-    """Asked by the registry. About 0.2 us for a write of somebody who is no node."""
+    """Asked by the registry. About 0.3 us for a write of somebody who is no node."""
 
     def __init__(self, authorizer: Authorizer, *, restricts: bool) -> None:
         self._authorizer = authorizer

@@ -25,6 +25,7 @@ class Tokens:
 
     def __init__(self, users: Mapping[str, User]) -> None:
         self._users = {digest(token): user for token, user in users.items()}
+        self._lengths = {len(token) for token in users}
 
     @classmethod
     def read(cls, *paths: Path) -> Tokens:
@@ -46,7 +47,7 @@ class Tokens:
 
     def user(self, token: str) -> User | None:
         """Whose token it is."""
-        return self._users.get(digest(token))
+        return self._users.get(digest(token)) if len(token) in self._lengths else None
 
 
 def digest(token: str) -> bytes:

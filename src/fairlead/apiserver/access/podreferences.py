@@ -138,7 +138,7 @@ class Bond(msgspec.Struct, frozen=True, gc=False):
 class PodReferences:
     """The pods of all nodes, by node and by what they refer to.
 
-    A write of a pod that is known costs two searches in its text, 0.3 us; a new binding is decoded, 5 us.
+    A write of a pod that is known costs two searches in its text, 1 us; a new binding is decoded, 5 us.
     """
 
     def __init__(self) -> None:
@@ -148,9 +148,11 @@ class PodReferences:
     def told(self, key: str, value: bytes | None) -> None:
         """A pod is so now, or is gone. What a bound pod refers to only changes by containers that are added to it."""
         old = self._bonds.get(key)
-        if value is None or b'"nodeName"' not in value:
+        if value is None:
             if old is not None:
                 self._drop(key, old)
+            return
+        if old is None and b'"nodeName"' not in value:
             return
         if old is not None and old.mark in value and b'"ephemeralContainers"' not in value:
             return
