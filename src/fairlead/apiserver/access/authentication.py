@@ -126,4 +126,4 @@ def credentials(headers: Iterable[Header]) -> tuple[bytes, list[Header]]:
 def bearer(header: bytes) -> str:
     """The token in an Authorization header; "" where it has none, as in another scheme's."""
     scheme, _, rest = header.strip().partition(b" ")
-    return rest.partition(b" ")[0].decode("latin-1") if scheme.lower() == b"bearer" else ""
+    return rest.partition(b" ")[0].decode("utf-8", "surrogateescape") if scheme.lower() == b"bearer" else ""
