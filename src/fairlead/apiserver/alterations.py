@@ -92,11 +92,7 @@ def changes(kind: Kind, old: Any, new: Any, reset: Fields) -> Changes:
         documents = [tracking.bare(kind.model.document(without_entries(obj))) for obj in (old, new)]
         return tracking.changes(documents[0], documents[1], kind.shape, reset)
     found = Changes()
-    for part in parts(kind.resource.type):
-        if part.name in ("kind", "apiVersion") or reset.get(f"f:{part.name}") == MEMBER:
-            continue
-        skipped = tracking.STRIPPED if part.name == "metadata" else NONE
-        _compare_member(kind.resource.type, part, old, new, kind.shape, found, skipped)
+    _compare_members(kind.resource.type, old, new, kind.shape, found, _unmanaged(reset), tracking.STRIPPED)
     if reset:
         found.added = without(found.added, reset)
         found.modified = without(found.modified, reset)
@@ -104,55 +100,54 @@ def changes(kind: Kind, old: Any, new: Any, reset: Fields) -> Changes:
     return found
 
 
-def _compare_member(
+def _unmanaged(reset: Fields) -> frozenset[str]:
+    """The members of an object that are not looked at, since nobody manages them or all of them are reset."""
+    return frozenset({"kind", "apiVersion", *(name[2:] for name, node in reset.items() if not node)})
+
+
+def _compare_members(
     of: type[Any],
-    part: Part,
     old: Any,
     new: Any,
     shape: MapShape,
     found: Changes,
-    skipped: frozenset[str],
+    skipped: frozenset[str] = NONE,
+    of_metadata: frozenset[str] = NONE,
 ) -> None:
-    """What differs in one member of two values of a type. Cost: a comparison in C, and what follows from it.
+    """What differs in two values of a type. Cost: a comparison in C for each member, and what follows from it.
 
-    `skipped` are members of the member that nobody manages.
+    `skipped` are members that are not looked at, `of_metadata` those of the member `metadata`.
     """
-    before, after = getattr(old, part.field), getattr(new, part.field)
-    if before is after or before == after:
-        return
-    lacked, lacks = part.absent(before), part.absent(after)
-    if lacked and lacks:
-        return
-    key, below = shape.steps.get(part.name) or shape.step(part.name)
-    if lacked:
-        found.added[key] = _whole(of, part, after, below)
-    elif lacks:
-        found.removed[key] = _whole(of, part, before, below)
-    elif below.leaf:
-        if isinstance(after, str | int) or msgspec.json.encode(before) != msgspec.json.encode(after):
-            found.modified[key] = MEMBER
-    elif isinstance(below, MapShape) and isinstance(after, msgspec.Struct) and type(before) is type(after):
-        _compare_structs(key, before, after, below, found, skipped)
-    else:
-        one = {part.name: msgspec.to_builtins(before)}
-        other = {part.name: msgspec.to_builtins(after)}
-        _add(found, compare(one, other, shape))
-
-
-def _compare_structs(
-    key: str, old: Any, new: Any, shape: MapShape, found: Changes, skipped: frozenset[str]
-) -> None:
-    """What differs in two values with members of their own, which are no leaves."""
-    of, inner = type(new), Changes()
     for part in parts(of):
-        if part.name not in skipped:
-            _compare_member(of, part, old, new, shape, inner, NONE)
-    if inner.added:
-        found.added[key] = inner.added
-    if inner.modified:
-        found.modified[key] = inner.modified
-    if inner.removed:
-        found.removed[key] = inner.removed
+        before, after = getattr(old, part.field), getattr(new, part.field)
+        if before is after or before == after or part.name in skipped:
+            continue
+        key, below = shape.steps.get(part.name) or shape.step(part.name)
+        lacked, lacks = part.absent(before), part.absent(after)
+        if lacked or lacks:
+            if not lacks:
+                found.added[key] = _whole(of, part, after, below)
+            elif not lacked:
+                found.removed[key] = _whole(of, part, before, below)
+        elif below.leaf:
+            if isinstance(after, str | int) or msgspec.json.encode(before) != msgspec.json.encode(after):
+                found.modified[key] = MEMBER
+        elif (
+            isinstance(below, MapShape) and isinstance(after, msgspec.Struct) and type(after) is type(before)
+        ):
+            inner = Changes()
+            unmanaged = of_metadata if part.name == "metadata" else NONE
+            _compare_members(type(after), before, after, below, inner, unmanaged)
+            if inner.added:
+                found.added[key] = inner.added
+            if inner.modified:
+                found.modified[key] = inner.modified
+            if inner.removed:
+                found.removed[key] = inner.removed
+        else:
+            one = {part.name: msgspec.to_builtins(before)}
+            other = {part.name: msgspec.to_builtins(after)}
+            _add(found, compare(one, other, shape))
 
 
 def _add(found: Changes, more: Changes) -> None:

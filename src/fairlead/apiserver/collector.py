@@ -17,7 +17,7 @@ from fairlead.apiserver import deletion
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Kind
 from fairlead.apiserver.namespaces import ROOT_AUTHORITY, furnishing
-from fairlead.apiserver.ownership import Facts, Ownership, facts
+from fairlead.apiserver.ownership import Facts, Ownership, facts, tied
 from fairlead.apiserver.registry import Registry
 from fairlead.objects.meta_v1 import DeleteOptions, OwnerReference, Preconditions
 from fairlead.objects.status import StatusError
@@ -74,7 +74,7 @@ class Collector:
                         continue
                     if event.value is None:
                         self._removed(event.key)
-                    else:
+                    elif event.previous is None or tied(event.value) or tied(event.previous.value):
                         of = facts(event.value)
                         self._owners.put(event.key, of)
                         self._consider(event.key, of)

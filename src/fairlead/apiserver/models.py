@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from msgspec.structs import replace
 
 from fairlead.apiserver.bodies import as_json, read_object
+from fairlead.apiserver.strictness import known
 from fairlead.objects import protobuf, schema
 from fairlead.objects.apiextensions_v1 import JSONSchemaProps
 from fairlead.objects.codec import decode, decoder, encode, plain
@@ -50,6 +51,9 @@ class Model(Protocol):
 
     def read(self, data: bytes, validation: str) -> tuple[Any, tuple[str, ...]]:
         """The object in a JSON text, with warnings, by the request's `fieldValidation`. Raises 400 or 422."""
+
+    def knows(self, data: bytes) -> bool:
+        """Whether every member of a JSON text, some part of an object, is surely a field of the objects."""
 
     def decode(self, value: bytes) -> Any:
         """The object of a stored value; it has no resourceVersion."""
@@ -101,6 +105,10 @@ class Typed:
         obj, warnings = read_object(self._type, resource.kind, resource.api_version, data, validation)
         usual = in_usual_form(data, self.schema)
         return obj if usual is data else decode(self._type, usual), warnings
+
+    def knows(self, data: bytes) -> bool:
+        """Whether the type has all of them; one decoding in C."""
+        return known(self._type, data)
 
     def decode(self, value: bytes) -> Any:
         """Reads the type; what was stored has no nulls."""

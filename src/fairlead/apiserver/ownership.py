@@ -27,6 +27,11 @@ def facts(value: bytes) -> Facts.Metadata:
     return decoder(Facts).decode(value).metadata
 
 
+def tied(value: bytes) -> bool:
+    """Whether a stored object may have owners, or be on its way out. Two searches in its text."""
+    return b'"ownerReferences"' in value or b'"deletionTimestamp"' in value
+
+
 class Ownership:
     """The keys of objects by uid, and of dependents by the uid of their owner."""
 

@@ -51,6 +51,8 @@ async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
     if form == "apply":
         return await _apply(registry, kind, info, query, body)
     change, found = read_patch(form, body.data, strictness)
+    if not found and strictness != "Strict" and form != "json" and kind.model.knows(body.data):
+        strictness = "Ignore"  # what is known already gets no field that is not
     whole = form == "json" or b"managedFields" in body.data
     warnings: tuple[str, ...] = ()
 

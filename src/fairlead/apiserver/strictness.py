@@ -38,6 +38,17 @@ def faults(kind: Any, data: bytes, *, thorough: bool = False) -> list[str]:
     return repeated_fields(data, thorough=thorough) + unknown_fields(kind, data)
 
 
+def known(kind: Any, data: bytes) -> bool:
+    """Whether a twin of `kind` reads the JSON text, so that `kind` has all of its fields. One decoding in C."""
+    if recursive(kind):
+        return False
+    try:
+        decoder(twin(kind)).decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def unknown_fields(kind: Any, data: bytes) -> list[str]:
     """A sentence for each field of the JSON text that `kind` does not have, as upstream writes it."""
     try:
