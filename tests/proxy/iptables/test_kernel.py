@@ -317,3 +317,43 @@ def test_chains_that_the_ipvs_mode_has_too_stay_where_it_took_over(inside: None)
     ]
     cleanup()
     assert "KUBE-" not in run("iptables-save")
+
+
+@pytest.mark.parametrize("family", [IPV4, IPV6], ids=["IPv4", "IPv6"])
+def test_legacy_tables_that_hold_kubernetes_chains_are_kept_to(inside: None, family: Family) -> None:
+    """Rules in both kinds of tables would contradict each other."""
+    word = "iptables-legacy" if family is IPV4 else "ip6tables-legacy"
+    assert not find(family).legacy
+    run(word, "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
+    assert find(family).legacy
+    known, made = ledger(family), dataplane(family)
+    made.rebuild(known.everything)
+    assert "-j DNAT" in run(f"{word}-save")
+    assert not run("nft", "list", "tables")
+    made.rebuild(known.everything)
+    assert not made.last, made.last.text(1000)
+    known.service_changed("default/plain", None)
+    made.commit(known.changes())
+    assert made.last
+    assert "default/plain:web" not in run(f"{word}-save")
+    made.close()
+    cleanup(family)
+    left = [line for line in run(f"{word}-save").splitlines() if "KUBE-" in line]
+    assert left == [":KUBE-IPTABLES-HINT - [0:0]"]
+
+
+def test_a_flush_of_legacy_tables_is_noticed_at_the_next_look(
+    inside: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead.proxy.iptables.dataplane.LEGACY_LOOK", 0.0)
+    run("iptables-legacy", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
+    made, known = dataplane(), ledger()
+    made.rebuild(known.everything)
+    assert not made.harmed()
+    run("iptables-legacy", "-t", "nat", "-F")
+    run("iptables-legacy", "-t", "nat", "-X")
+    assert made.harmed()
+    made.rebuild(known.everything)
+    assert "-j DNAT" in run("iptables-legacy-save")
+    made.close()
+    cleanup()
