@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from fairlead.objects.core_v1 import Service
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.family import IPV4, PROTOCOL_NAMES, Family
@@ -220,7 +222,7 @@ def _without(selected: Selected, lost: set[Claim]) -> Selected:
     """The selections without what belongs to others; one without any frontend left is none."""
     kept = []
     for one in selected:
-        mine = replace(
+        mine = structs.replace(
             one,
             cluster_frontends=tuple(f for f in one.cluster_frontends if (one.protocol, *f) not in lost),
             external_frontends=tuple(f for f in one.external_frontends if (one.protocol, *f) not in lost),

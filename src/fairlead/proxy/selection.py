@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from socket import IPPROTO_UDP, inet_pton
 
+import msgspec
+
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointHints
 from fairlead.objects.services import CLIENT_IP_TIMEOUT, SOURCE_RANGES
@@ -53,8 +55,7 @@ class Node:
     """Its label `topology.kubernetes.io/zone`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True, gc=False):
     """What one Service port's traffic does on this node."""
 
     name: str
