@@ -382,6 +382,47 @@ def test_a_serving_certificate_makes_nobody_known(tmp_path: Path) -> None:
     with_server(tmp_path, test)
 
 
+def test_a_connection_that_several_share_lends_nobody_a_right(tmp_path: Path) -> None:
+    """Who asks is asked of each request, also where one is sent before the one before it is answered."""
+
+    async def test(client: Client) -> None:
+        await grant(client, "alice", may("create update", "clusterroles", GROUP))
+        url = client.session._base_url
+        assert url is not None
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        reader, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
+        asked: list[tuple[str, int]] = []
+        sent = b""
+        for number in range(6):
+            for user, status in ((TOKEN, 201), ("alice", 403), ("", 403), ("wrong", 401)):
+                body = json.dumps(role_of(f"r{number}-{user}", may("*", "*", "*"))).encode()
+                head = f"POST {RBAC}/clusterroles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                head += f"Authorization: Bearer {user}\r\n" if user else ""
+                sent += f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+                asked.append((user, status))
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            for user, status in asked:
+                head_line = await reader.readline()
+                assert int(head_line.split()[1]) == status, user
+                length = 0
+                while (line := await reader.readline()).strip():
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                await reader.readexactly(length)
+        writer.close()
+
+        async def one(user: str, number: int) -> int:
+            role = role_of(f"at-once-{user}-{number}", may("*", "*", "*"))
+            return (await client.ask("POST", f"{RBAC}/clusterroles", role, **by(user)))[0]
+
+        users_of = [TOKEN, "alice"] * 20
+        got = await asyncio.gather(*(one(user, number) for number, user in enumerate(users_of)))
+        assert got == [201, 403] * 20
+
+    with_server(tmp_path, test, **users(tmp_path))
+
+
 def test_a_watch_goes_on_after_its_right_is_gone(tmp_path: Path) -> None:
     """As upstream's: who may watch is asked when a watch begins, and again when it is resumed."""
 
