@@ -101,7 +101,11 @@ def _endpoints(pods: str, family: Family) -> Iterator[Endpoint]:
     for pod in pods:
         number = ord(pod) - ord("a") + 2
         yield Endpoint(
-            addresses=(f"10.244.1.{number}" if family is IPV4 else f"fd00:10:244:1::{number}",),
+            addresses=(
+                f"10.244.{number // 250 + 1}.{number % 250}"
+                if family is IPV4
+                else f"fd00:10:244:1::{number}",
+            ),
             nodeName="there" if pod >= "x" else "here",
             conditions=EndpointConditions(ready=True),
         )

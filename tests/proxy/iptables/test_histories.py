@@ -58,7 +58,7 @@ def test_every_history_ends_as_a_cold_start(network: int, history: list[list[Cha
             made.commit(known.changes())
         incremental = tables()
         made.rebuild(known.everything)
-        assert not made.last, made.last.text(1000)
+        assert not made.last, made.last.text(1000, 1000)
         made.close()
         cleanup()
         cold = dataplane()

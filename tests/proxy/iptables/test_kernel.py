@@ -80,7 +80,7 @@ def test_the_kernel_gives_back_what_was_rendered(
     first.rebuild(known.everything)
     assert first.last
     second.rebuild(known.everything)
-    assert not second.last, second.last.text(1000)
+    assert not second.last, second.last.text(1000, 1000)
     first.close()
     second.close()
 
@@ -265,12 +265,20 @@ AS_A_USER = """
 from fairlead.proxy.iptables.dataplane import cleanup
 from tests.proxy.iptables.cluster import ledger
 from tests.proxy.iptables.test_kernel import dataplane, run
-known = ledger(services={f"s{n}": {"type": "NodePort", "sessionAffinity": "ClientIP"} for n in range(250)})
+many = "".join(chr(2000 + n) for n in range(300))  # endpoints of one Service, four lines each
+services = {f"s{n}": {"type": "NodePort", "sessionAffinity": "ClientIP"} for n in range(250)}
+known = ledger(services={**services, "many": {"sessionAffinity": "ClientIP", "pods": many}})
 made = dataplane()
 made.rebuild(known.everything)
 made.rebuild(known.everything)
 assert not made.last
-assert run("iptables-save").count("-j DNAT") == 500
+assert run("iptables-save").count("-j DNAT") == 800
+for n in range(100):
+    known.service_changed(f"default/s{n}", None)
+made.commit(known.changes())
+assert made.last.whole
+made.rebuild(known.everything)
+assert not made.last
 cleanup()
 assert "KUBE-" not in run("iptables-save")
 """
@@ -331,7 +339,7 @@ def test_legacy_tables_that_hold_kubernetes_chains_are_kept_to(inside: None, fam
     assert "-j DNAT" in run(f"{word}-save")
     assert not run("nft", "list", "tables")
     made.rebuild(known.everything)
-    assert not made.last, made.last.text(1000)
+    assert not made.last, made.last.text(1000, 1000)
     known.service_changed("default/plain", None)
     made.commit(known.changes())
     assert made.last

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +19,16 @@ from pathlib import Path
 
 from fairlead.proxy.dataplane import Refused, Unusable
 from fairlead.proxy.family import Family
+from fairlead.proxy.iptables.difference import Difference
 from fairlead.proxy.iptables.saved import Saved
+from fairlead.proxy.netlink import NETLINK_NETFILTER, SO_SNDBUFFORCE
 
 WAIT = ("-w", "5")
 """Seconds for which the lock of the legacy programs is waited for; the others have none."""
 SECTION = 200
 """Lines of a section. iptables-nft's time grows with the square of the chains that one names (1.8.9: 52 seconds for
 30,000 chains, less than 3 in sections of 200 or 1,000 lines), and in a user namespace a section's messages, up to
-800 octets a line, have to fit into net.core.wmem_default, which is 208 KiB."""
+800 octets a line, have to fit into net.core.wmem_default, which is 208 KiB. Others may go beyond."""
 UNLIMITED = 1 << 40
 """The legacy programs write a whole table for every section."""
 
@@ -46,10 +49,11 @@ class Tools:
     saver: str
     restorer: str
 
-    @property
-    def section(self) -> int:
-        """How many lines a transaction should have."""
-        return UNLIMITED if self.legacy else SECTION
+    def tell(self, todo: Difference) -> None:
+        """Does it, in as few transactions as is wise. Raises `Refused`; those before the refused one stay."""
+        limit = UNLIMITED if self.legacy else SECTION
+        most = UNLIMITED if self.legacy or _may_send_much() else SECTION
+        self.restore(todo.text(limit, most))
 
     def save(self) -> Saved:
         """What all tables hold: asked for one, iptables-nft reads the others too. Raises `Refused`."""
@@ -101,6 +105,16 @@ def _listed(family: Family) -> bool:
         return bool(_LISTED[family.size].read_text())
     except OSError:
         return False
+
+
+def _may_send_much() -> bool:
+    """Whether iptables-nft may send batches of any size."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as link:
+        try:
+            link.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20)
+        except PermissionError:
+            return False
+    return True
 
 
 def _word(family: Family) -> str:

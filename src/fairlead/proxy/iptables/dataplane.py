@@ -113,7 +113,7 @@ class Iptables:
         assert self._tools is not None, "rebuild comes first"
         self.last = todo
         if todo:
-            self._tools.restore(todo.text(self._tools.section))
+            self._tools.tell(todo)
         if self._tools.legacy:
             self._looked = time.monotonic()
             return
@@ -139,7 +139,7 @@ def cleanup(family: Family = IPV4, *, beside: str = "") -> None:
     """
     for tools in every(family):
         if tools.legacy or _present(family):
-            tools.restore(removal(tools.save(), SHARED if beside == "ipvs" else ()).text(tools.section))
+            tools.tell(removal(tools.save(), SHARED if beside == "ipvs" else ()))
 
 
 def _present(family: Family) -> bool:

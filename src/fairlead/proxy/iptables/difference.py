@@ -61,40 +61,43 @@ class Difference:
         """The shared chains that are better written anew."""
         return [chain for chain, rules in self.removed.items() if len(rules) > MANY]
 
-    def text(self, limit: int) -> str:
-        """The input of iptables-restore, in sections of about `limit` lines."""
-        return "".join(_sections(self._units(), limit))
+    def text(self, limit: int, most: int) -> str:
+        """The input of iptables-restore, in sections of about `limit` lines, and of `most` at the utmost.
 
-    def _units(self) -> Iterator[_Unit | None]:
+        A chain with more rules than that is written from its end, so that it leads somewhere at any time.
+        """
+        return "".join(_sections(self._units(most), limit))
+
+    def _units(self, most: int) -> Iterator[_Unit | None]:
         """In the order of commits; None where a section has to end."""
-        yield from self._written(nat=False)
+        yield from self._written(most, nat=False)
         # What refuses stands before the way to the endpoints goes, and goes when it is there.
         for chain, rules in self.added.items():
             if chain.table == FILTER:
-                yield FILTER, [f"-I {chain.name} {rule}" for rule in rules]
-        yield from self._written(nat=True)
-        yield from self._shared(NAT)
+                yield from ((FILTER, [f"-I {chain.name} {rule}"]) for rule in rules)
+        yield from self._written(most, nat=True)
+        yield from self._shared(NAT, most)
         for chain, rule in self.jumps:
             yield chain.table, [f"-I {chain.name} {rule}"]
-        yield from self._shared(FILTER)
+        yield from self._shared(FILTER, most)
         for chain, rule in self.unjumped:
             yield chain.table, [f"-D {chain.name} {rule}"]
         if self.dead:
-            if self.added and not self.removed:
+            if any(chain.table == NAT for chain in self.added.keys() - self.removed.keys()):
                 # Apart: with a chain that goes, iptables reads the rules of all chains that its section names.
                 yield None
             yield from ((table, [f":{name} - [0:0]"]) for table, name in self.dead)
             yield from ((table, [f"-X {name}"]) for table, name in self.dead)
 
-    def _written(self, *, nat: bool) -> Iterator[_Unit]:
+    def _written(self, most: int, *, nat: bool) -> Iterator[_Unit]:
         for chain, rules in self.written.items():
             if (chain.table == NAT) == nat:
-                yield chain.table, _anew(chain, rules)
+                yield from _anew(chain, rules, most)
 
-    def _shared(self, table: str) -> Iterator[_Unit]:
+    def _shared(self, table: str, most: int) -> Iterator[_Unit]:
         for chain, rules in self.whole.items():
             if chain.table == table:
-                yield table, _anew(chain, rules)
+                yield from _anew(chain, rules, most)
         for chain in {**self.removed, **self.added}:
             if chain.table == table and chain not in self.whole:
                 yield table, [f"-D {chain.name} {rule}" for rule in self.removed.get(chain, ())]
@@ -102,8 +105,10 @@ class Difference:
                     yield from ((NAT, [f"-I {chain.name} {rule}"]) for rule in self.added.get(chain, ()))
 
 
-def _anew(chain: Chain, rules: Iterable[str]) -> list[str]:
-    return [f":{chain.name} - [0:0]", *(f"-A {chain.name} {rule}" for rule in rules)]
+def _anew(chain: Chain, rules: Sequence[str], most: int) -> Iterator[_Unit]:
+    first = max(0, len(rules) - most + 1)
+    yield chain.table, [f":{chain.name} - [0:0]", *(f"-A {chain.name} {rule}" for rule in rules[first:])]
+    yield from ((chain.table, [f"-I {chain.name} {rule}"]) for rule in reversed(rules[:first]))
 
 
 def _sections(units: Iterable[_Unit | None], limit: int) -> Iterator[str]:
