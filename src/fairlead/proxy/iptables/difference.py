@@ -100,7 +100,8 @@ class Difference:
                 yield from _anew(chain, rules, most)
         for chain in {**self.removed, **self.added}:
             if chain.table == table and chain not in self.whole:
-                yield table, [f"-D {chain.name} {rule}" for rule in self.removed.get(chain, ())]
+                if chain in self.removed:
+                    yield table, [f"-D {chain.name} {rule}" for rule in self.removed[chain]]
                 if table == NAT:
                     yield from ((NAT, [f"-I {chain.name} {rule}"]) for rule in self.added.get(chain, ()))
 
