@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from msgspec import structs
 
@@ -18,6 +19,8 @@ log = logging.getLogger("fairlead.proxy")
 
 Claim = tuple[int, bytes, int]
 """What only one Service can have: protocol, address and port; the address of a node port is empty."""
+
+_NONE: dict[str, EndpointSlice] = {}
 
 Report = Callable[[Service, str, str], None]
 """Tells the user that something is wrong with a Service: the Service, an Event's reason, a sentence."""
@@ -116,8 +119,9 @@ class Ledger:
             self._claim(key, ())
             self._told.pop(key, None)
             return ()
-        pieces = self._slices.get(key)
-        selected = select(service, pieces.values() if pieces else (), self.node, self.family)
+        # In the order of their names: of two slices with one address the last one says what it is like.
+        pieces = [piece for _, piece in sorted(self._slices.get(key, _NONE).items(), key=itemgetter(0))]
+        selected = select(service, pieces, self.node, self.family)
         claims = [claim for selection in selected for claim in _claims(selection)]
         found = self._claim(key, claims)
         for selection in selected:
