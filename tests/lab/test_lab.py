@@ -469,13 +469,15 @@ def test_objects_in_a_store_of_ones_own_outlive_the_lab() -> None:
 
 
 @user_namespaces
-def test_an_ordinary_user_has_a_lab_too() -> None:
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
+def test_an_ordinary_user_has_a_lab_too(mode: str) -> None:
     with lab_of("ordinary", NOBODY) as lab:
-        done = lab.up("--nodes", "2", "--detach")
+        done = lab.up("--nodes", "2", "--detach", "--proxy-mode", mode)
         assert done.returncode == 0, done.stderr
         address = lab.serve(2)
         for where in ("node/node1", "pod/web-1"):
-            assert re.fullmatch(r"web-[12]", lab.ask(where, address))
+            # The commits of iptables may be a second apart.
+            wait_for(lambda where=where: re.fullmatch(r"web-[12]", lab.ask(where, address)))  # type: ignore[misc]
         found = lab.processes()
         for name in ("keeper", "supervisor"):
             found[name].identity.send(signal.SIGSTOP)
