@@ -65,7 +65,7 @@ def in_a_node(test: Callable[[Path], Coroutine[Any, Any, None]], directory: Path
     assert os.waitpid(pid, 0)[1] == 0, said.decode()
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> float:
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> float:
     """How long it took to hold."""
     began = time.monotonic()
     while not await holds():

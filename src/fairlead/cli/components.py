@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,15 +137,65 @@ def scheduler(
 def proxy(
     kubeconfig: Kubeconfig = None,
     node_name: Annotated[
-        str, typer.Option(help="The node that this is.", show_default="the host's name")
+        str,
+        typer.Option(
+            "--node-name",
+            "--hostname-override",
+            help="The node that this is.",
+            show_default="the host's name",
+        ),
     ] = "",
     proxy_mode: Annotated[
         str, typer.Option("--proxy-mode", "--mode", help="What to program: nftables or iptables.")
     ] = "nftables",
+    detect_local_mode: Annotated[
+        str,
+        typer.Option(
+            help="How the node's own pods are told: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix."
+        ),
+    ] = "ClusterCIDR",
     cluster_cidr: Annotated[str, typer.Option(help="Where pods live, as A,B.")] = "10.244.0.0/16",
+    pod_bridge_interface: Annotated[str, typer.Option(help="The bridge of the node's pods.")] = "",
+    pod_interface_name_prefix: Annotated[
+        str, typer.Option(help="How the names of the interfaces of the node's pods begin.")
+    ] = "",
     service_cidr: Annotated[
         str, typer.Option(help="Where ClusterIPs are taken from, as A,B.")
     ] = "10.96.0.0/16",
+    nodeport_addresses: Annotated[
+        str,
+        typer.Option(
+            help="Networks of the node's addresses that open node ports, as A,B.",
+            show_default="nftables: the primary address; iptables: all",
+        ),
+    ] = "",
+    masquerade_all: Annotated[
+        bool,
+        typer.Option("--masquerade-all", help="Give all that is sent to ClusterIPs the node's address."),
+    ] = False,
+    masquerade_bit: Annotated[
+        int,
+        typer.Option(
+            "--masquerade-bit",
+            "--iptables-masquerade-bit",
+            min=0,
+            max=31,
+            help="The mark's bit that says so.",
+        ),
+    ] = 14,
+    conntrack_max_per_core: Annotated[
+        int, typer.Option(min=0, help="Connections that are tracked, for each core; 0 leaves the limit.")
+    ] = 32768,
+    conntrack_min: Annotated[int, typer.Option(min=0, help="The least of that limit.")] = 131072,
+    conntrack_tcp_timeout_established: Annotated[
+        str, typer.Option(metavar="TIME", help="As 24h, 90m or 30s; 0 leaves it.")
+    ] = "24h",
+    conntrack_tcp_timeout_close_wait: Annotated[str, typer.Option(metavar="TIME", help="Likewise.")] = "1h",
+    conntrack_tcp_be_liberal: Annotated[
+        bool, typer.Option("--conntrack-tcp-be-liberal", help="Track packets outside of the window as valid.")
+    ] = False,
+    conntrack_udp_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
+    conntrack_udp_timeout_stream: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove all that the proxy put into the kernel, then end.")
     ] = False,
@@ -154,22 +206,69 @@ def proxy(
             help="Print the rules for the Services, EndpointSlices and Nodes in a directory of manifests, then end.",
         ),
     ] = None,
-    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "0.0.0.0:10256",
+    healthz: Annotated[
+        str,
+        typer.Option(
+            "--healthz-bind-address",
+            "--health",
+            metavar="ADDRESS:PORT",
+            help="Where to serve /healthz, /livez, /readyz and /metrics; 'none' for nowhere.",
+        ),
+    ] = "0.0.0.0:10256",
+    metrics: Annotated[
+        str,
+        typer.Option(
+            "--metrics-bind-address",
+            metavar="ADDRESS:PORT",
+            help="Where to serve /metrics and /proxyMode; 'none' for nowhere.",
+        ),
+    ] = "127.0.0.1:10249",
     log_level: Level = "info",
 ) -> None:
     """Run the node's proxy: Services into the kernel."""
     from fairlead.proxy import modes, server
     from fairlead.proxy.dataplane import Refused, Unusable
+    from fairlead.proxy.sysctls import ConntrackOptions
 
     try:
         mode = modes.load(proxy_mode)
     except ValueError as error:
         raise UserError(f"--proxy-mode {proxy_mode}: {error}") from error
+    if detect_local_mode not in server.LOCAL_MODES:
+        raise UserError(f"--detect-local-mode {detect_local_mode}: use {', '.join(server.LOCAL_MODES)}")
+    for wanted, option, value in (
+        ("BridgeInterface", "--pod-bridge-interface", pod_bridge_interface),
+        ("InterfaceNamePrefix", "--pod-interface-name-prefix", pod_interface_name_prefix),
+    ):
+        if detect_local_mode == wanted and not value:
+            raise UserError(f"--detect-local-mode {wanted} needs {option}")
+        if len(value) > 15 or not all(c.isalnum() or c in "-_.@:" for c in value):
+            raise UserError(f"{option} {value}: this is no interface's name")
     config = server.ProxyConfig(
-        node_name=node_name or socket.gethostname(),
+        node_name=(node_name or socket.gethostname()).strip().lower(),
         mode=proxy_mode,
-        cluster_cidrs=_cidrs("--cluster-cidr", cluster_cidr),
-        service_cidrs=_cidrs("--service-cidr", service_cidr),
+        families=server.families(),
+        cluster_cidrs=_networks("--cluster-cidr", cluster_cidr),
+        service_cidrs=_networks("--service-cidr", service_cidr),
+        detect_local_mode=detect_local_mode,
+        pod_bridge_interface=pod_bridge_interface,
+        pod_interface_name_prefix=pod_interface_name_prefix,
+        masquerade_all=masquerade_all,
+        masquerade_bit=masquerade_bit,
+        nodeport_addresses=_networks("--nodeport-addresses", nodeport_addresses),
+        conntrack=ConntrackOptions(
+            max_per_core=conntrack_max_per_core,
+            min=conntrack_min,
+            tcp_timeout_established=_seconds(
+                "--conntrack-tcp-timeout-established", conntrack_tcp_timeout_established
+            ),
+            tcp_timeout_close_wait=_seconds(
+                "--conntrack-tcp-timeout-close-wait", conntrack_tcp_timeout_close_wait
+            ),
+            tcp_be_liberal=conntrack_tcp_be_liberal,
+            udp_timeout=_seconds("--conntrack-udp-timeout", conntrack_udp_timeout),
+            udp_timeout_stream=_seconds("--conntrack-udp-timeout-stream", conntrack_udp_timeout_stream),
+        ),
     )
     if dry_run is not None:
         _preview(dry_run, config)
@@ -180,8 +279,13 @@ def proxy(
             return
         # Asked now, for one sentence instead of a failure in the log later.
         mode.check()
+        config = replace(
+            config,
+            healthz=None if healthz in ("none", "") else _listen(healthz),
+            metrics=None if metrics in ("none", "") else _listen(metrics),
+        )
         run_component(
-            "proxy", log_level, kubeconfig, health, lambda api, state: server.run(api, config, state)
+            "proxy", log_level, kubeconfig, "none", lambda api, state: server.run(api, config, state)
         )
     except (Unusable, Refused) as error:
         raise UserError(str(error)) from error
@@ -477,6 +581,26 @@ def _cidrs(option: str, value: str) -> tuple[str, ...]:
         except ValueError as error:
             raise UserError(f"{option} {value}: {error}") from error
     return found
+
+
+def _networks(option: str, value: str) -> tuple[str, ...]:
+    """Networks of either family, as A,B; none of an empty text."""
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    for cidr in found:
+        try:
+            ipaddress.ip_network(cidr)
+        except ValueError as error:
+            raise UserError(f"{option} {value}: {error}") from error
+    return found
+
+
+def _seconds(option: str, value: str) -> int:
+    """A time as Kubernetes writes it: 24h, 1h30m, 45s, 0."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value) if value else None
+    if parts is None:
+        raise UserError(f"{option} {value}: this is no time such as 24h, 90m or 30s")
+    hours, minutes, seconds = (int(part or 0) for part in parts.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def _service_networks(option: str, value: str) -> tuple[str, ...]:

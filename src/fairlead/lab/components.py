@@ -34,6 +34,9 @@ NODE_HEALTH_PORT = 10248
 PROXY_HEALTH_PORT = 10256
 """As kube-proxy's --healthz-bind-address; on all of the node's addresses."""
 
+PROXY_METRICS_PORT = 10249
+"""As kube-proxy's --metrics-bind-address; on the node's loopback."""
+
 CONTROLLERS_HEALTH_PORT = 10257
 """As kube-controller-manager's --secure-port, without TLS; on the router's address."""
 
@@ -143,13 +146,15 @@ async def _node(
         api_service=(topology.KUBERNETES_ADDRESS, 443),
     )
     proxy_config = proxy.ProxyConfig(
-        node_name=node.name, mode=proxy_mode, cluster_cidrs=(topology.CLUSTER_CIDR,)
+        node_name=node.name,
+        mode=proxy_mode,
+        # As --detect-local-mode NodeCIDR has it, without waiting for the Node.
+        cluster_cidrs=(node.pod_cidr,),
+        healthz=listener("0.0.0.0", PROXY_HEALTH_PORT),  # noqa: S104 -- as upstream
+        metrics=listener("127.0.0.1", PROXY_METRICS_PORT),
     )
     agent_health, proxy_health = Health(), Health()
-    runners = [
-        await serve_health(agent_health, listener("127.0.0.1", NODE_HEALTH_PORT)),
-        await serve_health(proxy_health, listener("0.0.0.0", PROXY_HEALTH_PORT)),  # noqa: S104 -- as upstream
-    ]
+    runner = await serve_health(agent_health, listener("127.0.0.1", NODE_HEALTH_PORT))
     try:
         async with (
             Api(kubeconfig.load(credentials.kubeconfig(node.name)), "fairlead-node") as agent_api,
@@ -159,5 +164,4 @@ async def _node(
             tasks.create_task(agent.run(agent_api, agent_config, agent_health))
             tasks.create_task(proxy.run(proxy_api, proxy_config, proxy_health))
     finally:
-        for runner in runners:
-            await runner.cleanup()
+        await runner.cleanup()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -51,6 +51,18 @@ class Ledger:
         self._waiting: dict[Claim, set[str]] = {}
         self._told: dict[str, set[str]] = {}
         """What was reported about each Service, so that it is said once for as long as it holds."""
+
+    def keys(self) -> Iterable[str]:
+        """Of all Services."""
+        return self._services.keys()
+
+    def service(self, key: str) -> Service | None:
+        """The Service, if there is one."""
+        return self._services.get(key)
+
+    def slices(self, key: str) -> Iterable[EndpointSlice]:
+        """The Service's slices of this family."""
+        return self._slices.get(key, {}).values()
 
     def service_changed(self, key: str, new: Service | None) -> None:
         """A Service came, changed or went."""

@@ -45,3 +45,5 @@ CONNTRACK_DURATION = Histogram(
 CONNTRACK_DELETED = Counter(
     "kubeproxy_conntrack_reconciler_deleted_entries", "UDP connections that were removed", ["ip_family"]
 )
+HEALTHZ = Counter("kubeproxy_proxy_healthz", "Answers of /healthz", ["code"])
+LIVEZ = Counter("kubeproxy_proxy_livez", "Answers of /livez", ["code"])

@@ -20,7 +20,8 @@ from fairlead.proxy import metrics
 from fairlead.proxy.connections import Connections
 from fairlead.proxy.conntrack import noting
 from fairlead.proxy.dataplane import Dataplane, Refused, Selected
-from fairlead.proxy.family import Family
+from fairlead.proxy.family import IPV4, Family
+from fairlead.proxy.healthchecks import HealthChecks
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.resources import TRIGGER_TIME, EndpointSlice
 from fairlead.proxy.selection import Node
@@ -78,13 +79,17 @@ class Proxier:
         *,
         mode: str = "nftables",
         interval: float = 0.0,
+        healthchecks: HealthChecks | None = None,
     ) -> None:
         """`mode` is what health and log call it; `interval` is the least number of seconds between commits."""
         self.ledger = ledger
         self.dataplane = dataplane
         self._health = health
         self._connections = Connections(dataplane.family)
+        self._healthchecks = healthchecks
         self._mode, self._interval = mode, interval
+        self._work = mode if dataplane.family is IPV4 else f"{mode} for {dataplane.family.address_type}"
+        """What health calls it."""
         self._synced = -math.inf
         self._label = dataplane.family.address_type
         self._service_changes = metrics.SERVICE_CHANGES.labels(self._label)
@@ -170,13 +175,15 @@ class Proxier:
             delay = self._backoff.next()
             log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
             metrics.SYNC_FAILURES.labels(self._label).inc()
-            self._health.fails(self._mode, str(error))
+            self._health.fails(self._work, str(error))
             self._scheduled = asyncio.get_running_loop().call_later(delay, self.sync)
             return
         self._doubtful = False
         self._backoff.reset()
-        self._health.has(self._mode)
+        self._health.has(self._work)
         self._connections.changed(changes)
+        if self._healthchecks is not None:
+            self._healthchecks.look(self.ledger, self.ledger.keys() if doubtful else changes)
         self._observe(began)
 
     def _observe(self, began: float) -> None:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from fairlead.client.api import Api
-from fairlead.client.informer import Informer
+from fairlead.client.events import Recorder
+from fairlead.client.informer import Change, Informer
+from fairlead.objects.core_v1 import Node as ApiNode
+from fairlead.objects.core_v1 import Service
 from fairlead.process import Health
-from fairlead.proxy import modes
+from fairlead.proxy import healthserver, modes, sysctls
 from fairlead.proxy.dataplane import Refused, Unusable
 from fairlead.proxy.detection import LocalPods
-from fairlead.proxy.family import IPV4
-from fairlead.proxy.ledger import Ledger
+from fairlead.proxy.family import IPV4, IPV6, Family
+from fairlead.proxy.healthchecks import HealthChecks
+from fairlead.proxy.healthserver import ProxyHealth
+from fairlead.proxy.ledger import Ledger, Report, log_only
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
 from fairlead.proxy.selection import Node
+from fairlead.proxy.sysctls import ConntrackOptions
 
 log = logging.getLogger("fairlead.proxy")
 
@@ -25,21 +34,54 @@ NOT_OURS = f"!{PROXY_NAME}"
 """Label selector for what is not meant for another proxy."""
 NOT_HEADLESS = f"{NOT_OURS},!service.kubernetes.io/headless"
 
+LOCAL_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
+
 
 @dataclass(frozen=True)
 class ProxyConfig:
-    """What a node's proxy needs to know."""
+    """What a node's proxy needs to know; named as kube-proxy's flags are."""
 
     node_name: str
     mode: str = "nftables"
+    families: tuple[Family, ...] = (IPV4,)
     cluster_cidrs: tuple[str, ...] = ("10.244.0.0/16",)
     """Where pods live: what comes to a ClusterIP from elsewhere is masqueraded."""
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
     """Where virtual addresses are taken from: packets to those of no Service are dropped."""
+    detect_local_mode: str = "ClusterCIDR"
+    """How the node's own pods are told: one of LOCAL_MODES."""
+    pod_bridge_interface: str = ""
+    pod_interface_name_prefix: str = ""
+    masquerade_all: bool = False
+    masquerade_bit: int = 14
+    nodeport_addresses: tuple[str, ...] = ()
+    conntrack: ConntrackOptions = field(default_factory=ConntrackOptions)
+    healthz: socket.socket | None = None
+    """Where /healthz and /livez are served: listening."""
+    metrics: socket.socket | None = None
+    """Where /metrics and /proxyMode are served: listening."""
 
-    def options(self) -> ProxyOptions:
-        """What the dataplane has to know of it."""
-        return ProxyOptions(LocalPods(self.cluster_cidrs), self.service_cidrs)
+    def local_pods(self, node: ApiNode | None) -> LocalPods | None:
+        """How the node's pods are told; None while its object does not say it yet."""
+        if self.detect_local_mode == "BridgeInterface":
+            return LocalPods(interface=self.pod_bridge_interface)
+        if self.detect_local_mode == "InterfaceNamePrefix":
+            return LocalPods(interface=f"{self.pod_interface_name_prefix}*")
+        if self.detect_local_mode == "ClusterCIDR":
+            return LocalPods(self.cluster_cidrs)
+        spec = node.spec if node is not None else None
+        cidrs = (spec.podCIDRs or tuple(filter(None, (spec.podCIDR,)))) if spec is not None else ()
+        return LocalPods(cidrs) if cidrs else None
+
+    def options(self, node: ApiNode | None = None) -> ProxyOptions:
+        """What the dataplane has to know of it; `node` is the node's object, where it is known."""
+        return ProxyOptions(
+            self.local_pods(node) or LocalPods(),
+            self.service_cidrs,
+            self.masquerade_all,
+            self.masquerade_bit,
+            self.nodeport_addresses,
+        )
 
 
 async def run(api: Api, config: ProxyConfig, health: Health) -> None:
@@ -47,39 +89,126 @@ async def run(api: Api, config: ProxyConfig, health: Health) -> None:
 
     Everything stays in the kernel at the end: Services go on while the proxy is away, and the next one takes
     over without a connection lost. What another mode left is removed when ours is in place. Raises ValueError for
-    a mode that there is not, and `dataplane.Unusable` where it cannot work.
+    a mode that there is not, `dataplane.Unusable` where it cannot work.
     """
-    mode = modes.load(config.mode)
+    modes.load(config.mode)
     health.waits_for(config.mode, "no rules in the kernel yet")
-    dataplane = mode.dataplane(config.options(), IPV4)
-    try:
-        ledger = Ledger(Node(config.node_name), IPV4)
-        proxier = Proxier(ledger, dataplane, health, mode=config.mode, interval=mode.interval)
-        services = Informer(api, SERVICES, labels=NOT_OURS, fields="spec.clusterIP!=None")
-        slices = Informer(api, ENDPOINTSLICES, labels=NOT_HEADLESS)
-        nodes = Informer(api, NODES, fields=f"metadata.name={config.node_name}")
+    state = ProxyHealth(health)
+    recorder = Recorder(api, "kube-proxy", config.node_name)
+    async with contextlib.AsyncExitStack() as stack:
+        if config.healthz is not None:
+            runner = await healthserver.serve_health(state, config.healthz)
+            stack.push_async_callback(runner.cleanup)
+        if config.metrics is not None:
+            runner = await healthserver.serve_metrics(state, config.mode, config.metrics)
+            stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(recorder.close)
+        sysctls.apply(config.conntrack)
+        async with asyncio.TaskGroup() as tasks:
+            await _follow(api, config, state, _reporter(recorder), tasks, stack)
+
+
+async def _follow(
+    api: Api,
+    config: ProxyConfig,
+    state: ProxyHealth,
+    report: Report,
+    tasks: asyncio.TaskGroup,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    """Starts everything. `stack` outlives the tasks."""
+    mode = modes.load(config.mode)
+    nodes = Informer(api, NODES, fields=f"metadata.name={config.node_name}")
+    services = Informer(api, SERVICES, labels=NOT_OURS, fields="spec.clusterIP!=None")
+    slices = Informer(api, ENDPOINTSLICES, labels=NOT_HEADLESS)
+    for informer in (nodes, services, slices):
+        tasks.create_task(informer.run())
+    own = _OwnNode(state)
+    nodes.subscribe(own.changed)
+    options = config.options(await own.sufficient(config))
+    checks = HealthChecks(state.healthy, report)
+    tasks.create_task(checks.run())
+    proxiers: list[Proxier] = []
+    for family in config.families:
+        try:
+            dataplane = mode.dataplane(options, family)
+        except Unusable as error:
+            if not proxiers:
+                raise
+            log.warning("no Services over %s: %s", family.address_type, error)
+            continue
+        proxier = Proxier(
+            # What both families say of a Service is said once.
+            Ledger(Node(config.node_name), family, _quiet if proxiers else report),
+            dataplane,
+            state.health,
+            mode=config.mode,
+            interval=mode.interval,
+            healthchecks=checks,
+        )
+        stack.callback(proxier.close)
+        proxiers.append(proxier)
         services.subscribe(proxier.service_changed)
         slices.subscribe(proxier.slice_changed)
         nodes.subscribe(proxier.node_changed)
-        async with asyncio.TaskGroup() as tasks:
-            for informer in (services, slices, nodes):
-                tasks.create_task(informer.run())
-            for informer in (services, slices, nodes):
-                await informer.synced()
-            proxier.start()
-            _clean_others(config.mode)
-            await proxier.watch()
-    finally:
-        dataplane.close()
+    for informer in (nodes, services, slices):
+        await informer.synced()
+    for proxier in proxiers:
+        proxier.start()
+        tasks.create_task(proxier.watch())
+    _clean_others(config.mode)
+
+
+class _OwnNode:
+    """What the node's object says, as it comes."""
+
+    def __init__(self, state: ProxyHealth) -> None:
+        self._state = state
+        self._node: ApiNode | None = None
+        self._came = asyncio.Event()
+
+    def changed(self, change: Change[ApiNode]) -> None:
+        # An object that is deleted says so by then; one that comes again is another node.
+        self._node = change.new
+        if change.new is not None:
+            self._state.node_eligible = healthserver.eligible(change.new)
+        self._came.set()
+
+    async def sufficient(self, config: ProxyConfig) -> ApiNode | None:
+        """The node's object, as soon as it says how the node's pods are told; None where nobody asks it."""
+        while config.local_pods(self._node) is None:
+            self._state.health.waits_for("node", f"the Node {config.node_name} has no podCIDRs yet")
+            self._came.clear()
+            await self._came.wait()
+        self._state.health.has("node")
+        return self._node
+
+
+def _reporter(recorder: Recorder) -> Report:
+    def report(service: Service, reason: str, sentence: str) -> None:
+        log_only(service, reason, sentence)
+        recorder.event(service, "Warning", reason, sentence)
+
+    return report
+
+
+def _quiet(service: Service, reason: str, sentence: str) -> None:
+    log.debug("Service %s/%s: %s", service.metadata.namespace, service.metadata.name, sentence)
 
 
 def _clean_others(mode: str) -> None:
     for name in modes.MODES:
         if name != mode:
-            try:
-                modes.load(name).cleanup(IPV4, beside=mode)
-            except (Unusable, Refused, OSError) as error:
-                log.warning("what the mode %s may have left is not removed: %s", name, error)
+            for family in families():
+                try:
+                    modes.load(name).cleanup(family, beside=mode)
+                except (Unusable, Refused, OSError) as error:
+                    log.warning("what the mode %s may have left is not removed: %s", name, error)
+
+
+def families() -> tuple[Family, ...]:
+    """Those that this kernel has."""
+    return (IPV4, IPV6) if Path("/proc/net/if_inet6").exists() else (IPV4,)
 
 
 def cleanup() -> None:
@@ -88,4 +217,5 @@ def cleanup() -> None:
     Raises `dataplane.Unusable` or `dataplane.Refused` where it may not.
     """
     for name in modes.MODES:
-        modes.load(name).cleanup(IPV4)
+        for family in families():
+            modes.load(name).cleanup(family)
