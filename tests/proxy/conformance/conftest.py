@@ -18,21 +18,6 @@ from tests.proxy.topology import Topology, topology
 
 CHOSEN = os.environ.get("FAIRLEAD_PROXY_MODES", ",".join(MODES)).split(",")
 
-UNFINISHED = {
-    "nftables": (
-        "short cut", "ource range", "both policies Local", "under externalTrafficPolicy Local a node",
-        "test_affinity", "test_masquerade_all", "test_nodeport_addresses",
-    ),
-}  # fmt: skip
-"""What a mode does not do yet, by words of the tests' names."""
-
-
-@pytest.fixture(autouse=True)
-def finished(request: pytest.FixtureRequest, mode: str) -> None:
-    """Skips what the mode does not do yet."""
-    if any(words in request.node.nodeid for words in UNFINISHED.get(mode, ())):
-        pytest.skip(f"the {mode} mode does not do this yet")
-
 
 @pytest.fixture(scope="session")
 def network() -> Iterator[Topology]:
