@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.managed import tracking
@@ -118,8 +118,7 @@ def _compare_members(
 
     `skipped` are members that are not looked at, `of_metadata` those of the member `metadata`.
     """
-    for part in parts(of):
-        before, after = getattr(old, part.field), getattr(new, part.field)
+    for part, before, after in zip(parts(of), astuple(old), astuple(new), strict=True):
         if before is after or before == after or part.name in skipped:
             continue
         key, below = shape.steps.get(part.name) or shape.step(part.name)
@@ -145,9 +144,7 @@ def _compare_members(
             if inner.removed:
                 found.removed[key] = inner.removed
         else:
-            one = {part.name: msgspec.to_builtins(before)}
-            other = {part.name: msgspec.to_builtins(after)}
-            _add(found, compare(one, other, shape))
+            _add(found, _within(of, part, before, after, shape))
 
 
 def _add(found: Changes, more: Changes) -> None:
@@ -157,6 +154,19 @@ def _add(found: Changes, more: Changes) -> None:
 
 
 _LAST: dict[tuple[type[Any], str], tuple[Any, Fields]] = {}
+_LAST_CHANGES: dict[tuple[type[Any], str], tuple[Any, Any, Changes]] = {}
+
+
+def _within(of: type[Any], part: Part, before: Any, after: Any, shape: MapShape) -> Changes:
+    """What differs within a member that both values have; the last one of each is kept."""
+    last = _LAST_CHANGES.get((of, part.field))
+    if last is not None and last[0] == before and last[1] == after:
+        return last[2]
+    one, other = {part.name: msgspec.to_builtins(before)}, {part.name: msgspec.to_builtins(after)}
+    found = compare(one, other, shape)
+    if isinstance(after, tuple):
+        _LAST_CHANGES[of, part.field] = (before, after, found)
+    return found
 
 
 def _whole(of: type[Any], part: Part, value: Any, shape: Shape) -> Fields:
