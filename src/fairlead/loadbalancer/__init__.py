@@ -1,0 +1,1 @@
+"""External addresses for Services of type LoadBalancer: pools, allocation, announcing."""
