@@ -285,6 +285,66 @@ def test_every_resolver_finds_a_service(served: tuple[Lab, str], musl: Path, res
     assert address not in lab.exec("pod/web-1", *nothing).stdout
 
 
+BALANCED = """
+apiVersion: v1
+kind: Service
+metadata: {name: NAME}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: POLICY
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+"""
+ASK_CLIENT = """
+import json, sys, urllib.request
+for _ in range(20):
+    answer = json.load(urllib.request.urlopen(sys.argv[1], timeout=5))
+    print(answer["node"], answer["client"])
+"""
+
+
+def test_a_load_balancer_leads_to_the_nodes_that_can_answer(served: tuple[Lab, str]) -> None:
+    """The seed's two diagrams: under Cluster any node passes on, under Local the pod sees the client."""
+    lab, _ = served
+    manifests = BALANCED.replace("NAME", "balanced").replace("POLICY", "Cluster")
+    manifests += BALANCED.replace("NAME", "local").replace("POLICY", "Local")
+    lab.kubectl("apply", "-f", "-", text=manifests)
+    try:
+        where = "jsonpath={.status.loadBalancer.ingress[0].ip}"
+        addresses = [
+            wait_for(lambda name=name: lab.kubectl("get", "svc", name, "-o", where))  # type: ignore[misc]
+            for name in ("balanced", "local")
+        ]
+        assert all(address.startswith("203.0.113.") for address in addresses)
+
+        def answers(address: str) -> set[tuple[str, ...]]:
+            done = lab.exec("outside", sys.executable, "-c", ASK_CLIENT, f"http://{address}")
+            return (
+                {tuple(line.split()) for line in done.stdout.splitlines()} if done.returncode == 0 else set()
+            )
+
+        seen = wait_for(lambda: answers(addresses[0]))
+        assert {node for node, _ in seen} == {"node1", "node2"}
+        assert not {client for _, client in seen} & {"198.51.100.10"}
+        seen = wait_for(lambda: answers(addresses[1]))
+        assert {client for _, client in seen} == {"198.51.100.10"}
+        # A node without a ready pod gets nothing under Local; nobody has to wait for it.
+        on = {p["metadata"]["name"]: p["spec"]["nodeName"] for p in json.loads(
+            lab.kubectl("get", "pods", "-l", "app=web", "-o", "json"))["items"]}  # fmt: skip
+        left = next(iter(on.values()))
+        for pod, node in on.items():
+            if node != left:
+                lab.kubectl("label", "pod", pod, "app-")
+        wait_for(lambda: {node for node, _ in answers(addresses[1])} == {left})
+        for pod in on:
+            lab.kubectl("label", "pod", pod, "app=web", "--overwrite")
+        events = lab.kubectl("get", "events", "-o", "jsonpath={.items[*].message}")
+        assert f"Assigned IP {addresses[0]} of pool lab" in events
+    finally:
+        lab.kubectl("delete", "svc", "balanced", "local")
+
+
 def test_nodes_have_addresses_and_zones(served: tuple[Lab, str]) -> None:
     lab, _ = served
     found = {

@@ -17,11 +17,13 @@ from fairlead.client.api import Api
 from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
-from fairlead.lab import topology
-from fairlead.lab.credentials import CONTROLLERS, PROXY, SCHEDULER, Credentials
+from fairlead.lab import cloud, topology
+from fairlead.lab.credentials import CONTROLLERS, LOADBALANCER, PROXY, SCHEDULER, Credentials
 from fairlead.lab.network import Network
 from fairlead.lab.state import Record, StateDirectory
 from fairlead.lab.supervisor import Component
+from fairlead.loadbalancer import controller as loadbalancer
+from fairlead.loadbalancer.config import LoadBalancerConfig, PoolSpec, pool
 from fairlead.node import agent
 from fairlead.node.images import Image, builtin
 from fairlead.process import Health, configure_logging, listener, run, serve_health
@@ -39,6 +41,8 @@ PROXY_METRICS_PORT = 10249
 
 CONTROLLERS_HEALTH_PORT = 10257
 """As kube-controller-manager's --secure-port, without TLS; on the router's address."""
+
+LOAD_BALANCERS = (pool("lab", PoolSpec((topology.LOAD_BALANCERS,), avoidBuggyIPs=True)),)
 
 Sockets = Mapping[str, socket.socket]
 
@@ -118,8 +122,11 @@ async def _controllers(credentials: Credentials) -> None:
         async with (
             Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS)), "fairlead-endpoints") as endpoints_api,
             Api(kubeconfig.load(credentials.kubeconfig(SCHEDULER)), "fairlead-scheduler") as scheduler_api,
+            Api(kubeconfig.load(credentials.kubeconfig(LOADBALANCER)), loadbalancer.NAME) as loadbalancer_api,
             asyncio.TaskGroup() as tasks,
         ):
+            tasks.create_task(loadbalancer.run(loadbalancer_api, LoadBalancerConfig(LOAD_BALANCERS), health))
+            tasks.create_task(cloud.run(loadbalancer_api))
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
             tasks.create_task(scheduler.run(scheduler_api, health))
     finally:

@@ -14,6 +14,7 @@ from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, KUBERNETES_ADDRESS, 
 
 ADMIN = "admin"
 CONTROLLERS = "controllers"
+LOADBALANCER = "loadbalancer"
 PROXY = "proxy"
 SCHEDULER = "scheduler"
 
@@ -61,6 +62,7 @@ def users(nodes: Iterable[Node]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The user name and groups of each component, as kubeadm gives them."""
     found: dict[str, tuple[str, tuple[str, ...]]] = {
         CONTROLLERS: ("system:fairlead-endpoints", ()),
+        LOADBALANCER: ("system:fairlead-loadbalancer", ()),
         SCHEDULER: ("system:kube-scheduler", ()),
         PROXY: ("system:kube-proxy", ()),
     }

@@ -23,6 +23,8 @@ ROUTER = "192.168.1.1"
 OUTSIDE_NETWORK = ipaddress.IPv4Network("198.51.100.0/24")
 OUTSIDE_ROUTER = "198.51.100.1"
 OUTSIDE_ADDRESS = "198.51.100.10"
+LOAD_BALANCERS = "203.0.113.0/24"
+"""Where Services of type LoadBalancer have their addresses from."""
 CLUSTER_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 KUBERNETES_ADDRESS = "10.96.0.1"
@@ -160,6 +162,8 @@ def plan(count: int, zones: Sequence[str] = ()) -> Plan:
         for setting in ("rp_filter", "send_redirects")
     ]
     sysctls += [Sysctl(name, "net/ipv4/ip_forward", 1) for name in (UNDERLAY, *names)]
+    # Of the nodes that a load balancer's address leads to, each connection gets one, each client several.
+    sysctls.append(Sysctl(UNDERLAY, "net/ipv4/fib_multipath_hash_policy", 1))
     masquerades = []
     for node in nodes:
         addresses.append(Address(node.name, "eth0", f"{node.address}/{prefix}"))
