@@ -121,7 +121,9 @@ async def ensure(registry: Registry, kind: Kind, obj: Stored) -> None:
     try:
         await registry.create(kind, metadata.namespace, obj)
     except StatusError as error:
-        if error.reason != "AlreadyExists":
+        # Another server that makes the same Service at the same time may be seen by its address first.
+        there = await registry.store.get(kind.key(metadata.namespace, metadata.name))
+        if error.reason != "AlreadyExists" and there is None:
             raise
         if kind in (ENDPOINTS, ENDPOINTSLICES):
 
