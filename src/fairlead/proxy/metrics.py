@@ -25,8 +25,30 @@ ENDPOINT_CHANGES = Counter(
 SERVICE_CHANGES = Counter(
     "kubeproxy_sync_proxy_rules_service_changes", "Changes of Services taken up", ["ip_family"]
 )
-SYNC_FAILURES = Counter(
-    "kubeproxy_sync_proxy_rules_nftables_sync_failures", "Transactions that the kernel refused", ["ip_family"]
+SYNC_FAILURES = {
+    "nftables": Counter(
+        "kubeproxy_sync_proxy_rules_nftables_sync_failures",
+        "Transactions that the kernel refused",
+        ["ip_family"],
+    ),
+    "iptables": Counter(
+        "kubeproxy_sync_proxy_rules_iptables_restore_failures",
+        "Input that iptables-restore refused",
+        ["ip_family"],
+    ),
+}
+"""By mode, for those that upstream counts."""
+FULL_DURATION = Histogram(
+    "kubeproxy_sync_full_proxy_rules_duration_seconds",
+    "The same, where what the kernel holds was compared with everything",
+    ["ip_family"],
+    buckets=_SYNC_BUCKETS,
+)
+PARTIAL_DURATION = Histogram(
+    "kubeproxy_sync_partial_proxy_rules_duration_seconds",
+    "The same, where only Services that changed were looked at",
+    ["ip_family"],
+    buckets=_SYNC_BUCKETS,
 )
 LAST_SYNC = Gauge(
     "kubeproxy_sync_proxy_rules_last_timestamp_seconds",

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
+from prometheus_client import Histogram
+
 from fairlead.client.informer import Change
 from fairlead.client.retry import Backoff
 from fairlead.objects.core_v1 import Node as ApiNode
@@ -174,7 +176,8 @@ class Proxier:
         except (OSError, Refused) as error:
             delay = self._backoff.next()
             log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
-            metrics.SYNC_FAILURES.labels(self._label).inc()
+            if self._mode in metrics.SYNC_FAILURES:
+                metrics.SYNC_FAILURES[self._mode].labels(self._label).inc()
             self._health.fails(self._work, str(error))
             self._scheduled = asyncio.get_running_loop().call_later(delay, self.sync)
             return
@@ -184,10 +187,12 @@ class Proxier:
         self._connections.changed(changes)
         if self._healthchecks is not None:
             self._healthchecks.look(self.ledger, self.ledger.keys() if doubtful else changes)
-        self._observe(began)
+        self._observe(began, metrics.FULL_DURATION if doubtful else metrics.PARTIAL_DURATION)
 
-    def _observe(self, began: float) -> None:
-        metrics.SYNC_DURATION.labels(self._label).observe(time.perf_counter() - began)
+    def _observe(self, began: float, kind: Histogram) -> None:
+        took = time.perf_counter() - began
+        for duration in (metrics.SYNC_DURATION, kind):
+            duration.labels(self._label).observe(took)
         self._synced = time.monotonic()
         metrics.LAST_SYNC.labels(self._label).set_to_current_time()
         now = time.time()
