@@ -18,12 +18,21 @@ from pyroute2 import IPRoute
 
 from fairlead.client.api import Api
 from fairlead.node import namespaces
-from fairlead.objects.core_v1 import Node, NodeAddress, NodeStatus, Service, ServicePort, ServiceSpec
+from fairlead.objects.core_v1 import (
+    Node,
+    NodeAddress,
+    NodeSpec,
+    NodeStatus,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTSLICES, NODES, SERVICES
 from fairlead.process import Health
 from fairlead.proxy import libnftables
+from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.resources import SERVICE_NAME
 from fairlead.proxy.server import ProxyConfig, cleanup, run
 from tests.client.cluster import api_server, running
@@ -185,3 +194,61 @@ async def wait_for_api(directory: Path) -> None:
 
 def test_not_ready_before_the_first_transaction(tmp_path: Path) -> None:
     in_a_node(wait_for_api, tmp_path)
+
+
+NODE_WITH_PODS = Node(spec=NodeSpec(podCIDR="10.244.3.0/24", podCIDRs=("10.244.3.0/24", "fd00:244:3::/64")))
+
+
+@pytest.mark.parametrize(
+    ("config", "node", "found"),
+    [
+        pytest.param({}, None, LocalPods(("10.244.0.0/16",)), id="ClusterCIDR"),
+        pytest.param({"detect_local_mode": "NodeCIDR"}, None, None, id="NodeCIDR, no Node yet"),
+        pytest.param({"detect_local_mode": "NodeCIDR"}, Node(), None, id="NodeCIDR, not given out yet"),
+        pytest.param(
+            {"detect_local_mode": "NodeCIDR"},
+            NODE_WITH_PODS,
+            LocalPods(("10.244.3.0/24", "fd00:244:3::/64")),
+            id="NodeCIDR",
+        ),
+        pytest.param(
+            {"detect_local_mode": "BridgeInterface", "pod_bridge_interface": "cni0"},
+            None,
+            LocalPods(interface="cni0"),
+            id="BridgeInterface",
+        ),
+        pytest.param(
+            {"detect_local_mode": "InterfaceNamePrefix", "pod_interface_name_prefix": "veth"},
+            None,
+            LocalPods(interface="veth*"),
+            id="InterfaceNamePrefix",
+        ),
+    ],
+)
+def test_how_the_nodes_pods_are_told(
+    config: dict[str, str], node: Node | None, found: LocalPods | None
+) -> None:
+    assert ProxyConfig("node1", **config).local_pods(node) == found  # type: ignore[arg-type]
+
+
+async def wait_for_pod_cidrs(directory: Path) -> None:
+    async with api_server(directory) as reached, Api(reached) as api:
+        health = Health()
+        config = ProxyConfig("node1", detect_local_mode="NodeCIDR")
+        task = asyncio.create_task(run(api, config, health))
+
+        async def waits() -> bool:
+            return "the Node node1 has no podCIDRs yet" in health.report(readiness=True)[1]
+
+        await until(waits)
+        spec = NodeSpec(podCIDR="10.244.3.0/24", podCIDRs=("10.244.3.0/24",))
+        await api.create(NODES, Node(metadata=ObjectMeta(name="node1"), spec=spec))
+        await asyncio.wait_for(health.ready(), 15)
+        assert "10.244.3.0/24" in libnftables.run("list table ip fairlead\n")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    cleanup()
+
+
+def test_node_cidr_waits_for_the_node(tmp_path: Path) -> None:
+    in_a_node(wait_for_pod_cidrs, tmp_path)
