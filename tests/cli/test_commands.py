@@ -103,6 +103,8 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         (("endpoints", "--kubeconfig", "KUBECONFIG", "--health", "here"), "'here' is no address with a port"),
         (("proxy", "--proxy-mode", "ipvs"), "not built yet; use nftables or iptables"),
         (("proxy", "--mode", "magic"), "there is no such mode"),
+        (("proxy", "--config", "/no/such/file"), "--config /no/such/file: No such file"),
+        (("proxy", "--config", "KUBECONFIG"), "this is no KubeProxyConfiguration"),
         (("proxy", "--detect-local-mode", "Guess"), "use ClusterCIDR, NodeCIDR, BridgeInterface"),
         (("proxy", "--detect-local-mode", "BridgeInterface"), "needs --pod-bridge-interface"),
         (("proxy", "--pod-bridge-interface", 'a"; flush'), "this is no interface's name"),

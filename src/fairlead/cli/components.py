@@ -136,6 +136,13 @@ def scheduler(
 
 def proxy(
     kubeconfig: Kubeconfig = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A KubeProxyConfiguration, in YAML; what it says wins over flags, but for the node's name.",
+        ),
+    ] = None,
     node_name: Annotated[
         str,
         typer.Option(
@@ -226,6 +233,10 @@ def proxy(
     log_level: Level = "info",
 ) -> None:
     """Run the node's proxy: Services into the kernel."""
+    flags = locals()
+    if config is not None:
+        proxy(**{**flags, **_proxy_configuration(config, proxy_mode, node_name), "config": None})
+        return
     from fairlead.proxy import modes, server
     from fairlead.proxy.dataplane import Refused, Unusable
     from fairlead.proxy.sysctls import ConntrackOptions
@@ -244,7 +255,7 @@ def proxy(
             raise UserError(f"--detect-local-mode {wanted} needs {option}")
         if len(value) > 15 or not all(c.isalnum() or c in "-_.@:" for c in value):
             raise UserError(f"{option} {value}: this is no interface's name")
-    config = server.ProxyConfig(
+    settings = server.ProxyConfig(
         node_name=(node_name or socket.gethostname()).strip().lower(),
         mode=proxy_mode,
         families=server.families(),
@@ -271,7 +282,7 @@ def proxy(
         ),
     )
     if dry_run is not None:
-        _preview(dry_run, config)
+        _preview(dry_run, settings)
         return
     try:
         if cleanup:
@@ -279,16 +290,33 @@ def proxy(
             return
         # Asked now, for one sentence instead of a failure in the log later.
         mode.check()
-        config = replace(
-            config,
+        settings = replace(
+            settings,
             healthz=None if healthz in ("none", "") else _listen(healthz),
             metrics=None if metrics in ("none", "") else _listen(metrics),
         )
         run_component(
-            "proxy", log_level, kubeconfig, "none", lambda api, state: server.run(api, config, state)
+            "proxy", log_level, kubeconfig, "none", lambda api, state: server.run(api, settings, state)
         )
     except (Unusable, Refused) as error:
         raise UserError(str(error)) from error
+
+
+def _proxy_configuration(file: Path, mode: str, node_name: str) -> dict[str, Any]:
+    """The flags that kube-proxy's configuration file stands for."""
+    from fairlead.proxy.configuration import ConfigurationError, read
+
+    try:
+        said = read(file).flags(mode)
+    except ConfigurationError as error:
+        raise UserError(f"--config {error}") from error
+    except OSError as error:
+        raise UserError(f"--config {file}: {error.strerror}") from error
+    if node_name:
+        said["node_name"] = node_name
+    if "kubeconfig" in said:
+        said["kubeconfig"] = Path(str(said["kubeconfig"]))
+    return said
 
 
 def _preview(directory: Path, config: ProxyConfig) -> None:
