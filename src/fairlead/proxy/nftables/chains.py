@@ -29,7 +29,17 @@ from fairlead.proxy.netlink import (
 )
 from fairlead.proxy.nftables import expressions
 from fairlead.proxy.nftables.expressions import DELETE, REG_FIRST, UPDATE, lookup, remember, text, translate
-from fairlead.proxy.nftables.names import AFFINITY, ALIASES, STICKY_OF, TABLE, Chain, Key, Learner
+from fairlead.proxy.nftables.names import (
+    AFFINITY,
+    ALIASES,
+    STICKY,
+    STICKY_LOCAL,
+    STICKY_OF,
+    TABLE,
+    Chain,
+    Key,
+    Learner,
+)
 
 CHAIN_TABLE, CHAIN_NAME = 1, 3
 RULE_TABLE, RULE_CHAIN, RULE_EXPRESSIONS = 1, 2, 4
@@ -81,12 +91,7 @@ def _added(chain: Chain | Learner, endpoints: str, family: Family) -> Step:
 def rules(chain: Chain | Learner, endpoints: str, family: Family) -> list[bytes]:
     """What stands in the chain."""
     if isinstance(chain, Learner):
-        # An update of an element that is there leaves its datum, so the one before has to go.
-        learned, key, datum = _learned(chain, family), _first_of_owner(family), REG_FIRST
-        return [
-            learned + remember(AFFINITY, DELETE, key, datum),
-            learned + remember(AFFINITY, UPDATE, key, datum, chain.seconds),
-        ]
+        return _learning(chain, family)
     drawing = _drawing(chain, endpoints, family)
     # No packet gets to the end while slots and chains agree; one that does must not leave for the virtual address.
     return [*([_returning(chain, family)] if chain.sticky else []), drawing, expressions.drop()]
@@ -131,6 +136,31 @@ def _returning(chain: Chain, family: Family) -> bytes:
     )
 
 
+def _learning(chain: Learner, family: Family) -> list[bytes]:
+    """Notes where the client was led to; a record that led it there has its time started anew, and no more.
+
+    An update of an element that is there leaves its datum, so another one has to go before. But what a packet
+    removes stays in the kernel's hash table until it is swept, and after some sixteen of one key it takes no more.
+    Local targets come first: a client whose record leads elsewhere may be held to the node by its policy. The datum of
+    a record that stays is loaded for nft alone, which cannot show it otherwise.
+    """
+    key, datum = _first_of_owner(family), REG_FIRST
+    learned = _learned(chain, family)
+    recorded = lookup(AFFINITY, key, datum)
+    noted = _led(family) + remember(AFFINITY, UPDATE, key, datum, chain.seconds)
+    gone = remember(AFFINITY, DELETE, key, datum)
+    local = learned + lookup(STICKY_LOCAL, _TARGET)
+    leave = expressions.leave()
+    return [
+        local + recorded + lookup(STICKY_LOCAL, _TARGET) + noted + leave,
+        local + gone,
+        local + noted + leave,
+        learned + recorded + lookup(STICKY, _TARGET) + noted + leave,
+        learned + gone,
+        learned + noted,
+    ]
+
+
 def _learned(chain: Learner, family: Family) -> bytes:
     """Loads owner and client as a key, the target that the packet is translated to as a datum."""
     owner = _first_of_owner(family)
@@ -139,7 +169,14 @@ def _learned(chain: Learner, family: Family) -> bytes:
         + (expressions.zero_address(owner, family) if chain.port else b"")
         + lookup(ALIASES, owner, owner - 1)
         + expressions.source(_first_of_client(family), family)
-        + expressions.protocol(REG_FIRST)
+        + _led(family)
+    )
+
+
+def _led(family: Family) -> bytes:
+    """Loads what `affinity` says of a client: protocol, address and port that the packet is translated to."""
+    return (
+        expressions.protocol(REG_FIRST)
         + expressions.address(_TARGET, family)
         + expressions.port(_TARGET + family.words)
     )

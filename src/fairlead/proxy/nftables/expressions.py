@@ -21,7 +21,7 @@ UPDATE, DELETE = 1, 2
 NAT_TYPE, NAT_FAMILY, NAT_ADDRESS, NAT_PORT, NAT_DNAT = 1, 2, 3, 5, 1
 BITWISE_SREG, BITWISE_DREG, BITWISE_LEN, BITWISE_MASK, BITWISE_XOR = 1, 2, 3, 4, 5
 IMMEDIATE_DREG, IMMEDIATE_DATA, DATA_VALUE, DATA_VERDICT, VERDICT_CODE = 1, 2, 1, 2, 1
-NF_DROP = 0
+NF_DROP, NFT_RETURN = 0, -5
 
 REG_VERDICT, REG_FIRST = 0, 8
 """Registers have four octets each, from number 8 on, sixteen of them."""
@@ -124,7 +124,16 @@ def translate(register: int, family: Family) -> bytes:
 
 def drop() -> bytes:
     """Drops the packet."""
-    verdict = attribute(DATA_VERDICT | NESTED, number(VERDICT_CODE, NF_DROP))
+    return _verdict(NF_DROP)
+
+
+def leave() -> bytes:
+    """Goes back to the chain that led here."""
+    return _verdict(NFT_RETURN)
+
+
+def _verdict(code: int) -> bytes:
+    verdict = attribute(DATA_VERDICT | NESTED, number(VERDICT_CODE, code & 0xFFFFFFFF))
     return _expression(
         "immediate", number(IMMEDIATE_DREG, REG_VERDICT) + attribute(IMMEDIATE_DATA | NESTED, verdict)
     )
