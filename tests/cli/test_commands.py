@@ -101,7 +101,6 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         (("endpoints", "--kubeconfig", "/no/such/file"), "/no/such/file"),
         (("endpoints", "--kubeconfig", "KUBECONFIG", "--log-level", "loud"), "--log-level loud"),
         (("endpoints", "--kubeconfig", "KUBECONFIG", "--health", "here"), "'here' is no address with a port"),
-        (("proxy", "--proxy-mode", "ipvs"), "not built yet; use nftables or iptables"),
         (("proxy", "--mode", "magic"), "there is no such mode"),
         (("proxy", "--config", "/no/such/file"), "--config /no/such/file: No such file"),
         (("proxy", "--config", "KUBECONFIG"), "this is no KubeProxyConfiguration"),

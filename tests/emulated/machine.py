@@ -49,6 +49,7 @@ mount -t tmpfs shm /root/dev/shm
 mount -t tmpfs run /root/run
 cp /job /root/run/job
 ip link set lo up
+modprobe dummy numdummies=0
 chroot /root /bin/sh /run/job
 echo $? >/dev/ttyS1
 poweroff -f
@@ -200,7 +201,7 @@ def emulate(kernel: Path, archive: Path, socket: Path, status: Path, deadline: f
         "-object", f"memory-backend-memfd,id=memory,size={MEGABYTES}M,share=on", "-numa", "node,memdev=memory",
         "-chardev", f"socket,id=root,path={socket}", "-device", "vhost-user-fs-pci,chardev=root,tag=host",
         "-kernel", str(next((kernel / "boot").glob("vmlinuz-*"))), "-initrd", str(archive),
-        "-append", "console=ttyS0 quiet panic=-1 mitigations=off",
+        "-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off",
         "-serial", "stdio", "-serial", f"file:{status}",
     ]  # fmt: skip
     machine = subprocess.Popen(words, stdin=subprocess.DEVNULL)

@@ -608,7 +608,6 @@ def test_an_address_in_use_is_no_obstacle_unless_it_was_asked_for() -> None:
         (("--ip-families", "ipv6"), "only ipv4 is built yet"),
         (("--ip-families", "ipv4,ipv6"), "only ipv4 is built yet"),
         (("--ip-families", "ipx"), "'ipx' is no address family"),
-        (("--proxy-mode", "ipvs"), "not built yet; use nftables or iptables"),
         (("--proxy-mode", "magic"), "there is no such mode"),
         (("--store", "etcd:127.0.0.1:2379"), "is no URL of an etcd member"),
         (("--store", "sqlite:/no/such/folder/file"), "there is no directory /no/such/folder"),

@@ -153,7 +153,7 @@ def proxy(
         ),
     ] = "",
     proxy_mode: Annotated[
-        str, typer.Option("--proxy-mode", "--mode", help="What to program: nftables or iptables.")
+        str, typer.Option("--proxy-mode", "--mode", help="What to program: nftables, iptables or ipvs.")
     ] = "nftables",
     detect_local_mode: Annotated[
         str,
@@ -173,7 +173,7 @@ def proxy(
         str,
         typer.Option(
             help="Networks of the node's addresses that open node ports, as A,B.",
-            show_default="nftables: the primary address; iptables: all",
+            show_default="nftables: the primary address; iptables and ipvs: all",
         ),
     ] = "",
     masquerade_all: Annotated[
@@ -190,6 +190,21 @@ def proxy(
             help="The mark's bit that says so.",
         ),
     ] = 14,
+    ipvs_scheduler: Annotated[
+        str, typer.Option(help="How ipvs chooses among endpoints: the kernel's module ip_vs_SCHEDULER.")
+    ] = "rr",
+    ipvs_exclude_cidrs: Annotated[
+        str, typer.Option(help="Networks whose virtual servers ipvs leaves alone, as A,B.")
+    ] = "",
+    ipvs_strict_arp: Annotated[
+        bool, typer.Option("--ipvs-strict-arp", help="Let the node answer ARP for no Service's address.")
+    ] = False,
+    ipvs_sync_period: Annotated[
+        str, typer.Option(metavar="TIME", help="How often ipvs compares all that the kernel holds.")
+    ] = "30s",
+    ipvs_tcp_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
+    ipvs_tcpfin_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
+    ipvs_udp_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
     conntrack_max_per_core: Annotated[
         int, typer.Option(min=0, help="Connections that are tracked, for each core; 0 leaves the limit.")
     ] = 32768,
@@ -239,6 +254,7 @@ def proxy(
         return
     from fairlead.proxy import modes, server
     from fairlead.proxy.dataplane import Refused, Unusable
+    from fairlead.proxy.options import IpvsOptions
     from fairlead.proxy.sysctls import ConntrackOptions
 
     try:
@@ -267,6 +283,15 @@ def proxy(
         masquerade_all=masquerade_all,
         masquerade_bit=masquerade_bit,
         nodeport_addresses=_networks("--nodeport-addresses", nodeport_addresses),
+        ipvs=IpvsOptions(
+            ipvs_scheduler,
+            _networks("--ipvs-exclude-cidrs", ipvs_exclude_cidrs),
+            ipvs_strict_arp,
+            _seconds("--ipvs-sync-period", ipvs_sync_period),
+            _seconds("--ipvs-tcp-timeout", ipvs_tcp_timeout),
+            _seconds("--ipvs-tcpfin-timeout", ipvs_tcpfin_timeout),
+            _seconds("--ipvs-udp-timeout", ipvs_udp_timeout),
+        ),
         conntrack=ConntrackOptions(
             max_per_core=conntrack_max_per_core,
             min=conntrack_min,

@@ -62,7 +62,13 @@ def _iptables() -> Mode:
     )
 
 
-_LOADERS: dict[str, Callable[[], Mode]] = {"nftables": _nftables, "iptables": _iptables}
+def _ipvs() -> Mode:
+    from fairlead.proxy.ipvs.dataplane import IpvsDataplane, check, cleanup
+
+    return Mode(IpvsDataplane, cleanup, check, check)
+
+
+_LOADERS: dict[str, Callable[[], Mode]] = {"nftables": _nftables, "iptables": _iptables, "ipvs": _ipvs}
 
 MODES = tuple(_LOADERS)
 """Their names, the default first."""
@@ -71,6 +77,5 @@ MODES = tuple(_LOADERS)
 def load(name: str) -> Mode:
     """The mode of that name. Raises ValueError, with a sentence, where there is none."""
     if name not in _LOADERS:
-        problem = "it is not built yet" if name == "ipvs" else "there is no such mode"
-        raise ValueError(f"{problem}; use {' or '.join(MODES)}")
+        raise ValueError(f"there is no such mode; use {' or '.join(MODES)}")
     return _LOADERS[name]()

@@ -8,6 +8,25 @@ from fairlead.proxy.detection import LocalPods
 
 
 @dataclass(frozen=True, slots=True)
+class IpvsOptions:
+    """What only the ipvs mode asks for, as kube-proxy's flags `--ipvs-...`."""
+
+    scheduler: str = "rr"
+    """The kernel's module ip_vs_SCHEDULER chooses among endpoints."""
+    exclude_cidrs: tuple[str, ...] = ()
+    """Virtual servers in these networks are somebody else's, and left alone."""
+    strict_arp: bool = False
+    """Whether the node keeps silent when its neighbours ask who has a Service's address."""
+    sync_period: float = 30.0
+    """Seconds between comparisons of all that the kernel holds with what it should."""
+    tcp_timeout: int = 0
+    """Seconds after which the kernel forgets an idle connection; 0 leaves it as it is."""
+    tcp_fin_timeout: int = 0
+    """The same for one that was closed."""
+    udp_timeout: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyOptions:
     """The node's settings, named as kube-proxy's flags are."""
 
@@ -23,6 +42,7 @@ class ProxyOptions:
     """Networks whose addresses, where they are the node's own, open node ports; empty is the mode's default."""
     localhost_nodeports: bool = True
     """Whether node ports are open on 127.0.0.1 too, in the one mode that can do it: iptables, with IPv4."""
+    ipvs: IpvsOptions = field(default_factory=IpvsOptions)
 
     @property
     def masquerade_mark(self) -> int:

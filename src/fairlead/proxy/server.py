@@ -22,7 +22,7 @@ from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.healthchecks import HealthChecks
 from fairlead.proxy.healthserver import ProxyHealth
 from fairlead.proxy.ledger import Ledger, Report, log_only
-from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.options import IpvsOptions, ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
 from fairlead.proxy.selection import Node
@@ -55,6 +55,7 @@ class ProxyConfig:
     masquerade_all: bool = False
     masquerade_bit: int = 14
     nodeport_addresses: tuple[str, ...] = ()
+    ipvs: IpvsOptions = field(default_factory=IpvsOptions)
     conntrack: ConntrackOptions = field(default_factory=ConntrackOptions)
     healthz: socket.socket | None = None
     """Where /healthz and /livez are served: listening."""
@@ -81,6 +82,7 @@ class ProxyConfig:
             self.masquerade_all,
             self.masquerade_bit,
             self.nodeport_addresses,
+            ipvs=self.ipvs,
         )
 
 
