@@ -55,16 +55,19 @@ def namespaces() -> set[str]:
 
 
 def empty(names: set[str]) -> set[str]:
-    """Those of the namespaces in which no process lives."""
+    """Those of the namespaces in whose lab no process lives; a lab's namespace `outside` needs none of its own."""
     inhabited = set()
     for link in Path("/proc").glob("[0-9]*/ns/net"):
         try:
             inhabited.add(link.stat().st_ino)
         except OSError:
             continue  # the process ended
-    return {
-        name for name in names if (NAMESPACES / name).exists() and inode(NAMESPACES / name) not in inhabited
-    }
+    alive = {lab(name) for name in namespaces() if inode(NAMESPACES / name) in inhabited}
+    return {name for name in names if (NAMESPACES / name).exists() and lab(name) not in alive}
+
+
+def lab(namespace: str) -> str:
+    return namespace.rpartition("-")[0]
 
 
 def inode(path: Path) -> int:

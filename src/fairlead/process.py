@@ -104,16 +104,32 @@ async def serve_health(health: Health, sock: socket.socket) -> web.AppRunner:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Runs a component until it returns, or until SIGTERM or SIGINT cancels it; gives the exit status."""
+    """Runs a component until it returns, or until SIGTERM or SIGINT cancels it; gives the exit status.
+
+    Only the first signal counts: a second one would cancel the orderly end, and requests under way with it.
+    """
+    signals = (signal.SIGTERM, signal.SIGINT)
 
     async def supervised() -> None:
         task = asyncio.ensure_future(main())
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
+        told = False
+
+        def stop() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                task.cancel()
+
+        for number in signals:
+            loop.add_signal_handler(number, stop)
         try:
             await task
         except asyncio.CancelledError:
+            # The loop would take its handlers along, and a late signal end the process with another status.
+            for number in signals:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
             log.info("stopped")
 
     uvloop.run(supervised())
