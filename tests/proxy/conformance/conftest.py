@@ -5,8 +5,10 @@ FAIRLEAD_PROXY_MODES (A,B) says which modes to test, for a kernel that only one 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -39,14 +41,28 @@ def family(request: pytest.FixtureRequest) -> Family:
     return chosen
 
 
+Install = Callable[..., Cluster]
+
+
 @pytest.fixture(scope="module")
-def installed(network: Topology, mode: str, family: Family) -> Iterator[Cluster]:
-    try:
-        made = Cluster(network, mode, family)
-    except Unusable as error:
-        pytest.skip(f"{mode}: {error}")
-    yield made
-    made.cleanup()
+def install(network: Topology, mode: str, family: Family) -> Iterator[Install]:
+    """Makes proxies on both nodes with these options, until the end of the module."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options: Any) -> Cluster:
+            try:
+                made = Cluster(network, mode, family, **options)
+            except Unusable as error:
+                pytest.skip(f"{mode}: {error}")
+            stack.callback(made.cleanup)
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def installed(install: Install) -> Cluster:
+    return install()
 
 
 @pytest.fixture

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from fairlead.proxy.family import Family
 from tests.proxy.conformance.cluster import Cluster, Frontends
+from tests.proxy.conformance.conftest import Install
 from tests.proxy.conformance.traffic import Ask, check
-from tests.proxy.topology import Topology
 
 
 @pytest.fixture(scope="module")
-def masquerading(network: Topology, mode: str, family: Family) -> Iterator[Cluster]:
-    made = Cluster(network, mode, family, masquerade_all=True, masquerade_bit=20)
-    yield made
-    made.cleanup()
+def masquerading(install: Install) -> Cluster:
+    return install(masquerade_all=True, masquerade_bit=20)
 
 
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])

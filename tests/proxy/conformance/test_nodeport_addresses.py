@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from fairlead.proxy.family import Family
 from tests.proxy.conformance.cluster import Cluster, Frontends
+from tests.proxy.conformance.conftest import Install
 from tests.proxy.conformance.traffic import REFUSED, Ask, check
-from tests.proxy.topology import Topology
 
 OTHER = "node1-other's nodePort"
 
 
 @pytest.fixture(scope="module")
-def narrowed(network: Topology, mode: str, family: Family) -> Iterator[Cluster]:
+def narrowed(install: Install) -> Cluster:
     """Node ports are open on the second address of each node."""
-    made = Cluster(network, mode, family, nodeport_addresses=("172.16.0.0/16", "fd00:172::/32"))
-    yield made
-    made.cleanup()
+    return install(nodeport_addresses=("172.16.0.0/16", "fd00:172::/32"))
 
 
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
