@@ -41,7 +41,7 @@ def up(
     ] = "",
     ip_families: Annotated[str, typer.Option(help="Address families of pods and Services.")] = "ipv4",
     proxy_mode: Annotated[
-        str, typer.Option(help="What the proxy programs: nftables or iptables.")
+        str, typer.Option(help="What the proxy programs: nftables, iptables or ipvs.")
     ] = "nftables",
     images: Annotated[
         Path | None, typer.Option(help="A map of image names to programs, in YAML.", metavar="FILE")
