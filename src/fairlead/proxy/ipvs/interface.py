@@ -18,7 +18,8 @@ NAME = "kube-ipvs0"
 NETLINK_ROUTE = 0
 _NEWLINK, _DELLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 17, 20, 21, 22
 _IFNAME, _LINKINFO, _KIND = 3, 18, 1
-_ADDRESS, _LOCAL = 1, 2
+_ADDRESS, _LOCAL, _CACHEINFO = 1, 2, 6
+_FOR_EVER = 0xFFFFFFFF
 _GROUPS = {4: 0x10, 16: 0x100}
 """Where the kernel tells of addresses that come and go, by their size (RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR)."""
 
@@ -71,10 +72,14 @@ class Addresses:
         flags = 0 if unbind else NLM_F_CREATE | NLM_F_EXCL
         ignored = (errno.EADDRNOTAVAIL,) if unbind else (errno.EEXIST,)
         head = _ADDR.pack(self.family.number, self.family.size * 8, 0, 0, index)
+        # Deprecated from the beginning: of all the node's addresses IPv6 would else take one for the source of what is
+        # masqueraded. IPv4 takes one of the interface that the packet leaves by.
+        lifetimes = struct.pack("=IIII", 0, _FOR_EVER, 0, 0)
+        never_a_source = b"" if unbind or self.family.size == 4 else attribute(_CACHEINFO, lifetimes)
         self._channel.tell(
             Request(
                 kind,
-                head + attribute(_LOCAL, address) + attribute(_ADDRESS, address),
+                head + attribute(_LOCAL, address) + attribute(_ADDRESS, address) + never_a_source,
                 f"{verb} {self.family.text(address)} of {NAME}",
                 flags,
                 ignored,
