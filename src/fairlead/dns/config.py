@@ -93,11 +93,6 @@ class DnsConfig:
                 if not is_name(name.lower()):
                     raise ValueError(f"hosts: {name!r} is not a name")
 
-    @property
-    def forwards(self) -> bool:
-        """Whether anybody else is asked about anything."""
-        return bool(self.upstreams or self.stubs)
-
 
 def from_environment(environment: Mapping[str, str]) -> DnsConfig:
     """The configuration that `FAIRLEAD_DNS_*` variables give. Raises ValueError with the variable's name in it.
