@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -59,10 +60,10 @@ class Kubectl:
 
     async def __call__(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
         """What it prints."""
-        process = await self._start(*arguments)
+        process = await self._start(*arguments, stdin=stdin)
         try:
             async with asyncio.timeout(SECONDS):
-                output, _ = await process.communicate(stdin.encode())
+                output, _ = await process.communicate()
         except TimeoutError:
             raise AssertionError(f"kubectl {' '.join(arguments)} has not ended in {SECONDS} s") from None
         finally:
@@ -104,12 +105,16 @@ class Kubectl:
                 process.kill()
             await process.wait()
 
-    async def _start(self, *arguments: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            self._program,
-            *arguments,
-            env=self._environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+    async def _start(self, *arguments: str, stdin: str = "") -> asyncio.subprocess.Process:
+        """Its input is a file: a command that ends without reading would break a pipe that is written to."""
+        with tempfile.TemporaryFile() as file:
+            file.write(stdin.encode())
+            file.seek(0)
+            return await asyncio.create_subprocess_exec(
+                self._program,
+                *arguments,
+                env=self._environment,
+                stdin=file,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
