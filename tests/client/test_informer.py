@@ -9,9 +9,10 @@ import pytest
 from aiohttp import web
 
 from fairlead.client import informer as informers
-from fairlead.client.informer import Change, Informer
+from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
+from fairlead.process import Health
 
 from .server import Pods, pod, refused, serving, until
 
@@ -363,6 +364,62 @@ def test_an_index_follows_the_changes() -> None:
         assert all(p.metadata.resourceVersion > "101" for p in informer.by_index("app", "b"))
 
     tells(scenario, "a", "b")
+
+
+def test_a_resource_that_the_server_may_lack_is_empty_until_it_is_there() -> None:
+    async def run() -> None:
+        pods = Pods()
+        pods.put(pod("a"))
+        pods.script = [lambda request: refused(404, request)] * 2
+        async with serving(pods) as api:
+            informer, health = Informer(api, PODS, optional=True), Health()
+            seen = Seen(informer)
+            async with all_synced([informer], health, "test"):
+                assert seen.words == []
+                await until(lambda: seen.words == ["+a"], "it is there")
+                # and taken away again
+                pods.script = [lambda request: refused(404, request)]
+                await cut(pods)
+                await until(lambda: seen.words[:2] == ["+a", "-a"], "it is gone")
+
+    asyncio.run(run())
+
+
+def test_a_block_begins_when_all_have_synced_and_ends_all() -> None:
+    async def run() -> None:
+        pods, health = Pods(), Health()
+        pods.put(pod("a"))
+        held = asyncio.Event()
+
+        async def late(request: web.Request) -> web.StreamResponse:
+            await held.wait()
+            return await pods_answer(pods)(request)
+
+        pods.script = [pods_answer(pods), late]
+        async with serving(pods) as api:
+            both = [Informer(api, PODS), Informer(api, PODS, namespace="other")]
+            begun = asyncio.Event()
+
+            async def block() -> None:
+                async with all_synced(both, health, "test") as group:
+                    assert all(informer.items for informer in both)
+                    group.create_task(asyncio.Event().wait())
+                    begun.set()
+                    await asyncio.Event().wait()
+
+            task = asyncio.create_task(block())
+            await until(lambda: not pods.script, "both have asked")
+            assert not begun.is_set()
+            assert health.report(readiness=True) == (False, "test/pods: not synced yet\n")
+            held.set()
+            await asyncio.wait_for(begun.wait(), 5)
+            assert health.report(readiness=True) == (True, "ok")
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            running = [t.get_coro().__qualname__ for t in asyncio.all_tasks()]  # type: ignore[union-attr]
+            assert "Informer.run" not in running
+
+    asyncio.run(run())
 
 
 def pods_answer(pods: Pods) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,7 @@ from fairlead.client.api import Api
 from fairlead.client.retry import Backoff
 from fairlead.objects.resources import Resource, Stored
 from fairlead.objects.status import StatusError
+from fairlead.process import Health
 
 log = logging.getLogger("fairlead.client")
 
@@ -84,9 +85,18 @@ class Informer(Generic[T]):
     """
 
     def __init__(
-        self, api: Api, resource: Resource[T], *, namespace: str = "", labels: str = "", fields: str = ""
+        self,
+        api: Api,
+        resource: Resource[T],
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        optional: bool = False,
     ) -> None:
+        """`optional`: a server that does not know the resource has none of it; it is asked again in case it learns."""
         self._api = api
+        self._optional = optional
         self.resource = resource
         self._namespace = namespace
         self._labels = labels
@@ -159,7 +169,11 @@ class Informer(Generic[T]):
                 if not self._listed and self._streams and error.code in _CANNOT_STREAM:
                     self._streams = False
                     continue
-                self._complain(error)
+                if error.code == HTTPStatus.NOT_FOUND and self._optional:
+                    self._all_are((), "")
+                    self._listed = False
+                else:
+                    self._complain(error)
                 if error.code in _HISTORY_LOST:
                     self._listed, self._version = False, ""
             except OSError as error:
@@ -293,6 +307,32 @@ class Informer(Generic[T]):
             handler(change)
         except Exception:
             log.exception("%s %s: a handler failed", self.resource.plural, change.key)
+
+
+@asynccontextmanager
+async def all_synced(
+    informers: Sequence[Informer[Any]], health: Health, component: str
+) -> AsyncIterator[asyncio.TaskGroup]:
+    """Keeps informers going; the block begins when all have read their first list, and they end with it.
+
+    Gives the group that they run in, for tasks of the block's own. `health` says which ones it waits for, as
+    COMPONENT/RESOURCE; none any more when the block has ended, whatever ended it.
+    """
+    names = {each: f"{component}/{each.resource.full_name}" for each in informers}
+    for name in names.values():
+        health.waits_for(name)
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(informer.run()) for informer in informers]
+            for informer, name in names.items():
+                await informer.synced()
+                health.has(name)
+            yield group
+            for task in running:
+                task.cancel()
+    finally:
+        for name in names.values():
+            health.has(name)
 
 
 class _Index(Generic[T]):

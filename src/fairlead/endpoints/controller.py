@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fairlead.client.api import Api
 from fairlead.client.election import Election, ElectionConfig
 from fairlead.client.events import Recorder
+from fairlead.client.informer import all_synced
 from fairlead.endpoints import config as settings
 from fairlead.endpoints import metrics
 from fairlead.endpoints.cluster import Cluster
@@ -40,15 +41,8 @@ async def run(
         return kind(writer, cluster, recorders[-1], config)
 
     controllers = [controller(name) for name in config.controllers]
-    for informer in cluster.informers:
-        health.waits_for(f"endpoints/{informer.resource.plural}")
     try:
-        async with asyncio.TaskGroup() as group:
-            for informer in cluster.informers:
-                group.create_task(informer.run())
-            for informer in cluster.informers:
-                await informer.synced()
-                health.has(f"endpoints/{informer.resource.plural}")
+        async with all_synced(cluster.informers, health, "endpoints") as group:
             for each in controllers:
                 # Whatever waits for the server to come back does so no longer once one informer has found it.
                 for informer in cluster.informers:
@@ -60,8 +54,6 @@ async def run(
                     for each in controllers:
                         each.look_again(key)
     finally:
-        for informer in cluster.informers:
-            health.has(f"endpoints/{informer.resource.plural}")
         await asyncio.gather(*(recorder.close() for recorder in recorders))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import Any
 
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
-from fairlead.client.informer import Change, Informer
+from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.client.queue import WorkQueue
 from fairlead.loadbalancer.allocation import Book, Given, Refused, allocate
 from fairlead.loadbalancer.config import LoadBalancerConfig
@@ -32,16 +31,8 @@ CONDITION = "fairlead.dev/AddressAllocated"
 async def run(api: Api, config: LoadBalancerConfig, health: Health) -> None:
     """Gives addresses to Services until cancelled."""
     controller = Controller(api, config)
-    informers: tuple[Informer[Any], ...] = (controller.services, controller.namespaces)
-    for informer in informers:
-        health.waits_for(f"loadbalancer/{informer.resource.plural}")
     try:
-        async with asyncio.TaskGroup() as group:
-            for informer in informers:
-                group.create_task(informer.run())
-            for informer in informers:
-                await informer.synced()
-                health.has(f"loadbalancer/{informer.resource.plural}")
+        async with all_synced((controller.services, controller.namespaces), health, "loadbalancer"):
             controller.adopt()
             # One at a time: each decision has to know of those before it.
             await controller.queue.serve(controller.sync, workers=1)

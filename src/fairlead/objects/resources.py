@@ -54,6 +54,11 @@ class Resource(Generic[T]):
         """The `apiVersion` of its objects: "v1", "discovery.k8s.io/v1"."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def full_name(self) -> str:
+        """As kubectl writes it where the plural alone could be another's: "services", "leases.coordination.k8s.io"."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The URL path of the collection, of one object in it, or of a part of that object."""
         parts = ["/apis", self.group] if self.group else ["/api"]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
-from fairlead.client.informer import Change, Informer
+from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.client.queue import WorkQueue
 from fairlead.objects.core_v1 import Binding, Node, ObjectReference, Pod
 from fairlead.objects.meta_v1 import ObjectMeta, Status
@@ -68,16 +67,8 @@ def assign(pod: Pod, nodes: Mapping[str, Node], loads: ByNode) -> str | Unschedu
 async def run(api: Api, health: Health) -> None:
     """Schedules pods until cancelled."""
     scheduler = Scheduler(api)
-    informers: tuple[Informer[Any], ...] = (scheduler.pods, scheduler.nodes)
-    for informer in informers:
-        health.waits_for(f"scheduler/{informer.resource.plural}")
     try:
-        async with asyncio.TaskGroup() as group:
-            for informer in informers:
-                group.create_task(informer.run())
-            for informer in informers:
-                await informer.synced()
-                health.has(f"scheduler/{informer.resource.plural}")
+        async with all_synced((scheduler.pods, scheduler.nodes), health, "scheduler"):
             await scheduler.queue.serve(scheduler.sync, workers=WORKERS)
     finally:
         await scheduler.recorder.close()
