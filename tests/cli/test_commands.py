@@ -83,7 +83,11 @@ def test_the_version_is_the_packages() -> None:
         (),
         ("lab",),
         *(("lab", name) for name in ("up", "down", "status", "exec")),
-        *((name,) for name in ("apiserver", "endpoints", "scheduler", "proxy", "dns", "node")),
+        *(
+            (name,)
+            for name in ("apiserver", "endpoints", "scheduler", "proxy", "dns", "node", "loadbalancer")
+        ),
+        ("loadbalancer", "manifests"),
     ],
 )
 def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
@@ -96,7 +100,18 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     ("words", "said"),
     [
         (("no-such-command",), "No such command 'no-such-command'"),
-        (("loadbalancer",), "No such command 'loadbalancer'"),
+        (("loadbalancer", "no-such-part"), "No such command 'no-such-part'"),
+        (("loadbalancer", "--pool", "192.0.2.9-192.0.2.1"), "ends before it begins"),
+        (("loadbalancer", "--pool", "a=192.0.2.0/24", "--pool", "192.0.2.9"), "overlap with 192.0.2.0"),
+        (
+            ("loadbalancer", "--pool-groups", "calico"),
+            "there are IPAddressPools of fairlead.dev and metallb.io",
+        ),
+        (("loadbalancer", "--pool-groups", ""), "there are no pools: give --config, --pool or --pool-groups"),
+        (("loadbalancer", "--loadbalancer-class", "a b"), "--loadbalancer-class 'a b'"),
+        (("loadbalancer", "--config", "/no/such/file"), "cannot read the pools /no/such/file"),
+        (("loadbalancer", "--config", "KUBECONFIG"), "Config of v1 is no pool of fairlead.dev"),
+        (("loadbalancer", "--leader-elect-lease-duration", "5s"), "lease-duration must be greater than"),
         (("proxy", "--no-such-option"), "No such option"),
         (("endpoints", "--kubeconfig", "/no/such/file"), "/no/such/file"),
         (("endpoints", "--kubeconfig", "KUBECONFIG", "--log-level", "loud"), "--log-level loud"),
@@ -184,7 +199,7 @@ def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) ->
         done = subprocess.run(made, capture_output=True, text=True, check=True)
         assert '"clusterIP":"10.7.0.' in done.stdout
         assert '"nodePort":31000' in done.stdout
-        for name in ("endpoints", "scheduler"):
+        for name in ("endpoints", "scheduler", "loadbalancer"):
             component = (name, "--kubeconfig", str(kubeconfig), "--health", f"127.0.0.1:{health}")
             with running(*component, folder=tmp_path):
                 wait_for(lambda: answer(f"http://127.0.0.1:{health}/readyz") == (200, "ok"))

@@ -21,7 +21,7 @@ def test_version() -> None:
     assert __version__ in fairlead("--version").stdout
 
 
-@pytest.mark.parametrize("command", ["lab", "apiserver", "endpoints", "proxy", "dns", "node"])
+@pytest.mark.parametrize("command", ["lab", "apiserver", "endpoints", "proxy", "dns", "node", "loadbalancer"])
 def test_help_names_every_command(command: str) -> None:
     assert command in fairlead("--help").stdout
     assert fairlead(command, "--help").returncode == 0

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.loadbalancer.allocation import Book, Given, Refused, allocate
+from fairlead.loadbalancer.allocation import Given, Refused, allocate
+from fairlead.loadbalancer.book import Book
 from fairlead.loadbalancer.pools import (
     Pool,
     Range,
@@ -84,7 +85,7 @@ CASES: dict[str, tuple[Request, list[Pool], Book, str]] = {
         request(versions=(4, 6), all_versions=False),
         [SMALL],
         book(),
-        "192.0.2.1 (no pool has a free address of IPv6)",
+        "192.0.2.1 (pool 'small' has no free address of IPv6)",
     ),
     "the other one comes later": (
         request(versions=(4, 6), all_versions=False, held="203.0.113.2"),
@@ -327,9 +328,17 @@ def test_ranges_that_touch_become_one() -> None:
 
 
 def test_pools_that_overlap() -> None:
-    pools = [pool("b", "192.0.2.0/24"), pool("a", "192.0.2.255-192.0.3.9"), pool("c", "198.51.100.0/24")]
+    pools = [
+        pool("first", "192.0.2.0/24", "2001:db8::/64"),
+        pool("other", "198.51.100.0/24"),
+        pool("late", "192.0.2.255-192.0.3.9"),
+        pool("later", "192.0.3.0/24"),  # `late` is left out, so nothing is in its way
+        pool("around", "2001:db8:1::/64", "2001:d00::/24"),
+    ]
     assert clashes(pools) == {
-        "b": "its addresses 192.0.2.0-192.0.2.255 overlap with 192.0.2.255-192.0.3.9 of pool 'a'"
+        "late": "its addresses 192.0.2.255-192.0.3.9 overlap with 192.0.2.0-192.0.2.255 of pool 'first'",
+        "around": "its addresses 2001:d00::-2001:dff:ffff:ffff:ffff:ffff:ffff:ffff overlap with"
+        " 2001:db8::-2001:db8::ffff:ffff:ffff:ffff of pool 'first'",
     }
 
 

@@ -33,6 +33,15 @@ def _count(help: str, most: int) -> Any:
     return typer.Option(help=help, min=1, max=most)
 
 
+LeaderElect = Annotated[
+    bool, typer.Option(help="Of several replicas, let only the one that holds a Lease do the work.")
+]
+LeaseDuration = Annotated[float, _duration("How long a lease that is not renewed holds the others off.")]
+RenewDeadline = Annotated[float, _duration("How long the leader tries to renew before it stops the work.")]
+RetryPeriod = Annotated[float, _duration("The time between two tries.")]
+LeaseName = Annotated[str, typer.Option(help="The Lease.")]
+LeaseNamespace = Annotated[str, typer.Option(help="Where the Lease is.")]
+
 _BATCH = "{}: how long to wait for more changes of pods before writing."
 
 
@@ -65,18 +74,12 @@ def endpoints(
     mirroring_endpointslice_updates_batch_period: Annotated[
         float, _duration("How long to wait before mending mirrors that others changed.")
     ] = "0s",  # type: ignore[assignment]
-    leader_elect: Annotated[
-        bool, typer.Option(help="Of several replicas, let only the one that holds a Lease do the work.")
-    ] = True,
-    leader_elect_lease_duration: Annotated[
-        float, _duration("How long a lease that is not renewed holds the others off.")
-    ] = "15s",  # type: ignore[assignment]
-    leader_elect_renew_deadline: Annotated[
-        float, _duration("How long the leader tries to renew before it stops the work.")
-    ] = "10s",  # type: ignore[assignment]
-    leader_elect_retry_period: Annotated[float, _duration("The time between two tries.")] = "2s",  # type: ignore[assignment]
-    leader_elect_resource_name: Annotated[str, typer.Option(help="The Lease.")] = "fairlead-endpoints",
-    leader_elect_resource_namespace: Annotated[str, typer.Option(help="Where the Lease is.")] = "kube-system",
+    leader_elect: LeaderElect = True,
+    leader_elect_lease_duration: LeaseDuration = "15s",  # type: ignore[assignment]
+    leader_elect_renew_deadline: RenewDeadline = "10s",  # type: ignore[assignment]
+    leader_elect_retry_period: RetryPeriod = "2s",  # type: ignore[assignment]
+    leader_elect_resource_name: LeaseName = "fairlead-endpoints",
+    leader_elect_resource_namespace: LeaseNamespace = "kube-system",
     health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10257",
     log_level: Level = "info",
 ) -> None:

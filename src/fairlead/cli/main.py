@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fairlead import __version__
-from fairlead.cli import components, controllers, lab
+from fairlead.cli import components, controllers, lab, loadbalancer
 from fairlead.cli.refusal import UserError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(lab.app, name="lab")
+app.add_typer(loadbalancer.app, name="loadbalancer")
 for command in (*components.COMMANDS, controllers.endpoints):
     app.command()(command)
 
@@ -43,7 +44,7 @@ def _options(
 
 def plain(arguments: Sequence[str]) -> list[str]:
     """The arguments with Go's form of a switch, which upstream's manifests have, as the one that is read here."""
-    switches = (*controllers.SWITCHES, *components.SWITCHES)
+    switches = (*controllers.SWITCHES, *components.SWITCHES, *loadbalancer.SWITCHES)
     known = {f"--{name}=true": f"--{name}" for name in switches}
     known |= {f"--{name}=false": f"--no-{name}" for name in switches}
     own = list(arguments)

@@ -2,88 +2,120 @@
 
 from __future__ import annotations
 
-import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from fairlead.client.api import Api
+from fairlead.client.election import Election, ElectionConfig
 from fairlead.client.events import Recorder
 from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.client.queue import WorkQueue
-from fairlead.loadbalancer.allocation import Book, Given, Refused, allocate
+from fairlead.loadbalancer import metrics
+from fairlead.loadbalancer.allocation import Given, Refused, allocate, conflict
+from fairlead.loadbalancer.book import Book
 from fairlead.loadbalancer.config import LoadBalancerConfig
-from fairlead.loadbalancer.requests import Request, is_ours, request_of
+from fairlead.loadbalancer.poolcontroller import PoolController
+from fairlead.loadbalancer.pools import Address
+from fairlead.loadbalancer.reports import ALLOCATED, Condition, condition, event, known, said
+from fairlead.loadbalancer.requests import Request, held_by, is_ours, ports_of, request_of
 from fairlead.objects.core_v1 import Namespace, Service
 from fairlead.objects.resources import NAMESPACES, SERVICES
 from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 
-log = logging.getLogger("fairlead.loadbalancer")
-
 NAME = "fairlead-loadbalancer"
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 """Upstream: k8s.io/cloud-provider/service/helpers."""
-CONDITION = "fairlead.dev/AddressAllocated"
+CONDITION = ALLOCATED
+WORKERS = 8
+"""Services written at a time. Decisions are made one after the other, each knowing those before it."""
 
 
-async def run(api: Api, config: LoadBalancerConfig, health: Health) -> None:
-    """Gives addresses to Services until cancelled."""
-    controller = Controller(api, config)
+async def run(
+    api: Api, config: LoadBalancerConfig, health: Health, check: Callable[[], None] = lambda: None
+) -> None:
+    """Gives addresses to Services until cancelled.
+
+    `check` is asked before each write and raises OSError when another replica may have taken over.
+    """
+    metrics.reset()
+    controller = Controller(api, config, check)
+    queues = (controller.queue, controller.pools.queue)
     try:
-        async with all_synced((controller.services, controller.namespaces), health, "loadbalancer"):
+        async with all_synced(controller.informers, health, "loadbalancer") as group:
             controller.adopt()
-            # One at a time: each decision has to know of those before it.
-            await controller.queue.serve(controller.sync, workers=1)
+            for informer in controller.informers:
+                for queue in queues:
+                    informer.on_return(queue.hurry)
+            group.create_task(controller.pools.queue.serve(controller.pools.sync))
+            await controller.queue.serve(controller.sync, workers=WORKERS)
     finally:
         await controller.recorder.close()
+
+
+async def run_elected(
+    api: Api, config: LoadBalancerConfig, election: ElectionConfig | None, health: Health
+) -> None:
+    """The same, whenever this replica leads; without an election it always does."""
+    if election is None:
+        await run(api, config, health)
+        return
+    waiting = "loadbalancer/leader-election"
+    health.waits_for(waiting, "the API server has not told yet who leads")
+    candidate = Election(api, election, lambda: health.has(waiting))
+    await candidate.run(lambda: run(api, config, health, candidate.check))
 
 
 class Controller:
     """Who has which address. A change costs one Service, and those that wait for an address when one is given back."""
 
-    def __init__(self, api: Api, config: LoadBalancerConfig) -> None:
+    def __init__(
+        self, api: Api, config: LoadBalancerConfig, check: Callable[[], None] = lambda: None
+    ) -> None:
         self._api = api
         self._config = config
+        self._check = check
         self._book = Book()
-        self._waiting: set[str] = set()
-        """Services that got no address."""
-        self._told: dict[str, str] = {}
-        """What was told last to each Service that waits, or goes on with a note."""
+        self._waiting: dict[str, None] = {}
+        """Services that lack an address that they ask for, in the order in which they came to lack it."""
+        self._told: dict[str, Condition] = {}
+        """What each Service's condition says, as we wrote it last."""
         self.recorder = Recorder(api, NAME)
         self.queue: WorkQueue[str] = WorkQueue("loadbalancer")
         self.services = Informer(api, SERVICES)
         self.namespaces = Informer(api, NAMESPACES)
+        self.pools = PoolController(api, config, self._book, self.recorder, check, self._on_pools)
         self.services.index("namespace", lambda service: (service.metadata.namespace,))
         self.services.subscribe(self._on_service)
         self.namespaces.subscribe(self._on_namespace)
 
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        """All that has to be known before the first decision."""
+        return (self.services, self.namespaces, *self.pools.informers)
+
     def adopt(self) -> None:
         """Notes what Services have already, the older ones first, so that nothing moves on a restart."""
-        ours = [
-            service
-            for service in self.services.items.values()
-            if is_ours(service, default=self._config.default)
-        ]
-        for service in sorted(ours, key=lambda s: (s.metadata.creationTimestamp or "", s.metadata.name)):
+        services = [s for s in self.services.items.values() if s.spec.type == "LoadBalancer" and held_by(s)]
+        for service in sorted(services, key=lambda s: (s.metadata.creationTimestamp or "", s.metadata.name)):
             try:
                 request = self._request(service)
             except ValueError:
-                continue  # it is told when its turn comes
-            if request.held and not any(
-                other.sharing != request.sharing or not request.sharing or other.ports & request.ports
-                for address in request.held
-                for other in self._book.holders(address).values()
-            ):
-                self._book.take(request, request.held)
+                request = _bare(service)  # what is wrong with it is told when its turn comes
+            held = held_by(service)
+            if not any(conflict(request, address, self._book) for address in held):
+                self._book.take(request, held)
+
+    def _is_ours(self, service: Service) -> bool:
+        return is_ours(service, default=self._config.default, name=self._config.load_balancer_class)
 
     def _on_service(self, change: Change[Service]) -> None:
-        old, new = change.old, change.new
-        for service in (old, new):
-            if service is not None and (
-                service.spec.type == "LoadBalancer" or FINALIZER in service.metadata.finalizers
-            ):
+        for service in (change.old, change.new):
+            if service is not None and (service.spec.type == "LoadBalancer" or _was_ours(service)):
                 self.queue.add(change.key)
                 return
 
@@ -92,8 +124,13 @@ class Controller:
         before, after = (n.metadata.labels if n is not None else None for n in (change.old, change.new))
         if before != after:
             for service in self.services.by_index("namespace", change.key):
-                if service.spec.type == "LoadBalancer":
+                if self._is_ours(service):
                     self.queue.add(f"{service.metadata.namespace}/{service.metadata.name}")
+
+    def _on_pools(self) -> None:
+        for key, service in self.services.items.items():
+            if self._is_ours(service):
+                self.queue.add(key)
 
     def _request(self, service: Service) -> Request:
         namespace = self.namespaces.items.get(service.metadata.namespace)
@@ -102,117 +139,142 @@ class Controller:
     async def sync(self, key: str) -> None:
         """Gives one Service what it should have, or takes what it should not."""
         service = self.services.items.get(key)
-        if service is None or not is_ours(service, default=self._config.default):
-            self._release(key)
-            if service is not None and service.spec.type != "LoadBalancer":
-                await self._let_go(service)
+        if service is not None and self._is_ours(service) and service.metadata.deletionTimestamp is None:
+            await self._serve(key, service)
             return
-        if service.metadata.deletionTimestamp is not None:
-            self._release(key)
-            await self._let_go(service)
-            return
+        self._book.leave(key)
+        self._waiting.pop(key, None)
+        self._told.pop(key, None)
+        if service is not None:
+            if self._is_ours(service) or _was_ours(service):
+                await self._let_go(service, self._book.left(key))
+            elif service.spec.type == "LoadBalancer" and (held := held_by(service)):
+                # Another's, with its address: nobody else may have that one.
+                self._book.take(_bare(service), held)
+                self.pools.moved(held)
+        self._settle(key)
+
+    async def _serve(self, key: str, service: Service) -> None:
+        # No await from here until the decision is noted: the next one has to know of it.
+        found = self._decide(key, service)
+        had = held_by(service)
+        before = self._told.get(key) or known(service.status, CONDITION)
+        complete = isinstance(found, Given) and len(found.addresses) >= len(service.spec.ipFamilies)
+        if complete:
+            self._waiting.pop(key, None)
+        else:
+            self._waiting.setdefault(key)
+        metrics.decided(condition(found).reason, len(self._waiting))
+        await self._write(service, found)
+        self._told[key] = condition(found)
+        if (told := event(key, found, before, had)) is not None:
+            self.recorder.event(service, told.type, told.reason, told.message)
+        self._settle(key)
+
+    def _decide(self, key: str, service: Service) -> Given | Refused:
         try:
             request = self._request(service)
         except ValueError as error:
-            found: Given | Refused = Refused("InvalidRequest", str(error))
-        else:
-            # What we have written may not be in the informer's copy yet.
-            held = self._book.held(key) or request.held
-            found = allocate(replace(request, held=held), self._config.pools, self._book)
+            self._book.leave(key)
+            return Refused("InvalidRequest", str(error))
+        # What we have written may not be in the informer's copy yet.
+        held = self._book.held(key) or request.held
+        catalog = self.pools.catalog
+        found = allocate(replace(request, held=held), catalog.pools.values(), self._book, catalog.unusable)
         if isinstance(found, Refused):
-            self._release(key)
-            self._waiting.add(key)
-        else:
-            freed = set(self._book.held(key)) - set(found.addresses)
+            self._book.leave(key)
+        elif found.addresses != self._book.held(key):
             self._book.take(request, found.addresses)
-            self._waiting.discard(key)
-            if freed:
-                self._wake()
-        await self._write(service, found)
-        self._tell(service, key, found)
+            self.pools.moved(found.addresses)
+        else:
+            self._book.take(request, found.addresses)
+        return found
 
-    def _release(self, key: str) -> None:
-        self._waiting.discard(key)
-        self._told.pop(key, None)
-        if self._book.release(key):
-            self._wake()
-
-    def _wake(self) -> None:
-        """Those that wait may have what was given back."""
-        for key in self._waiting:
-            self.queue.add(key)
+    def _settle(self, key: str) -> None:
+        """What the Service gave up, and its status has no more, is for those that wait."""
+        freed = self._book.settle(key)
+        if freed:
+            self.pools.moved(freed)
+            for each in self._waiting:
+                self.queue.add(each)
 
     async def _write(self, service: Service, found: Given | Refused) -> None:
-        """The finalizer first: an address that nobody would give back is worse than none for a moment."""
+        """The status first: by its condition, a Service with the finalizer is known as ours, whatever becomes of it."""
         meta = service.metadata
         addresses = found.addresses if isinstance(found, Given) else ()
-        if addresses and FINALIZER not in meta.finalizers:
-            patch = {"metadata": {"finalizers": [FINALIZER], "uid": meta.uid}}
-            await self._api.patch(SERVICES, meta.name, meta.namespace, patch, kind="strategic")
         status: dict[str, Any] = {}
         wanted = [{"ip": str(address), "ipMode": "VIP"} for address in addresses]
         current = service.status.loadBalancer.ingress if service.status is not None else ()
         if [(each["ip"], each["ipMode"]) for each in wanted] != [(i.ip, i.ipMode or "VIP") for i in current]:
-            status["loadBalancer"] = {"ingress": wanted} if wanted else {"ingress": None}
-        condition = _condition(found)
-        known = [
-            c
-            for c in (service.status.conditions if service.status is not None else ())
-            if c.type == CONDITION
-        ]
-        if not known or any(getattr(known[0], name) != value for name, value in condition.items()):
-            if not known or known[0].status != condition["status"]:
-                condition["lastTransitionTime"] = timestamp(time.time())
-            status["conditions"] = [{**condition, "observedGeneration": meta.generation or 0}]
+            status["loadBalancer"] = {"ingress": wanted or None}
+        now, before = condition(found), known(service.status, CONDITION)
+        if now != before:
+            written: dict[str, Any] = {
+                "type": now.type,
+                "status": now.status,
+                "reason": now.reason,
+                "message": now.message,
+                "observedGeneration": meta.generation or 0,
+            }
+            if before is None or before.status != now.status:
+                written["lastTransitionTime"] = timestamp(time.time())
+            status["conditions"] = [written]
         if status:
-            patch = {"metadata": {"uid": meta.uid}, "status": status}
-            await self._api.patch(
-                SERVICES, meta.name, meta.namespace, patch, kind="strategic", subresource="status"
-            )
+            await self._patch(service, {"status": status}, "status")
+        if addresses and FINALIZER not in meta.finalizers:
+            await self._patch(service, {"metadata": {"finalizers": [FINALIZER]}})
 
-    async def _let_go(self, service: Service) -> None:
-        """Takes our finalizer off: nothing of the Service is left here."""
-        meta = service.metadata
-        if FINALIZER not in meta.finalizers:
-            return
-        patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER], "uid": meta.uid}}
+    async def _let_go(self, service: Service, had: tuple[Address, ...]) -> None:
+        """Nothing of ours stays on the Service, which had these addresses until now."""
+        meta, there = service.metadata, held_by(service)
+        pools = self.pools.catalog.pools.values()
+        # The provider of the class that the Service has now may have been quicker.
+        theirs = (
+            service.spec.type == "LoadBalancer"
+            and not self._is_ours(service)
+            and not any(address in pool for pool in pools for address in there)
+        )
+        gone = meta.deletionTimestamp is not None and set(meta.finalizers) <= {FINALIZER}
+        status: dict[str, Any] = {}
+        if there and not theirs:
+            status["loadBalancer"] = {"ingress": None}
+        if _was_ours(service):
+            status["conditions"] = [{"type": CONDITION, "$patch": "delete"}]
         try:
-            await self._api.patch(SERVICES, meta.name, meta.namespace, patch, kind="strategic")
+            if status and not gone:
+                await self._patch(service, {"status": status}, "status")
+            if FINALIZER in meta.finalizers and not theirs:
+                await self._patch(service, {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}})
         except StatusError as error:
-            if error.code not in (404, 409):
+            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 raise
-
-    def _tell(self, service: Service, key: str, found: Given | Refused) -> None:
-        """An Event when an address is given, and each time that there is another reason why none can be."""
-        if isinstance(found, Refused):
-            said = f"Failed to allocate IP for {key!r}: {found.message}"
-            kind, reason = "Warning", "AllocationFailed"
-        elif found.note:
-            said, kind, reason = (
-                found.note,
-                "Warning",
-                "AddressKept" if not found.pool else "IncompleteAddresses",
+        if had:
+            self.recorder.event(
+                service, "Normal", "IPReleased", f"Released IP {said(had)}: {self._why(service)}"
             )
-        else:
-            names = ", ".join(map(str, found.addresses))
-            said, kind, reason = f"Assigned IP {names} of pool {found.pool}", "Normal", "IPAllocated"
-        before = self._told.get(key)
-        self._told[key] = said
-        current = service.status.loadBalancer.ingress if service.status is not None else ()
-        settled = isinstance(found, Given) and [i.ip for i in current] == [str(a) for a in found.addresses]
-        if said != before and not (settled and kind == "Normal"):
-            self.recorder.event(service, kind, reason, said)
+
+    def _why(self, service: Service) -> str:
+        if service.metadata.deletionTimestamp is not None:
+            return "the Service is deleted"
+        if service.spec.type != "LoadBalancer":
+            return f"the Service is of type {service.spec.type} now"
+        return f"the Service is of class {service.spec.loadBalancerClass!r} now"
+
+    async def _patch(self, service: Service, patch: dict[str, Any], subresource: str = "") -> None:
+        self._check()
+        meta = service.metadata
+        patch = {**patch, "metadata": {**patch.get("metadata", {}), "uid": meta.uid}}
+        await self._api.patch(
+            SERVICES, meta.name, meta.namespace, patch, kind="strategic", subresource=subresource
+        )
 
 
-def _condition(found: Given | Refused) -> dict[str, Any]:
-    if isinstance(found, Refused):
-        return {"type": CONDITION, "status": "False", "reason": found.reason, "message": found.message}
-    if found.note:
-        return {"type": CONDITION, "status": "True", "reason": "AllocatedWithNote", "message": found.note}
-    names = ", ".join(map(str, found.addresses))
-    return {
-        "type": CONDITION,
-        "status": "True",
-        "reason": "Allocated",
-        "message": f"{names} of pool {found.pool}",
-    }
+def _was_ours(service: Service) -> bool:
+    """Whether our condition is on the Service; the finalizer alone may be another provider's."""
+    return known(service.status, CONDITION) is not None
+
+
+def _bare(service: Service) -> Request:
+    """A Service that shares with nobody, of which only the addresses matter."""
+    meta = service.metadata
+    return Request(f"{meta.namespace}/{meta.name}", (4, 6), ports=ports_of(service))

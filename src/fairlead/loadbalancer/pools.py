@@ -6,6 +6,7 @@ Pure. The form is that of MetalLB's IPAddressPool.
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -53,6 +54,17 @@ class Range:
         """How many addresses it has."""
         return self.last - self.first + 1
 
+    @property
+    def buggy(self) -> int:
+        """How many of them end in .0 or .255 (`is_buggy`)."""
+        if self.version != 4:
+            return 0
+        return sum((self.last - end) // 256 - (self.first - 1 - end) // 256 for end in (0, 255))
+
+    def overlaps(self, other: Range) -> bool:
+        """Whether both have an address in common."""
+        return self.version == other.version and self.first <= other.last and other.first <= self.last
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -82,6 +94,14 @@ class Pool:
     def versions(self) -> frozenset[int]:
         """The address families that it has."""
         return frozenset(piece.version for piece in self.ranges)
+
+    def capacity(self, version: int) -> int:
+        """How many addresses of a family it can give."""
+        return sum(
+            piece.size - (piece.buggy if self.avoid_buggy else 0)
+            for piece in self.ranges
+            if piece.version == version
+        )
 
     @property
     def pinned(self) -> bool:
@@ -139,25 +159,24 @@ def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
 
 
 def clashes(pools: Iterable[Pool]) -> dict[str, str]:
-    """The pools that have addresses of another one, with a sentence each: of two, the one that comes later by name.
+    """The pools that have addresses of another one, with a sentence each: of two, the one that comes later.
 
-    It is left out; its addresses would otherwise have two sets of rules. Cost: the ranges, sorted.
+    It is left out; its addresses would otherwise have two sets of rules. Cost: the ranges, and for each the logarithm.
     """
     found: dict[str, str] = {}
     kept: list[tuple[Range, str]] = []
-    for pool in sorted(pools, key=lambda pool: pool.name):
-        other = next(
-            (
-                (mine, theirs, name)
-                for mine in pool.ranges
-                for theirs, name in kept
-                if mine.version == theirs.version and mine.first <= theirs.last and theirs.first <= mine.last
-            ),
-            None,
-        )
-        if other is None:
-            kept += [(piece, pool.name) for piece in pool.ranges]
+    for pool in pools:
+        for mine in pool.ranges:
+            if (other := _overlapping(mine, kept)) is not None:
+                found[pool.name] = f"its addresses {mine} overlap with {other[0]} of pool {other[1]!r}"
+                break
         else:
-            mine, theirs, name = other
-            found[pool.name] = f"its addresses {mine} overlap with {theirs} of pool {name!r}"
+            for piece in pool.ranges:
+                insort(kept, (piece, pool.name))
     return found
+
+
+def _overlapping(mine: Range, kept: list[tuple[Range, str]]) -> tuple[Range, str] | None:
+    """One of these ranges, which are disjoint and in order, with which this one overlaps."""
+    at = bisect_right(kept, (mine.version, mine.last), key=lambda each: (each[0].version, each[0].first))
+    return kept[at - 1] if at and kept[at - 1][0].overlaps(mine) else None
