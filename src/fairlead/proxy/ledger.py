@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from operator import itemgetter
 
 from msgspec import structs
 
@@ -132,10 +131,12 @@ class Ledger:
             self._told.pop(key, None)
             return ()
         # In the order of their names: of two slices with one address the last one says what it is like.
-        pieces = [piece for _, piece in sorted(self._slices.get(key, _NONE).items(), key=itemgetter(0))]
+        held = self._slices.get(key, _NONE)
+        pieces = list(held.values()) if len(held) < 2 else [held[name] for name in sorted(held)]
         selected = select(service, pieces, self.node, self.family)
         claims = [claim for selection in selected for claim in _claims(selection)]
         found = self._claim(key, claims)
+        lost = {claim for claim in claims if self._owners[claim] != key} if found else ()
         for selection in selected:
             if selection.skipped:
                 found["TooManyEndpoints"] = (
@@ -143,7 +144,6 @@ class Ledger:
                     f"only {MOST_TARGETS} of them get traffic"
                 )
         self._tell(key, service, found)
-        lost = {claim for claim in claims if self._owners[claim] != key}
         return _without(selected, lost) if lost else selected
 
     def _tell(self, key: str, service: Service, found: dict[str, str]) -> None:
@@ -234,7 +234,7 @@ def _claims(selection: Selection) -> Iterator[Claim]:
         yield protocol, b"", selection.node_port
 
 
-def _without(selected: Selected, lost: set[Claim]) -> Selected:
+def _without(selected: Selected, lost: Collection[Claim]) -> Selected:
     """The selections without what belongs to others; one without any frontend left is none."""
     kept = []
     for one in selected:

@@ -153,7 +153,12 @@ def diff(desired: Desired, applied: Applied, family: Family = IPV4) -> Transacti
 
 def _diff_slots(todo: Transaction, name: Name, backed: Backed | None, before: bytes, family: Family) -> None:
     owner, base = name
-    old = split(before, family) if before else []
+    if not before:
+        if backed is not None:
+            todo.slots[name] = b"".join(backed.targets)
+            todo.filled.append(Run(owner, base, backed.targets))
+        return
+    old = split(before, family)
     new = place(backed.targets, old) if backed is not None else []
     after = b"".join(new)
     if after == before:
@@ -161,7 +166,7 @@ def _diff_slots(todo: Transaction, name: Name, backed: Backed | None, before: by
     todo.slots[name] = after
     both = min(len(old), len(new))
     if len(new) > both:
-        todo.filled.append(Run(owner, base + both, new[both:] if both else new))
+        todo.filled.append(Run(owner, base + both, new[both:]))
     todo.replaced += [
         Run(owner, base + index, new[index : index + 1]) for index in range(both) if new[index] != old[index]
     ]

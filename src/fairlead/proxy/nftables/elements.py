@@ -154,12 +154,12 @@ def render(selections: Iterable[Selection], family: Family) -> Elements:
     backings: dict[Name, Backed] = {}
     members: list[Member] = []
     for selection in selections:
-        port_key = frontend(bytes(family.size), selection.protocol, selection.node_port)
-        owner = _owner(selection, port_key)
-        _enter_backings(backings, owner, selection)
         protocol = selection.protocol
-        for address, port in selection.cluster_frontends:
-            key = frontend(address, protocol, port)
+        port_key = frontend(bytes(family.size), protocol, selection.node_port) if selection.node_port else b""
+        keys = [frontend(address, protocol, port) for address, port in selection.cluster_frontends]
+        owner = keys[0] if keys else _outer_owner(selection, port_key)
+        _enter_backings(backings, owner, selection)
+        for key, (address, _) in zip(keys, selection.cluster_frontends, strict=True):
             ways[key] = _way(selection, key, owner)
             members.append((CLUSTER_IPS, address))
         for address, port in selection.external_frontends:
@@ -171,9 +171,9 @@ def render(selections: Iterable[Selection], family: Family) -> Elements:
     return Elements(ways, backings, frozenset(members))
 
 
-def _owner(selection: Selection, port_key: Frontend) -> Frontend:
+def _outer_owner(selection: Selection, port_key: Frontend) -> Frontend:
     # A Service that lost its ClusterIP to an older one may still have another address.
-    for address, port in selection.cluster_frontends or selection.external_frontends:
+    for address, port in selection.external_frontends:
         return frontend(address, selection.protocol, port)
     return port_key
 
