@@ -44,6 +44,19 @@ def test_defaults() -> None:
     assert RULES.default(filled) == filled
 
 
+def test_what_is_remembered_of_a_spec() -> None:
+    """A spec that was judged before is judged alike, and only by what is in it."""
+    for _ in range(2):
+        good, bad = pod({"name": "web"}), pod({"name": "Web"})
+        assert said(good) == []
+        assert [line.partition(":")[0] for line in said(bad)] == ["spec.containers[0].name"]
+    assert pod({"name": "web"}).spec is good.spec
+    other = pod({"name": "web"}, nodeName="node-1")
+    assert (other.spec.nodeName, good.spec.nodeName) == ("node-1", "")
+    late = msgspec.structs.replace(good, spec=msgspec.structs.replace(good.spec, restartPolicy="Sometimes"))
+    assert said(late)
+
+
 @pytest.mark.parametrize(
     ("image", "latest"),
     [

@@ -118,16 +118,25 @@ def _compare_members(
 
     `skipped` are members that are not looked at, `of_metadata` those of the member `metadata`.
     """
+    steps = shape.steps
     for part, before, after in zip(parts(of), astuple(old), astuple(new), strict=True):
-        if before is after or before == after or part.name in skipped:
+        if before is after or before == after:
             continue
-        key, below = shape.steps.get(part.name) or shape.step(part.name)
-        lacked, lacks = part.absent(before), part.absent(after)
+        name = part.name
+        if name in skipped:
+            continue
+        key, below = steps.get(name) or shape.step(name)
+        # `Part.absent`, of which the loop spares itself the calls.
+        default, is_map = part.default, part.is_map
+        lacked, lacks = (
+            before is default or (is_map and not before),
+            after is default or (is_map and not after),
+        )
         if lacked or lacks:
             if not lacks:
-                found.added[key] = _whole(of, part, after, below)
+                found.added[key] = MEMBER if below.leaf else _whole(of, part, after, below)
             elif not lacked:
-                found.removed[key] = _whole(of, part, before, below)
+                found.removed[key] = MEMBER if below.leaf else _whole(of, part, before, below)
         elif below.leaf:
             if isinstance(after, str | int) or msgspec.json.encode(before) != msgspec.json.encode(after):
                 found.modified[key] = MEMBER
@@ -170,9 +179,7 @@ def _within(of: type[Any], part: Part, before: Any, after: Any, shape: MapShape)
 
 
 def _whole(of: type[Any], part: Part, value: Any, shape: Shape) -> Fields:
-    """The node of a member that is all new, or all gone; one value of each is kept."""
-    if shape.leaf:
-        return MEMBER
+    """The node of a member that is all new, or all gone and no leaf; one value of each is kept."""
     last = _LAST.get((of, part.field))
     if last is not None and last[0] == value:
         return last[1]

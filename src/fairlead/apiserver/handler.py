@@ -33,6 +33,9 @@ log = logging.getLogger("fairlead.apiserver")
 AT_ONCE = 100
 """Objects of a collection that are deleted at a time."""
 
+WRITES = {"create": writes.create, "update": writes.update, "patch": patching.patch}
+"""What is done for each verb that changes an object."""
+
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 PlainPath = Callable[[RequestInfo, Query, Mapping[str, str]], etags.Answer | Awaitable[etags.Answer] | None]
@@ -132,8 +135,8 @@ class Handler:
             await self._registry.store.sync()
         if info.subresource:
             return await self._part(request, kind, info, query)
-        if info.verb not in (verbs := possible(kind, info)):
-            raise NotAllowed([METHODS[verb] for verb in verbs if verb in METHODS])
+        if not is_possible(kind, info):
+            raise NotAllowed([METHODS[verb] for verb in possible(kind, info) if verb in METHODS])
         match info.verb:
             case "get" | "list":
                 return await self._read(request, kind, info, query)
@@ -225,8 +228,7 @@ class Handler:
     async def _write(self, request: Request, kind: Kind, info: RequestInfo, query: Query) -> Response:
         how = self._form(request, kind, query)
         body = await read_body(request)
-        write = {"create": writes.create, "update": writes.update, "patch": patching.patch}[info.verb]
-        result = await write(self._registry, kind, info, query, body)
+        result = await WRITES[info.verb](self._registry, kind, info, query, body)
         return self._written(kind, result, how)
 
     @staticmethod
@@ -314,8 +316,17 @@ class Handler:
 
 
 def possible(kind: Kind, info: RequestInfo) -> list[str]:
-    """What can be done at a path of the kind: of all namespaces together there is only the list."""
-    of: tuple[str, ...] = OF_OBJECTS if info.name else OF_COLLECTIONS
+    """What can be done at a path of the kind."""
+    return [verb for verb in (*_verbs(kind, info), "watch") if verb in kind.verbs]
+
+
+def is_possible(kind: Kind, info: RequestInfo) -> bool:
+    """Whether what is asked is among that."""
+    return info.verb in kind.verbs and (info.verb == "watch" or info.verb in _verbs(kind, info))
+
+
+def _verbs(kind: Kind, info: RequestInfo) -> tuple[str, ...]:
+    """Those of objects or of collections; of all namespaces together there is only the list."""
     if kind.resource.namespaced and not info.namespace:
-        of = ("list",)
-    return [verb for verb in (*of, "watch") if verb in kind.verbs]
+        return ("list",)
+    return OF_OBJECTS if info.name else OF_COLLECTIONS

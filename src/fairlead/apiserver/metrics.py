@@ -183,8 +183,9 @@ def labels_of(info: RequestInfo, kind: Kind | None) -> Labels:
         return (info.method if info.method in METHODS else "other", "", "", "", "", "", "apiserver")
     scope = "resource" if info.name or info.verb == "create" else "namespace" if info.namespace else "cluster"
     verb = VERBS.get(info.verb) or info.verb.upper() or (info.method if info.method in METHODS else "other")
-    known = info.subresource == "status" or any(part.name == info.subresource for part in kind.subresources)
-    subresource = info.subresource if known else ""
+    subresource = info.subresource
+    if subresource and subresource != "status" and all(p.name != subresource for p in kind.subresources):
+        subresource = ""
     return verb, info.group, info.version, info.resource, subresource, scope, "apiserver"
 
 

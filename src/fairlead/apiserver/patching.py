@@ -5,25 +5,28 @@ Upstream: apiserver/pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from fairlead.apiserver import bodies
 from fairlead.apiserver import patch as patches
-from fairlead.apiserver.alterations import without_entries
+from fairlead.apiserver.alterations import parts, without_entries
 from fairlead.apiserver.aside import LARGE, aside
 from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
 from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.models import Typed
 from fairlead.apiserver.patch.gotext import go_text
 from fairlead.apiserver.registry import Modify, Registry, Written
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.strictness import repeated_fields, repeated_keys
 from fairlead.apiserver.writers import Writer, applier, updater
 from fairlead.apiserver.writes import Body, Result, dry_run, placed, validation
-from fairlead.objects.codec import encode
+from fairlead.objects.codec import decode, encode, plain
 from fairlead.objects.meta_v1 import StatusCause, StatusDetails
+from fairlead.objects.moments import in_usual_form
 from fairlead.objects.status import (
     StatusError,
     bad_request,
@@ -58,6 +61,11 @@ async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
 
     async def modify(old: Any | None) -> Any:
         nonlocal warnings
+        if strictness == "Ignore" and not whole and len(body.data) <= LARGE and old is not None:
+            obj = patched_members(kind, form, old, change)
+            if obj is not None:
+                warnings = ()
+                return placed(kind, obj, info)
         before = kind.model.document(old if whole else without_entries(old))
         large = len(body.data) > LARGE or (old is not None and kind.heavy(old))
         obj, warnings = await aside(large, lambda: patched(kind, form, before, change, found, strictness))
@@ -92,9 +100,10 @@ async def _write(
 
 def patch_form(kind: Kind, content_type: str | None) -> str:
     """Which of the four it is. Raises 415 for the rest."""
-    taken = {media: form for media, form in PATCHES.items() if form != "strategic" or kind.model.strategic}
-    form = taken.get(media_type(content_type)) if content_type else None
-    if form is None:
+    form = PATCHES.get(media_type(content_type)) if content_type else None
+    strategic = kind.model.strategic
+    if form is None or (form == "strategic" and not strategic):
+        taken = (media for media, form in PATCHES.items() if form != "strategic" or strategic)
         raise bodies.unsupported(tuple(taken))
     return form
 
@@ -115,7 +124,7 @@ def read_patch(form: str, data: bytes, strictness: str) -> tuple[Json, list[str]
         raise bad_request(f"error decoding patch: {error}") from None
     if strictness == "Ignore":
         return change, []
-    found = repeated_fields(data, thorough=strictness == "Strict")
+    found = repeated_fields(data, change, thorough=strictness == "Strict")
     if form != "json":
         return change, found
     unknown = [
@@ -143,6 +152,40 @@ def patched(
     if found and strictness == "Strict":
         raise unprocessable("", "", [invalid("patch", shown(), strict_error(found))])
     return obj, (*found, *warnings)
+
+
+def patched_members(kind: Kind, form: str, old: Any, change: Json) -> Any | None:
+    """The object after a merge patch that names some of its members: the others are the very values of the old one.
+
+    None where that is not all there is to it, so that the whole object has to be looked at: where the patch does not
+    apply, has directives for all of the object, or says what kind it is of. Cost: in proportion to what is named.
+    """
+    if not isinstance(kind.model, Typed) or not isinstance(change, dict):
+        return None
+    before = members_of(without_entries(old) if "metadata" in change else old, change)
+    if before is None:
+        return None
+    try:
+        after = in_usual_form(encode(merged(form, before, change, kind)), kind.model.schema)
+        made = decode(kind.resource.type, after)
+    except (StatusError, msgspec.ValidationError, RecursionError):
+        return None
+    return replace(old, **{name: getattr(made, name) for name in change})
+
+
+def members_of(obj: Any, names: Iterable[str]) -> dict[str, Json] | None:
+    """Those members of an object as plain JSON, without what is absent; None where one is no member of its own."""
+    found: dict[str, Any] = {}
+    known = {part.name: part for part in parts(type(obj))}
+    for name in names:
+        part = known.get(name)
+        if part is None or part.field != name or name in ("kind", "apiVersion"):
+            return None
+        value = getattr(obj, name)
+        if not part.absent(value):
+            found[name] = value
+    values: dict[str, Json] = plain(found)
+    return values
 
 
 def merged(form: str, before: Json, change: Json, kind: Kind) -> Json:
@@ -201,7 +244,9 @@ def read_configuration(kind: Kind, data: bytes, strictness: str) -> tuple[dict[s
     """An applied configuration, in YAML or JSON, with warnings. Raises 400."""
     try:
         config = msgspec.json.decode(data)
-        found = [] if strictness == "Ignore" else repeated_fields(data, thorough=strictness == "Strict")
+        found = (
+            [] if strictness == "Ignore" else repeated_fields(data, config, thorough=strictness == "Strict")
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             config = as_value(data)

@@ -135,8 +135,7 @@ class Registry:
             if name and (existing := await self.store.get(key)) is not None:
                 raise exists(kind, name, existing)
             claim = await strategy.claim(self.store, obj, None, dry_run=dry_run)
-            judged = claim.obj
-            if errors := await aside(kind.heavy(judged), partial(rules.validate, judged)):
+            if errors := await judged(kind, claim.obj, rules.validate, claim.obj):
                 raise unprocessable(resource.kind, name, errors, resource.group)
             value, warnings = kind.model.stored(claim.obj), rules.warnings(claim.obj)
             if dry_run:
@@ -225,15 +224,15 @@ class Registry:
             entries: Entries = kept
             changed = partial(account, writer, kind, strategy, old, sent)
             if subresource == "status":
-                new = rules.default(strategy.prepare_status(new, old))
+                new = rules.default_status(strategy.prepare_status(new, old))
                 entries = changed(new)
-                errors = await aside(kind.heavy(new), partial(rules.validate_status, new, old))
+                errors = await judged(kind, new, rules.validate_status, new, old)
             elif not subresource:
                 new = rules.default(strategy.prepare_update(new, old))
                 entries = changed(new)
                 claim = await strategy.claim(self.store, new, old, dry_run=dry_run)
                 new = counted(kind, strategy, claim.obj, old)
-                errors = await aside(kind.heavy(new), partial(rules.validate, new, old))
+                errors = await judged(kind, new, rules.validate, new, old)
             elif (part := rules.parts.get(subresource)) is not None:
                 new = counted(kind, strategy, rules.default(part.prepare(new, old)), old)
                 entries = changed(new)
@@ -262,6 +261,15 @@ class Registry:
             except Conflict:
                 continue
             return Written(value, revision, warnings=warnings)
+
+
+async def judged(
+    kind: Kind, obj: Any, judge: Callable[..., list[FieldError]], *objects: Any
+) -> list[FieldError]:
+    """What is wrong with an object; found out beside other requests where that may take long."""
+    if not kind.heavy(obj):
+        return judge(*objects)
+    return await aside(True, partial(judge, *objects))
 
 
 def counted(kind: Kind, strategy: Strategy, new: Any, old: Any) -> Any:

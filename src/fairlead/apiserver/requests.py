@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+
+import msgspec
 
 from fairlead.objects.status import bad_request
 
@@ -34,8 +35,7 @@ OF_COLLECTIONS = ("list", "create", "deletecollection")
 WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(msgspec.Struct, frozen=True, gc=False):
     """A request for a resource, or for another path (`resource` is then empty)."""
 
     method: str

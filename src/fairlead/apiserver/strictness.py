@@ -60,14 +60,15 @@ def unknown_fields(kind: Any, data: bytes) -> list[str]:
     return [f'unknown field "{path}"' for path in walk(kind, msgspec.json.decode(data), "")]
 
 
-def repeated_fields(data: bytes, *, thorough: bool = False) -> list[str]:
-    """A sentence for each field that stands twice in one object of the JSON text.
+def repeated_fields(data: bytes, value: Any = None, *, thorough: bool = False) -> list[str]:
+    """A sentence for each field that stands twice in one object of the JSON text, whose `value` may be known already.
 
     A text that has as many members as its value has none; only else, or where it is to be `thorough`, it is read
     member by member. (A text that both repeats a member and has a space before another's colon may pass as good.)
     """
     if not thorough:
-        value = msgspec.json.decode(data)
+        if value is None:
+            value = msgspec.json.decode(data)
         if msgspec.json.encode(value).count(b'":') == data.count(b'":'):
             return []
     try:

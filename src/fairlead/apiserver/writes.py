@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,8 +23,7 @@ from fairlead.objects.status import (
 )
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(msgspec.Struct, frozen=True, gc=False):
     """What a request carries."""
 
     data: bytes
@@ -33,8 +31,7 @@ class Body:
     user_agent: str = ""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, gc=False):
     """A write that was made, and what the client is to be warned of."""
 
     written: Written
@@ -55,7 +52,9 @@ async def read(
 ) -> tuple[Any, tuple[str, ...]]:
     """The object in a body, with warnings."""
     strictness = validation(query, options)
-    return await aside(len(body.data) > LARGE, lambda: _read(kind, body, strictness))
+    if len(body.data) <= LARGE:
+        return _read(kind, body, strictness)
+    return await aside(True, lambda: _read(kind, body, strictness))
 
 
 def _read(kind: Kind, body: Body, strictness: str) -> tuple[Any, tuple[str, ...]]:

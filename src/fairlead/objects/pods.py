@@ -11,13 +11,14 @@ from decimal import Decimal
 from msgspec.structs import asdict, replace
 
 from fairlead.objects import addresses, names, quantities
+from fairlead.objects.codec import encode
 from fairlead.objects.containers import (
     default_container,
     default_requests,
     validate_containers,
     validate_init_containers,
 )
-from fairlead.objects.core_v1 import Container, Pod, PodSecurityContext, PodSpec, Toleration
+from fairlead.objects.core_v1 import Container, Pod, PodSecurityContext, PodSpec, PodStatus, Toleration
 from fairlead.objects.labels import validate_labels
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.status import FieldError, forbidden, invalid, not_supported, required
@@ -39,11 +40,61 @@ _EVICTED_AFTER = tuple(
 
 def default(pod: Pod) -> Pod:
     """The pod with everything filled in but what its scheduler and its node decide."""
-    spec = _admit(default_spec(pod.spec))
-    status = pod.status
-    if not status.phase or not status.qosClass:
-        status = replace(status, phase=status.phase or "Pending", qosClass=status.qosClass or qos_class(spec))
-    return replace(pod, spec=spec, status=status)
+    spec = _SPECS.of(pod.spec)
+    return replace(pod, spec=spec, status=_with_phase(pod.status, spec))
+
+
+def default_status(pod: Pod) -> Pod:
+    """The pod with its status filled in; its spec is what it was made with."""
+    status = _with_phase(pod.status, pod.spec)
+    return pod if status is pod.status else replace(pod, status=status)
+
+
+def _with_phase(status: PodStatus, spec: PodSpec) -> PodStatus:
+    if status.phase and status.qosClass:
+        return status
+    return replace(status, phase=status.phase or "Pending", qosClass=status.qosClass or qos_class(spec))
+
+
+class Specs:
+    """The last specs that were completed: pods come from templates, many of one in a row.
+
+    A spec that is known costs its encoding and a look-up instead of the pass over all of it; whether it was found
+    good is known of the completed spec, the very value.
+    """
+
+    MOST, LARGEST = 256, 4096
+
+    def __init__(self) -> None:
+        self._completed: dict[bytes, PodSpec] = {}
+        self._good: dict[int, PodSpec] = {}
+
+    def of(self, spec: PodSpec) -> PodSpec:
+        """The completed spec."""
+        text = encode(spec)
+        known = self._completed.get(text)
+        if known is not None:
+            return known
+        completed = _admit(default_spec(spec))
+        if len(text) <= self.LARGEST:
+            if len(self._completed) >= self.MOST:
+                self._completed.clear()
+                self._good.clear()
+            self._completed[text] = completed
+        return completed
+
+    def good(self, spec: PodSpec) -> bool:
+        """Whether this very spec was judged, and nothing is wrong with it."""
+        return self._good.get(id(spec)) is spec
+
+    def judged_good(self, spec: PodSpec) -> None:
+        """Nothing is wrong with it. It is kept, so that no other value gets its identity."""
+        if len(self._good) >= self.MOST:
+            self._good.clear()
+        self._good[id(spec)] = spec
+
+
+_SPECS = Specs()
 
 
 def default_spec(spec: PodSpec) -> PodSpec:
@@ -136,7 +187,11 @@ def validate(pod: Pod, old: Pod | None = None) -> list[FieldError]:
     if old is not None:
         errors += validate_metadata_update(pod.metadata, old.metadata)
     errors += validate_metadata(pod.metadata, names.is_dns1123_subdomain)
-    errors += validate_spec(pod.spec, "spec")
+    if not _SPECS.good(pod.spec):
+        if found := validate_spec(pod.spec, "spec"):
+            errors += found
+        else:
+            _SPECS.judged_good(pod.spec)
     if old is not None:
         errors += _validate_change(pod.spec, old.spec)
     elif pod.spec.ephemeralContainers:

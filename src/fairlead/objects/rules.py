@@ -98,6 +98,12 @@ class Rules(Generic[T]):
     warnings: Callable[[T], list[str]] = _no_warnings
     parts: Mapping[str, Part[T]] = field(default_factory=dict)
     """The other subresources that are written in the form of the object itself."""
+    status_default: Callable[[T], T] | None = None
+    """What is filled in where the status is written and the rest is as it stood; None: as everywhere."""
+
+    def default_status(self, obj: T) -> T:
+        """What runs on an object whose status is written."""
+        return (self.status_default or self.default)(obj)
 
 
 _RULES: dict[type[Any], Rules[Any]] = {
@@ -118,6 +124,7 @@ _RULES: dict[type[Any], Rules[Any]] = {
             "ephemeralcontainers": Part(podparts.with_ephemeral_containers, podparts.validate_ephemeral),
             "resize": Part(podparts.with_resources, podparts.validate_resize),
         },
+        status_default=pods.default_status,
     ),
     core_v1.Secret: Rules(configuration.default_secret, configuration.validate_secret),
     core_v1.Service: Rules(services.default, services.validate, services.validate_status, services.warnings),

@@ -168,8 +168,11 @@ def manager_of(parameter: str, user_agent: str) -> str:
     """The name of a writer: what it says, else its program's name. Upstream: managerOrUserAgent."""
     if parameter:
         return parameter
+    program = user_agent.partition("/")[0]
+    if program.isascii() and program.isprintable() and len(program) <= MAX_NAME:
+        return program or "unknown"
     found, size = "", 0
-    for letter in user_agent.partition("/")[0]:
+    for letter in program:
         if printable(letter):
             size += len(letter.encode("utf-8", "surrogatepass"))
             if size > MAX_NAME:

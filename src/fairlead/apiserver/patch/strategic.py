@@ -274,11 +274,14 @@ def _places(items: Sequence[Json], key: str) -> dict[bytes, int]:
 
 
 def _settled(value: Json) -> Json:
-    """A value that only the patch has, without directives and nulls."""
+    """A value that only the patch has, without directives and nulls; the usual one has none, as its text shows."""
+    if not isinstance(value, (dict, list)):
+        return value
+    text = msgspec.json.encode(value)
+    if b'"$' not in text and b":null" not in text:
+        return value
     if isinstance(value, list):
         return _settled_list(value)
-    if not isinstance(value, dict):
-        return value
     return {
         name: _settled(member) if isinstance(member, (dict, list)) else member
         for name, member in value.items()
