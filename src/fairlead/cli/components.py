@@ -563,7 +563,7 @@ def apiserver(
     ):
         if file is not None and not os.access(file, os.R_OK):
             raise UserError(f"{option} {file}: this file cannot be read")
-    address, port = _address(listen)
+    address, _ = _address(listen)
     cidrs = _service_networks("--service-cluster-ip-range", service_cluster_ip_range)
     node_ports = _port_range("--service-node-port-range", service_node_port_range)
     first = ipaddress.ip_network(cidrs[0])[1]
@@ -607,8 +607,9 @@ def apiserver(
             authorization_mode=authorization_mode,
             anonymous_auth=anonymous_auth,
         ),
-        advertise_address="" if reached == "127.0.0.1" else reached,
-        advertise_port=port,
+        # An Endpoints object may hold no loopback address.
+        advertise_address="" if ipaddress.ip_address(reached).is_loopback else reached,
+        advertise_port=sock.getsockname()[1],
     )
     configure_logging("apiserver", log_level)
     typer.echo(f"kubeconfig: {written}")
