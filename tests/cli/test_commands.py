@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -18,6 +17,8 @@ import pytest
 
 from fairlead import __version__
 from tests.lab.conftest import wait_for
+from tests.loopback import free_ports, own_address
+from tests.waiting import LIMIT
 
 FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
 KUBECONFIG = """
@@ -35,7 +36,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         [FAIRLEAD, *words],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=LIMIT,
         check=False,
         env={**os.environ, "COLUMNS": "200", **environment},
     )
@@ -50,22 +51,16 @@ def running(*words: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=10)
+        output, _ = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, output
     finally:
         process.kill()
         process.communicate()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def answer(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:
+        with urllib.request.urlopen(url, timeout=LIMIT) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -162,14 +157,14 @@ def test_status_of_no_lab_is_1_and_down_is_0() -> None:
 
 
 def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) -> None:
-    port, health = free_port(), free_port()
+    address, (port, health) = own_address(), free_ports(2)
     kubeconfig = tmp_path / "admin.kubeconfig"
     server = (
         "apiserver",
         "--directory",
         "server",
         "--listen",
-        f"127.0.0.1:{port}",
+        f"{address}:{port}",
         "--kubeconfig",
         str(kubeconfig),
         "--service-cluster-ip-range",
@@ -200,18 +195,17 @@ def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) ->
         assert '"clusterIP":"10.7.0.' in done.stdout
         assert '"nodePort":31000' in done.stdout
         for name in ("endpoints", "scheduler", "loadbalancer"):
-            component = (name, "--kubeconfig", str(kubeconfig), "--health", f"127.0.0.1:{health}")
+            component = (name, "--kubeconfig", str(kubeconfig), "--health", f"{address}:{health}")
             with running(*component, folder=tmp_path):
-                wait_for(lambda: answer(f"http://127.0.0.1:{health}/readyz") == (200, "ok"))
-                assert answer(f"http://127.0.0.1:{health}/metrics")[0] == 200
+                wait_for(lambda: answer(f"http://{address}:{health}/readyz") == (200, "ok"))
+                assert answer(f"http://{address}:{health}/metrics")[0] == 200
     with running(*server, folder=tmp_path):
         wait_for(has_namespaces)
 
 
 def test_a_component_waits_for_an_api_that_is_away(tmp_path: Path) -> None:
-    kubeconfig, health = tmp_path / "kubeconfig", free_port()
+    kubeconfig, health = tmp_path / "kubeconfig", f"{own_address()}:{free_ports(1)[0]}"
     kubeconfig.write_text(KUBECONFIG)
-    words = ("endpoints", "--kubeconfig", str(kubeconfig), "--health", f"127.0.0.1:{health}")
-    with running(*words, folder=tmp_path):
-        wait_for(lambda: answer(f"http://127.0.0.1:{health}/healthz")[0] == 200)
-        assert answer(f"http://127.0.0.1:{health}/readyz")[0] == 503
+    with running("endpoints", "--kubeconfig", str(kubeconfig), "--health", health, folder=tmp_path):
+        wait_for(lambda: answer(f"http://{health}/healthz")[0] == 200)
+        assert answer(f"http://{health}/readyz")[0] == 503

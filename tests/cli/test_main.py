@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from fairlead import __version__
+from tests.waiting import LIMIT
 
 FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
 
 
 def fairlead(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([FAIRLEAD, *argv], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run([FAIRLEAD, *argv], capture_output=True, text=True, timeout=LIMIT, check=False)
 
 
 def test_version() -> None:

@@ -16,18 +16,23 @@ from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import Config
 from fairlead.process import Health, listener
+from tests.loopback import own_address
+from tests.waiting import LIMIT
 
 TOKEN = "secret"
 
 
 @asynccontextmanager
 async def api_server(directory: Path, port: int = 0, others: str = "") -> AsyncIterator[Config]:
-    """Serves what is stored in `directory`; gives what a client needs. `others` are more lines of users' tokens."""
+    """Serves what is stored in `directory`; gives what a client needs. `others` are more lines of users' tokens.
+
+    A port that it had stays free when it is away.
+    """
     authority = make_authority(directory)
-    certificate, key = authority.issue(directory, "apiserver", ["127.0.0.1"], ["kubernetes"])
+    certificate, key = authority.issue(directory, "apiserver", [host := own_address()], ["kubernetes"])
     tokens = directory / "tokens.csv"
     tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n{others}')
-    sock = listener("127.0.0.1", port)
+    sock = listener(host, port)
     health = Health()
     health.waits_for("apiserver")
     task = asyncio.create_task(
@@ -46,12 +51,12 @@ async def api_server(directory: Path, port: int = 0, others: str = "") -> AsyncI
         )
     )
     ready = asyncio.create_task(health.ready())
-    await asyncio.wait([task, ready], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([task, ready], timeout=LIMIT, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()
     try:
         number = sock.getsockname()[1]
-        yield Config(server=f"https://127.0.0.1:{number}", authority=authority.pem, token=TOKEN)
+        yield Config(server=f"https://{host}:{number}", authority=authority.pem, token=TOKEN)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -63,7 +68,7 @@ async def running(component: Coroutine[Any, Any, None], health: Health) -> Async
     """The component, ready, until the end of the block; its failure is the test's."""
     task = asyncio.create_task(component)
     ready = asyncio.create_task(health.ready())
-    await asyncio.wait([task, ready], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([task, ready], timeout=LIMIT, return_when=asyncio.FIRST_COMPLETED)
     assert not task.done(), task.exception()
     assert ready.done(), health.report(readiness=True)[1]
     try:
@@ -94,7 +99,7 @@ def with_server(
     uvloop.run(run())
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 5) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = LIMIT) -> None:
     """Returns as soon as the condition, which asks the server, holds; fails the test after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not await condition():

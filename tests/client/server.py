@@ -13,6 +13,7 @@ from aiohttp import web
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import Config
 from fairlead.process import listener
+from tests.waiting import LIMIT
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -140,7 +141,7 @@ async def refused(code: int, request: web.Request) -> web.StreamResponse:
     return web.json_response(status, status=code)
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 5) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = LIMIT) -> None:
     """Returns as soon as the condition holds; fails the test after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

@@ -24,6 +24,7 @@ from fairlead.objects.core_v1 import ConfigMap
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, NAMESPACES, PODS
 from fairlead.objects.status import StatusError
+from tests.waiting import LIMIT
 
 from .cluster import api_server, with_server
 from .server import Pods, serving, until
@@ -112,7 +113,7 @@ def test_an_informer_lives_through_a_restart_of_the_server(tmp_path: Path) -> No
             async with api_server(tmp_path, port):
                 await api.create(CONFIGMAPS, configmap("b"))
                 await api.delete(CONFIGMAPS, "a", "default")
-                await until(lambda: len(words) == 3, "the informer has caught up", 10)
+                await until(lambda: len(words) == 3, "the informer has caught up")
                 assert words == ["+a", "+b", "-a"]
                 task.cancel()
 
@@ -219,7 +220,7 @@ def test_the_end_of_an_outage_is_told_to_all_who_wait() -> None:
                 async with api_server(Path(directory), port):
                     assert not any(task.done() for task in waiting)
                     await api.list(CONFIGMAPS)
-                    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+                    await asyncio.wait_for(asyncio.gather(*waiting), LIMIT)
 
     asyncio.run(run())
 

@@ -29,7 +29,7 @@ def config(identity: str, **fields: Any) -> ElectionConfig:
 
 def quick(identity: str) -> ElectionConfig:
     """Short periods, but long enough for a machine under load."""
-    return config(identity, lease_duration=2, renew_deadline=1.5, retry_period=0.05)
+    return config(identity, lease_duration=3, renew_deadline=2.5, retry_period=0.05)
 
 
 def seen(holder: str | None, *, at: float = 100.0, duration: int = 15, transitions: int = 3) -> Observed:
@@ -91,14 +91,19 @@ def test_periods_that_do_not_fit_together(fields: dict[str, float], said: str) -
 
 
 class Replica:
-    """A candidate; `led` counts how often it began to lead, `leads` says whether it does."""
+    """A candidate; `led` counts how often it began to lead, `leads` says whether it does.
 
-    def __init__(self, api: Api, name: str) -> None:
+    It must not begin while one of `others` leads.
+    """
+
+    def __init__(self, api: Api, name: str, *others: Replica) -> None:
         self.election = Election(api, quick(name))
         self.led = 0
         self.leads = False
+        self._others = others
 
     async def work(self) -> None:
+        assert not any(other.leads for other in self._others), "another one leads"
         self.led += 1
         self.leads = True
         try:
@@ -149,16 +154,15 @@ def test_a_leader_that_cannot_renew_stops_before_the_next_one_starts() -> None:
 
     async def told(api: Api) -> None:
         cut = Unwilling(api.config)
-        first, second = Replica(cut, "first"), Replica(api, "second")
+        first = Replica(cut, "first")
+        second = Replica(api, "second", first)
         async with cut, first.running():
             await until(lambda: first.leads, "the first leads")
             async with second.running():
                 cut.willing = False
-                await until(lambda: not first.leads or second.leads, "something changes")
-                assert not second.leads, "the first one stopped first"
+                await until(lambda: second.leads, "the second leads")
                 with pytest.raises(NotLeading, match="was not renewed in time"):
                     first.election.check()
-                await until(lambda: second.leads, "the second leads")
                 cut.willing = True
                 await asyncio.sleep(0.3)
                 assert not first.leads

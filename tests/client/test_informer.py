@@ -13,6 +13,7 @@ from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
 from fairlead.process import Health
+from tests.waiting import LIMIT
 
 from .server import Pods, pod, refused, serving, until
 
@@ -52,7 +53,7 @@ def tells(
         for name in present:
             pods.put(pod(name, app=name))
         async with informing(pods) as (informer, seen):
-            await asyncio.wait_for(informer.synced(), 5)
+            await asyncio.wait_for(informer.synced(), LIMIT)
             await until(lambda: "watch" in pods.requests[-1].query, "the watch begins")
             await scenario(pods, informer, seen)
 
@@ -83,7 +84,7 @@ def streaming(scenario: Callable[[Pods, Informer[Pod], Seen], Awaitable[None]], 
         for name in present:
             pods.put(pod(name, app=name))
         async with informing(pods) as (informer, seen):
-            await asyncio.wait_for(informer.synced(), 5)
+            await asyncio.wait_for(informer.synced(), LIMIT)
             await scenario(pods, informer, seen)
 
     asyncio.run(run())
@@ -137,7 +138,7 @@ def test_a_stream_that_breaks_before_its_list_has_ended_begins_again() -> None:
 
         pods.script.append(half)
         async with informing(pods) as (informer, seen):
-            await asyncio.wait_for(informer.synced(), 5)
+            await asyncio.wait_for(informer.synced(), LIMIT)
             assert sorted(seen.words) == ["+a", "+b", "+c", "-a"]
             assert set(informer.items) == {"default/b", "default/c"}
 
@@ -162,7 +163,7 @@ def test_a_server_that_never_ends_its_list_is_asked_for_pages(monkeypatch: pytes
 
         pods.script.append(endless)
         async with informing(pods) as (informer, seen):
-            await asyncio.wait_for(informer.synced(), 5)
+            await asyncio.wait_for(informer.synced(), LIMIT)
             assert seen.words == ["+a"]
             pods.put(pod("b"))
             await until(lambda: seen.words == ["+a", "+b"], "the watch goes on")
@@ -185,7 +186,7 @@ def test_a_refusal_is_told_once_and_says_what_to_do(
         pods = Pods()
         pods.script += [partial(refused, code)] * 4
         async with informing(pods) as (informer, _):
-            await asyncio.wait_for(informer.synced(), 5)
+            await asyncio.wait_for(informer.synced(), LIMIT)
 
     asyncio.run(run())
     warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]
@@ -306,7 +307,7 @@ def test_a_list_that_expires_between_its_pages_starts_again() -> None:
             pods.put(pod(name))
         pods.script += [pods_answer(pods), partial(refused, 410)]
         async with informing(pods) as (informer, seen):
-            await asyncio.wait_for(informer.synced(), 5)
+            await asyncio.wait_for(informer.synced(), LIMIT)
             assert seen.words == ["+a", "+b", "+c", "+d", "+e"]
 
     asyncio.run(run())

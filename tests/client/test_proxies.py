@@ -15,6 +15,7 @@ from fairlead.client.kubeconfig import Config, KubeconfigError, through_proxy
 from fairlead.client.outage import Unreachable
 from fairlead.client.proxies import ProxyError, environment_proxy, proxy_address
 from fairlead.objects.resources import NAMESPACES
+from tests.loopback import own_address
 
 from .cluster import api_server
 
@@ -96,9 +97,9 @@ async def tunnels(refuse: bool = False) -> AsyncIterator[tuple[str, list[str]]]:
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await asyncio.gather(pump(reader, there[1]), pump(there[0], writer), return_exceptions=True)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, own_address(), 0)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+        yield f"http://{own_address()}:{server.sockets[0].getsockname()[1]}", asked
     finally:
         server.close()
 

@@ -65,18 +65,21 @@ def test_a_key_waits_once_and_never_runs_twice_at_the_same_time() -> None:
 def test_a_key_added_while_it_runs_runs_again() -> None:
     seen: list[int] = []
     state = {"value": 1}
+    begun, added = asyncio.Event(), asyncio.Event()
 
     async def sync(key: str) -> None:
         value = state["value"]
-        await asyncio.sleep(0.01)
+        begun.set()
+        await added.wait()
         seen.append(value)
 
     async def story(queue: WorkQueue[str]) -> None:
         queue.add("a")
-        await asyncio.sleep(0.002)
+        await begun.wait()
         state["value"] = 2
         queue.add("a")
         queue.add("a")
+        added.set()
 
     served(story, sync)
     assert seen == [1, 2]

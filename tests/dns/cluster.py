@@ -23,6 +23,7 @@ from fairlead.dns.listeners import Listeners
 from fairlead.dns.responder import Responder
 from fairlead.dns.source import EndpointSlice, Service, read
 from fairlead.dns.zone import Zone
+from tests.waiting import LIMIT
 
 EXAMPLES = """
 kind: Service
@@ -213,7 +214,7 @@ class Running:
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Runs something in the server's loop and waits for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
         """Runs something in the server's loop."""
@@ -222,12 +223,12 @@ class Running:
     @staticmethod
     def until(condition: Callable[[], bool]) -> None:
         """Asks until it is so."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + LIMIT
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
-    def udp(self, query: bytes, seconds: float = 5) -> bytes:
+    def udp(self, query: bytes, seconds: float = LIMIT) -> bytes:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(seconds)
             sock.connect((self.host, self.port))
@@ -235,7 +236,7 @@ class Running:
             return sock.recv(65_535)
 
     def tcp(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=5)
+        return socket.create_connection((self.host, self.port), timeout=LIMIT)
 
 
 def send_message(sock: socket.socket, message: bytes) -> None:

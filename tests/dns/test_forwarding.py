@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 import types
@@ -24,6 +23,7 @@ from fairlead.dns.cache import Cache, CacheLimits
 from fairlead.dns.upstreams import Question, Upstream
 from tests.dns.cluster import Running, lines, query, receive_message, running, send_message
 from tests.dns.others import other_server, reply
+from tests.loopback import own_address
 
 D = "default.svc.cluster.local"
 
@@ -87,9 +87,7 @@ def test_a_truncated_answer_is_asked_for_again_over_tcp() -> None:
 
 
 def test_the_next_server_is_asked_when_one_refuses_or_is_away() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        away = Upstream(*nobody.getsockname())
+    away = Upstream(own_address(), 53)  # nobody listens there
     with (
         other_server(reply(rcode=dns.rcode.SERVFAIL)) as (failing, _),
         other_server(reply("example.com. 60 A 192.0.2.1")) as (good, _),
@@ -99,17 +97,16 @@ def test_the_next_server_is_asked_when_one_refuses_or_is_away() -> None:
 
 
 def test_without_any_server_the_client_hears_of_it_at_once() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        away = Upstream(*nobody.getsockname())
+    away = Upstream(own_address(), 53)  # nobody listens there
     with running(upstreams=(away,)) as server:
         started = time.monotonic()
-        for number in range(5):
+        for number in range(20):
             message = dns.message.from_wire(server.udp(query(f"{number}.example.com").to_wire()))
             assert message.rcode() == dns.rcode.SERVFAIL
         alias = dns.message.from_wire(server.udp(query(f"external-db.{D}").to_wire()))
         assert lines(alias.answer) == [f"external-db.{D}. CNAME db.example.com."]
-        assert time.monotonic() - started < 1.5
+        # Who waited for an answer would wait so long each time.
+        assert time.monotonic() - started < 20 * upstreams.TRY
 
 
 def test_a_server_that_leads_back_here_is_noticed() -> None:
@@ -231,9 +228,7 @@ def test_a_server_that_was_away_is_asked_again_when_it_answers(monkeypatch: pyte
             assert rcode_of(server, f"{number}.example.com") == dns.rcode.SERVFAIL
         assert [name for name in asked if name != ". NS"] == ["0.example.com. A", "1.example.com. A"]
         silent = False
-        deadline = time.monotonic() + 10
-        while rcode_of(server, "back.example.com") != dns.rcode.NOERROR:
-            assert time.monotonic() < deadline
+        server.until(lambda: rcode_of(server, "back.example.com") == dns.rcode.NOERROR)
         assert ". NS" in asked
 
 
@@ -267,13 +262,9 @@ def test_what_is_asked_for_often_is_fetched_before_its_end(monkeypatch: pytest.M
         for seconds, times in ((0, 1), (50, 1), (89, 1), (91, 2)):
             clock.ahead = seconds
             assert first(server, "example.com")[0] == "192.0.2.1"
-            deadline = time.monotonic() + 5
-            while len(asked) < times:
-                assert time.monotonic() < deadline
+            server.until(lambda times=times: len(asked) >= times)  # type: ignore[misc]
             assert len(asked) == times
-        deadline = time.monotonic() + 5
-        while first(server, "example.com")[1] < 90:
-            assert time.monotonic() < deadline
+        server.until(lambda: first(server, "example.com")[1] >= 90)
         assert len(asked) == 2
 
 
@@ -298,10 +289,10 @@ def test_times_are_bounded(limits: CacheLimits, ttl: int, kept: int) -> None:
 
 
 class Clock:
-    """The monotonic clock of the forwarder, which a test puts ahead."""
+    """The monotonic clock of the forwarder: it stands still but where a test puts it ahead."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        real = time.monotonic
-        fake = types.SimpleNamespace(monotonic=lambda: real() + self.ahead)
+        began = time.monotonic()
+        fake = types.SimpleNamespace(monotonic=lambda: began + self.ahead)
         monkeypatch.setattr(forward, "time", fake)

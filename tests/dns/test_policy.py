@@ -24,6 +24,7 @@ from fairlead.dns.source import Pod, read
 from fairlead.dns.tally import Board, Tally, together
 from tests.dns.cluster import ask, example_responder, example_zone, lines, query, running
 from tests.dns.others import other_server, reply
+from tests.waiting import LIMIT
 
 D = "default.svc.cluster.local"
 LOCAL = (ip_network("127.0.0.0/8"),)
@@ -181,7 +182,7 @@ def test_the_zone_is_transferred_to_whom_it_may() -> None:
     }
     with running(transfer=LOCAL) as server:
         found = dns.zone.Zone("cluster.local", relativize=False)
-        dns.query.inbound_xfr(server.host, found, port=server.port, timeout=5)
+        dns.query.inbound_xfr(server.host, found, port=server.port, timeout=LIMIT)
         got = {
             f"{name} {ttl} IN {rdata.rdtype.name} {rdata.to_text()}"
             for name, ttl, rdata in found.iterate_rdatas()
@@ -191,14 +192,14 @@ def test_the_zone_is_transferred_to_whom_it_may() -> None:
         assert len(apex) == 4
         with pytest.raises(dns.exception.DNSException):
             dns.query.inbound_xfr(
-                server.host, dns.zone.Zone("svc.cluster.local"), port=server.port, timeout=5
+                server.host, dns.zone.Zone("svc.cluster.local"), port=server.port, timeout=LIMIT
             )
         assert (
             dns.message.from_wire(server.udp(query("cluster.local", "AXFR").to_wire())).rcode()
             == dns.rcode.REFUSED
         )
     with running() as server, pytest.raises(dns.exception.DNSException):
-        dns.query.inbound_xfr(server.host, dns.zone.Zone("cluster.local"), port=server.port, timeout=5)
+        dns.query.inbound_xfr(server.host, dns.zone.Zone("cluster.local"), port=server.port, timeout=LIMIT)
 
 
 def test_a_transfer_of_many_messages_to_a_slow_client() -> None:
@@ -214,7 +215,7 @@ spec: {{clusterIP: 10.96.{number >> 8}.{number & 255}, ports: [{{name: http, por
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         with sock:
-            sock.settimeout(10)
+            sock.settimeout(LIMIT)
             sock.connect((server.host, server.port))
             asked_for = query("cluster.local", "AXFR").to_wire()
             sock.sendall(len(asked_for).to_bytes(2) + asked_for)

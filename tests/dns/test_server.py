@@ -22,6 +22,8 @@ from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
 from fairlead.process import Health
 from tests.client.cluster import eventually, with_server
+from tests.loopback import free_ports, own_address
+from tests.waiting import LIMIT
 
 D = "default.svc.cluster.local"
 
@@ -52,7 +54,7 @@ def scenario(test: Callable[[Api, Server], object]) -> None:
 async def answers(server: Server, name: str, kind: str = "A") -> dns.message.Message:
     def ask() -> dns.message.Message:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(5)
+            sock.settimeout(LIMIT)
             sock.sendto(dns.message.make_query(name, kind).to_wire(), server.listeners.addresses[0])
             return dns.message.from_wire(sock.recv(4096))
 
@@ -132,15 +134,15 @@ def test_health_and_metrics_are_where_coredns_has_them() -> None:
     async def test(api: Api, server: Server) -> None:
         for _ in range(3):
             await answers(server, "kubernetes.default.svc.cluster.local")
-        ports = [free_port() for _ in range(3)]
+        ports = free_ports(3)
         exposition.HEALTH_PORT, exposition.READY_PORT, exposition.METRICS_PORT = ports
         async with (
-            exposed("127.0.0.1", server.health, server.listeners),
+            exposed(own_address(), server.health, server.listeners),
             aiohttp.ClientSession() as session,
         ):
 
             async def get(port: int, path: str) -> tuple[int, str]:
-                async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+                async with session.get(f"http://{own_address()}:{port}{path}") as response:
                     return response.status, await response.text()
 
             assert await get(ports[0], "/health") == (200, "OK")
@@ -159,9 +161,3 @@ def test_health_and_metrics_are_where_coredns_has_them() -> None:
         scenario(test)
     finally:
         exposition.HEALTH_PORT, exposition.READY_PORT, exposition.METRICS_PORT = before
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

@@ -168,7 +168,7 @@ def test_after_all_that_everything_is_right(
                 with suppress(StatusError):
                     await make_service(api, app)
             for app in APPS:
-                await eventually(agrees(api, app), f"the Service {app} is right", 20)
+                await eventually(agrees(api, app), f"the Service {app} is right")
 
     def agrees(api: Api, app: str) -> Callable[[], Awaitable[bool]]:
         async def holds() -> bool:

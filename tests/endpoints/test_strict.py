@@ -69,7 +69,7 @@ def test_all_that_the_controllers_do_is_allowed(modern: bool) -> None:
             there = sorted(e.addresses[0] for e in await held(api))
             return there == sorted(expected) == sorted((await addresses(api))[0])
 
-        await eventually(lambda: right(*ips), "all pods are endpoints", 20)
+        await eventually(lambda: right(*ips), "all pods are endpoints")
         await set_ready(api, pods[0], ips[0], False)
         for pod in pods[3:]:
             await api.delete(PODS, pod.metadata.name, "default", grace_period_seconds=0)
@@ -77,7 +77,7 @@ def test_all_that_the_controllers_do_is_allowed(modern: bool) -> None:
         async def fewer() -> bool:
             return await addresses(api) == (ips[1:3], ips[:1]) and len(await held(api)) == 3
 
-        await eventually(fewer, "changes are followed", 20)
+        await eventually(fewer, "changes are followed")
         await api.delete(NODES, "node1")
         await make_service(api, "db", selector={})
         subset = EndpointSubset(addresses=(EndpointAddress(ip="192.0.2.7"),), ports=(EndpointPort(port=80),))
@@ -87,24 +87,24 @@ def test_all_that_the_controllers_do_is_allowed(modern: bool) -> None:
         async def mirrored(*expected: str) -> bool:
             return [e.addresses[0] for e in await held(api, "db", MIRRORING)] == list(expected)
 
-        await eventually(lambda: mirrored("192.0.2.7"), "hand-made Endpoints are mirrored", 20)
+        await eventually(lambda: mirrored("192.0.2.7"), "hand-made Endpoints are mirrored")
         other = replace(subset, addresses=(EndpointAddress(ip="192.0.2.8"),))
         await api.replace(ENDPOINTS, replace(made, subsets=(other,)))
-        await eventually(lambda: mirrored("192.0.2.8"), "a change is followed", 20)
+        await eventually(lambda: mirrored("192.0.2.8"), "a change is followed")
         await api.delete(ENDPOINTS, "db", "default")
-        await eventually(mirrored, "a deletion is followed", 20)
+        await eventually(mirrored, "a deletion is followed")
 
         async def told_why() -> bool:
             reasons = {e.reason for e in (await api.list(EVENTS, "default")).items}
             return {"TopologyAwareHintsEnabled", "FailedToUpdateEndpointSlices"} <= reasons
 
-        await eventually(told_why, "Events tell of hints, and of pods whose node is gone", 20)
+        await eventually(told_why, "Events tell of hints, and of pods whose node is gone")
         await api.delete(SERVICES, "web", "default")
 
         async def gone() -> bool:
             return not await slices(api) and await addresses(api) == ([], [])
 
-        await eventually(gone, "a Service that goes takes all along", 20)
+        await eventually(gone, "a Service that goes takes all along")
         assert (await api.get(LEASES, "fairlead-endpoints", "kube-system")).spec.holderIdentity
         # every way to ask was used, each where it can be
         assert bool([s for s in gate.sent("GET", "/pods") if "limit" in s.query]) is not modern
@@ -128,7 +128,7 @@ def test_lists_are_read_page_by_page() -> None:
         async def there() -> bool:
             return [e.addresses for e in await held(api, "s7")] == [("10.244.1.2",)]
 
-        await eventually(there, "the Service of the last page is known", 20)
+        await eventually(there, "the Service of the last page is known")
 
     async def play() -> None:
         async with AsyncExitStack() as stack:

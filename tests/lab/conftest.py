@@ -10,11 +10,12 @@ from typing import TypeVar
 import pytest
 
 from fairlead.lab.state import Record, StateDirectory
+from tests.waiting import LIMIT
 
 T = TypeVar("T")
 
 
-def wait_for(what: Callable[[], T], seconds: float = 10.0) -> T:
+def wait_for(what: Callable[[], T], seconds: float = LIMIT) -> T:
     """Gives the first true value of `what`; fails with the last one when the time is over."""
     deadline = time.monotonic() + seconds
     while True:

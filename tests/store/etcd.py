@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -25,24 +24,12 @@ from fairlead.apiserver.certificates import (
     starting,
     write,
 )
+from tests.loopback import free_ports, own_address
+from tests.waiting import LIMIT
 
 needs_etcd = pytest.mark.skipif(
     shutil.which("etcd") is None, reason="etcd is not installed (Debian: etcd-server)"
 )
-
-START_SECONDS = 30.0
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def client_certificate(authority: Authority, directory: Path) -> tuple[Path, Path]:
@@ -91,16 +78,16 @@ class Cluster:
         self, directory: Path, size: int = 1, *, tls: bool = False, options: tuple[str, ...] = ()
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        ports = free_ports(2 * size)
+        host, ports = own_address(), free_ports(2 * size)
         scheme = "https" if tls else "http"
-        clients = [f"{scheme}://127.0.0.1:{port}" for port in ports[:size]]
-        peers = [f"http://127.0.0.1:{port}" for port in ports[size:]]
+        clients = [f"{scheme}://{host}:{port}" for port in ports[:size]]
+        peers = [f"http://{host}:{port}" for port in ports[size:]]
         self.options = ""
         self.ctl = ["etcdctl", "--endpoints", ",".join(clients)]
         security: list[str] = []
         if tls:
             authority = make_authority(directory)
-            server, server_key = authority.issue(directory, "etcd", ("127.0.0.1",))
+            server, server_key = authority.issue(directory, "etcd", (host,))
             client, client_key = client_certificate(authority, directory)
             self.options = f"cafile={authority.path}&certfile={client}&keyfile={client_key}"
             self.ctl += ["--cacert", str(authority.path), "--cert", str(client), "--key", str(client_key)]
@@ -160,7 +147,7 @@ class Cluster:
 
     def wait(self) -> None:
         """Returns when a write is possible."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + LIMIT
         while True:
             done = subprocess.run(
                 [

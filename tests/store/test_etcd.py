@@ -16,6 +16,7 @@ from fairlead.store.etcd import client as clients
 from fairlead.store.etcd.address import Address, parse, with_options
 from fairlead.store.etcd.store import EtcdStore
 from tests.store.etcd import Cluster, needs_etcd
+from tests.waiting import LIMIT
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_two_servers_see_the_same_events_at_the_same_revisions(etcd: Cluster) ->
             seen = []
             for watch in watches:
                 events = list(await watch.next())
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(LIMIT):
                     while len(events) < 100:
                         events += await watch.next()
                 seen.append([(e.revision, e.key, e.value) for e in events])
@@ -169,7 +170,7 @@ def test_watches_start_again_where_somebody_compacted_what_was_not_seen(etcd: Cl
             etcd.control("compact", str(last))
             b._tasks.append(asyncio.ensure_future(b._follow()))
             with pytest.raises(TooSlow):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(LIMIT):
                     await watch.next()
             await b.sync()
             entry = await b.get("/x/1")
@@ -320,9 +321,10 @@ def test_three_members_with_tls_one_lost_after_the_other(
     cluster = Cluster(tmp_path / "etcd", 3, tls=True)
 
     async def main() -> None:
-        monkeypatch.setattr("fairlead.store.etcd.compaction.SECONDS", 0.5)
-        with pytest.raises(Failed, match="does not answer"):
-            await open_store(cluster.address().partition("&certfile")[0])
+        with monkeypatch.context() as patch:
+            patch.setattr("fairlead.store.etcd.compaction.SECONDS", 0.5)
+            with pytest.raises(Failed, match="does not answer"):
+                await open_store(cluster.address().partition("&certfile")[0])
         async with await open_store(cluster.address()) as store, await open_store(cluster.address()) as other:
             watch = other.watch("/x/", other.revision)
             seen: list[tuple[int, str, bytes | None]] = []
@@ -354,7 +356,7 @@ def test_three_members_with_tls_one_lost_after_the_other(
                 before = len(made)
                 member.signal(number)
                 try:
-                    async with asyncio.timeout(40):
+                    async with asyncio.timeout(LIMIT):
                         while len(made) < before + 50:
                             await asyncio.wait(writers, timeout=0.01)
                             for writer in writers:
