@@ -28,6 +28,7 @@ from fairlead.objects.resources import CUSTOMRESOURCEDEFINITIONS, EVENTS, SERVIC
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 from tests.client.cluster import TOKEN, api_server, eventually
+from tests.waiting import LIMIT
 
 POOL = "192.0.2.1-192.0.2.3"
 USER = "limited,system:fairlead-loadbalancer,2\n"
@@ -47,7 +48,7 @@ class Cluster:
     async def start(self) -> None:
         health = Health()
         self._task = asyncio.create_task(controller.run(self.limited, self.config, health))
-        await asyncio.wait_for(health.ready(), 10)
+        await asyncio.wait_for(health.ready(), LIMIT)
 
     async def stop(self) -> None:
         assert self._task is not None
@@ -68,7 +69,7 @@ class Cluster:
             text=True,
             input=text,
             env=environment,
-            timeout=60,
+            timeout=LIMIT,
             check=False,
         )
         assert done.returncode == 0, done.stderr

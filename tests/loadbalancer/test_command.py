@@ -9,9 +9,10 @@ from pathlib import Path
 from fairlead.client import kubeconfig
 from fairlead.objects.core_v1 import ServicePort
 from fairlead.objects.resources import LEASES
-from tests.cli.test_commands import FAIRLEAD, answer, free_port, running
+from tests.cli.test_commands import FAIRLEAD, answer, running
 from tests.client.cluster import eventually
 from tests.loadbalancer.cluster import Cluster, scenario
+from tests.loopback import free_ports, own_address
 
 POOL = """
 apiVersion: fairlead.dev/v1
@@ -34,27 +35,27 @@ def test_the_command_serves_a_cluster(tmp_path: Path) -> None:
         await cluster.kubectl("delete", "clusterrole,clusterrolebinding", "fairlead:loadbalancer")
         await cluster.kubectl("apply", "-f", "-", text=printed.stdout)
         await cluster.kubectl(
-            "wait", "--for=condition=Established", "crd/ipaddresspools.fairlead.dev", "--timeout=20s"
+            "wait", "--for=condition=Established", "crd/ipaddresspools.fairlead.dev", "--timeout=60s"
         )
         await cluster.kubectl("apply", "-f", "-", text=POOL)
         file = tmp_path / "limited"
         api = cluster.limited
         kubeconfig.write(file, api.server, cluster.authority, "limited")
-        port = free_port()
+        health = f"{own_address()}:{free_ports(1)[0]}"
         words = [
             "loadbalancer",
-            *("--kubeconfig", str(file), "--health", f"127.0.0.1:{port}"),
+            *("--kubeconfig", str(file), "--health", health),
             *("--pool", "extra=198.51.100.7", "--loadbalancer-class", "example.com/lb"),
         ]
 
         def ready() -> bool:
-            return answer(f"http://127.0.0.1:{port}/readyz") == (200, "ok")
+            return answer(f"http://{health}/readyz") == (200, "ok")
 
         async def is_ready() -> bool:
             return await asyncio.to_thread(ready)
 
         with running(*words, "--default-class=false", folder=tmp_path):
-            await eventually(is_ready, "it is ready", 30)
+            await eventually(is_ready, "it is ready")
             await cluster.make("nobodys")
             await cluster.make(
                 "ours", {"fairlead.dev/address-pool": "lan"}, loadBalancerClass="example.com/lb"
@@ -63,12 +64,12 @@ def test_the_command_serves_a_cluster(tmp_path: Path) -> None:
             lease = await cluster.api.get(LEASES, "fairlead-loadbalancer", "kube-system")
             assert lease.spec.holderIdentity
             assert await cluster.addresses("nobodys") == []
-            figures = (await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/metrics"))[1]
+            figures = (await asyncio.to_thread(answer, f"http://{health}/metrics"))[1]
             assert 'fairlead_loadbalancer_addresses_in_use{pool="lan"} 1.0' in figures
             assert 'fairlead_loadbalancer_addresses{pool="lan"} 9.0' in figures
             assert 'fairlead_loadbalancer_addresses{pool="extra"} 1.0' in figures
         with running(*words, "--leader-elect=false", folder=tmp_path):
-            await eventually(is_ready, "it is ready", 30)
+            await eventually(is_ready, "it is ready")
             tls = (ServicePort(port=443, protocol="TCP"),)
             await cluster.make("ask", loadBalancerIP="192.0.2.9", ports=tls)
             await cluster.has("ask", "192.0.2.9")
