@@ -55,9 +55,8 @@ class Network:
         from pyroute2 import IPRoute
 
         with _in_words("make network namespaces"):
-            self.directory.mkdir(parents=True, exist_ok=True)
             for name in plan.namespaces:
-                os.close(namespaces.make_network(self.path(name)))
+                self._namespace(name)
         # Before there are links: a link copies the settings that are the default when it is made.
         with _in_words("write settings below /proc/sys/net (is /proc/sys mounted read-only?)"):
             for name in plan.namespaces:
@@ -78,6 +77,17 @@ class Network:
         for masquerade in plan.masquerades:
             with self.entered(masquerade.namespace):
                 _masquerade(masquerade)
+
+    def _namespace(self, name: str) -> None:
+        while True:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            try:
+                os.close(namespaces.make_network(self.path(name)))
+            except FileNotFoundError:
+                if self.directory.exists():
+                    raise
+                continue  # another lab, removed at this moment, took the empty directory along
+            return
 
     def _links(self, plan: Plan, sockets: dict[str, IPRoute]) -> None:
         for namespace, name in plan.bridges:

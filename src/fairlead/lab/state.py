@@ -109,8 +109,13 @@ class StateDirectory:
         Raises Taken while a lab of that name lives, or when one died and left its record. OSError where the
         directory cannot be made, or is somebody else's.
         """
+        while True:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            # Another lab that is removed at this moment takes their common parent along if it is empty.
+            with contextlib.suppress(FileNotFoundError):
+                self.path.mkdir(mode=0o700, exist_ok=True)
+                break
         for directory in (self.path.parent, self.path):
-            directory.mkdir(mode=0o700, exist_ok=True)
             found = directory.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
                 raise OSError(f"{directory} is not a directory that only this user can write to; remove it")
