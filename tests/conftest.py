@@ -55,7 +55,10 @@ def namespaces() -> set[str]:
 
 
 def empty(names: set[str]) -> set[str]:
-    """Those of the namespaces in whose lab no process lives; a lab's namespace `outside` needs none of its own."""
+    """Those of the namespaces in whose lab no process lives; a lab's namespace `outside` needs none of its own.
+
+    Those of a lab that another run makes or removes just now are among them for a moment.
+    """
     inhabited = set()
     for link in Path("/proc").glob("[0-9]*/ns/net"):
         try:
@@ -92,14 +95,11 @@ def descendants(mark: str) -> list[str]:
     return found
 
 
-def settled(wanted: Callable[[], object], seconds: float = 5.0) -> bool:
-    """Whether it comes to hold within that time."""
+def settle(wanted: Callable[[], object], seconds: float = 20.0) -> None:
+    """Waits until it holds, but not longer than that."""
     deadline = time.monotonic() + seconds
-    while not wanted():
-        if time.monotonic() > deadline:
-            return False
+    while not wanted() and time.monotonic() < deadline:
         time.sleep(0.1)
-    return True
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -108,9 +108,8 @@ def machine_left_as_it_was() -> Iterator[None]:
     mark = os.environ[MARK] = uuid.uuid4().hex
     network, before = host_network(), namespaces()
     yield
-    settled(lambda: not descendants(mark) and not namespaces() - before)
+    settle(lambda: not descendants(mark) and not empty(namespaces() - before))
     found = [f"a process still runs: {process}" for process in descendants(mark)]
-    # Other labs may come up on this machine meanwhile; theirs have processes in them.
     found += [f"a network namespace is left: {name}" for name in sorted(empty(namespaces() - before))]
     for what, then in network.items():
         now = host_network()[what]
