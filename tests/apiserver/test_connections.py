@@ -325,32 +325,38 @@ def test_a_long_path_that_is_allowed(tmp_path: Path) -> None:
 
 
 def test_slow_clients_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
-    monkeypatch.setattr(replies, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(replies, "BODY_SECONDS", 0.1)
+    asks = f"GET /version HTTP/1.1\r\n{HEAD}\r\n"
 
     async def test(client: Client) -> None:
-        async with wire(client) as silent, wire(client) as dripping, wire(client) as lazy:
+        async with (
+            wire(client) as idle,
+            wire(client) as silent,
+            wire(client) as dripping,
+            wire(client) as lazy,
+        ):
+            lazy.send(post(b"{", "Content-Length: 100"))
+            code, _, status = await lazy.answer()
+            assert (code, status["reason"]) == (504, "Timeout")
+            idle.send(asks)
+            assert (await idle.answer())[0] == 200
             dripping.send("GET / HTTP/1.1\r\n")
 
             async def drip() -> None:
                 while True:
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.01)
                     dripping.send("X: y\r\n")
 
             dripper = asyncio.ensure_future(drip())
-            lazy.send(post(b"{", "Content-Length: 100"))
-            code, _, status = await lazy.answer()
-            assert (code, status["reason"]) == (504, "Timeout")
+            monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)  # from now on, for those that are there too
             assert await silent.closed()
             assert await dripping.closed()
             dripper.cancel()
-        # One that has asked and waits between requests is not slow.
-        async with wire(client) as idle:
-            for _ in range(2):
-                idle.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
-                assert (await idle.answer())[0] == 200
-                await asyncio.sleep(0.5)  # longer than a head may take
+            # One that has asked and waits between requests is not slow: it may wait for longer than a head takes.
+            monkeypatch.setattr(connections, "HEAD_SECONDS", 32.0)
+            idle.send(asks)
+            assert (await idle.answer())[0] == 200
 
     with_server(tmp_path, test)
 
@@ -389,6 +395,15 @@ def test_a_long_list_lets_others_have_their_turn(tmp_path: Path, monkeypatch: py
 def test_a_client_that_reads_no_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "STALLED_SECONDS", 0.3)
     monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
+    cut: list[connections.Connection] = []
+    stalls = connections.Connection.overdue
+
+    def overdue(connection: connections.Connection, now: float) -> bool:
+        if found := stalls(connection, now):
+            cut.append(connection)
+        return found
+
+    monkeypatch.setattr(connections.Connection, "overdue", overdue)
 
     async def test(client: Client) -> None:
         for i in range(10):
@@ -396,7 +411,9 @@ def test_a_client_that_reads_no_answer_is_cut_off(tmp_path: Path, monkeypatch: p
         async with wire(client) as deaf:
             deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
             deaf.send(f"GET {MAPS} HTTP/1.1\r\n{HEAD}\r\n" * 5)
-            await asyncio.sleep(1.0)
+            async with asyncio.timeout(SECONDS):
+                while not cut:  # noqa: ASYNC110 - the server's state is what is awaited
+                    await asyncio.sleep(0.01)
             deaf.writer.transport.resume_reading()  # type: ignore[attr-defined]
             assert await deaf.closed()
 
@@ -420,7 +437,34 @@ def test_one_address_has_half_of_the_connections(tmp_path: Path, monkeypatch: py
                 assert await fifth.closed()
             first.writer.close()
             await first.writer.wait_closed()
-        assert (await client.ask("GET", "/version"))[0] == 200
+            async with asyncio.timeout(SECONDS):
+                while not await is_let_in(client):
+                    pass
+
+    async def is_let_in(client: Client) -> bool:
+        async with wire(client) as connection:
+            connection.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+            try:
+                return (await connection.answer())[0] == 200
+            except (ConnectionError, asyncio.IncompleteReadError):
+                return False  # the server has not heard yet that another one has left
+
+    with_server(tmp_path, test)
+
+
+def test_a_server_that_stops_does_not_wait_for_who_asks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead.apiserver.server.STOP_SECONDS", 10 * SECONDS)
+
+    async def test(client: Client) -> None:
+        async with wire(client) as idle:
+            idle.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+            assert (await idle.answer())[0] == 200
+            idle.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.server.cancel()
+            async with asyncio.timeout(SECONDS):
+                await asyncio.wait([client.server])
 
     with_server(tmp_path, test)
 

@@ -407,10 +407,15 @@ class Connection(asyncio.Protocol):
         return now - self._since > (HEAD_SECONDS if self._begun or not self._used else IDLE_SECONDS)
 
     def stop(self) -> None:
-        """Ends the connection, with the answer that is under way if there is one."""
+        """Ends the connection, with the answer that is under way if there is one.
+
+        To close TLS is to wait for the client's farewell, which one that asks nothing may never give: it gets a moment.
+        """
         self._waiting.clear()
         if self._current is None and not self._closing:
             self._close(linger=False)
+            if not self.transport.get_write_buffer_size():
+                self._loop.call_later(LINGER_SECONDS, self.transport.abort)
 
 
 def check(head: RawHeaders, version: str, *, upgrade: bool) -> None:
