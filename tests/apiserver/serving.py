@@ -18,8 +18,8 @@ from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.process import Health, listener
 
 TOKEN = "secret"
-SECONDS = 30.0
-"""How long is waited for what has to come."""
+SECONDS = 60.0
+"""How long is waited for what has to come, also on a machine that does other things."""
 
 
 class Client:

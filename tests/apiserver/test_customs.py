@@ -22,7 +22,7 @@ from tests.apiserver.customs import (
     version,
     widget,
 )
-from tests.apiserver.serving import Client, with_server
+from tests.apiserver.serving import SECONDS, Client, with_server
 
 SPEC: dict[str, Any] = {
     "type": "object",
@@ -322,7 +322,7 @@ def test_a_definition_takes_its_objects_and_their_watches_along(tmp_path: Path) 
         assert "while custom resource definition is terminating" in message(refused)
         await client.patch(f"{path}/held", {"metadata": {"finalizers": None}})
         assert (await watch.next())[0] == "DELETED"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             assert await watch.response.content.readline() == b"", "the watch ends"
         await client.until(f"{DEFINITIONS}/widgets.example.com", lambda code, _: code == 404)
         await client.until("/api/v1/namespaces/default/configmaps/owned", lambda code, _: code == 404)
@@ -364,7 +364,7 @@ def test_a_changed_schema_counts_from_then_on(tmp_path: Path) -> None:
         schema["properties"]["weight"] = {"type": "integer", "default": 5}
         status, _ = await client.ask("PUT", f"{DEFINITIONS}/widgets.example.com", crd)
         assert status == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             assert await watch.response.content.readline() == b"", "readers come back for the new schema"
         found = await client.get(f"{path}/a")
         assert found["spec"] == {"size": 1, "color": "green", "weight": 5}, (

@@ -14,6 +14,7 @@ from tests.apiserver.customs import DEFINITIONS, definition, establish, widget
 from tests.apiserver.kubectl import Kubectl, kubectls
 from tests.apiserver.serving import Client, with_server
 
+pytestmark = pytest.mark.timeout(600)
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
 every_kubectl = pytest.mark.parametrize("program", kubectls().values(), ids=kubectls().keys())
 
@@ -101,7 +102,7 @@ def test_a_pool_as_its_users_handle_it(tmp_path: Path, program: str) -> None:
             == f"customresourcedefinition.apiextensions.k8s.io/{NAME} created\n"
         )
         assert "condition met" in await kubectl(
-            "wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=20s"
+            "wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=120s"
         )
         assert (await kubectl("apply", "-f", "-", stdin=POOLS)).endswith("unchanged\n")
         assert "created" in await kubectl("apply", "-f", "-", stdin=POOL)
@@ -119,7 +120,7 @@ def test_a_pool_as_its_users_handle_it(tmp_path: Path, program: str) -> None:
         assert "labeled" in await kubectl("label", "ipaddresspool", "first", "zone=a")
         wrong = await kubectl("apply", "-f", "-", stdin=POOL.replace("addresses", "adresses"), fails=True)
         assert "adresses" in wrong
-        assert "deleted" in await kubectl("delete", "crd", NAME, "--timeout=20s")
+        assert "deleted" in await kubectl("delete", "crd", NAME, "--timeout=120s")
         gone = await kubectl("get", "ipaddresspools", fails=True)
         assert "could not find the requested resource" in gone or "doesn't have a resource type" in gone
 
@@ -157,7 +158,7 @@ def test_a_namespace_takes_its_custom_resources_along(tmp_path: Path) -> None:
         )
         path = "/apis/example.com/v1/namespaces/shop/widgets"
         await client.create(path, widget())
-        assert "deleted" in await kubectl("delete", "namespace", "shop", "--timeout=20s")
+        assert "deleted" in await kubectl("delete", "namespace", "shop", "--timeout=120s")
         assert (await client.get("/apis/example.com/v1/widgets"))["items"] == []
 
     with_server(tmp_path, test)

@@ -18,8 +18,7 @@ from fairlead.objects import definitions
 from fairlead.objects.apiextensions_v1 import CustomResourceDefinition
 from fairlead.store import Store, open_store
 from tests.apiserver.customs import definition
-
-SECONDS = 10.0
+from tests.apiserver.serving import SECONDS
 
 
 class Server:

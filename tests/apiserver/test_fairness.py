@@ -11,7 +11,7 @@ import pytest
 from fairlead.apiserver import fairness
 from fairlead.apiserver.fairness import Seats
 from fairlead.objects.status import StatusError
-from tests.apiserver.serving import TOKEN, Client, config_map, with_server
+from tests.apiserver.serving import SECONDS, TOKEN, Client, config_map, with_server
 from tests.apiserver.test_connections import HEAD, MAPS, wire
 
 Test = Callable[[], Awaitable[None]]
@@ -148,7 +148,7 @@ def test_who_reads_no_answer_delays_only_himself(tmp_path: Path, monkeypatch: py
             assert (await waiting.answer())[0] == 200
 
     async def shown(client: Client, line: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while True:
                 _, text = await client.ask("GET", "/metrics", headers=other)
                 if line in text:

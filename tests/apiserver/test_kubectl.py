@@ -13,7 +13,10 @@ from tests.apiserver.serving import Client, with_server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH"),
+    pytest.mark.timeout(600),
+]
 
 POD = """
 apiVersion: v1
@@ -49,7 +52,7 @@ def test_a_pods_life(tmp_path: Path) -> None:
         assert await kubectl("apply", "-f", "-", stdin=POD) == "pod/web unchanged\n"
         changed = POD.replace("app: web", "app: shop")
         assert await kubectl("apply", "-f", "-", stdin=changed) == "pod/web configured\n"
-        waiting = asyncio.ensure_future(kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=20s"))
+        waiting = asyncio.ensure_future(kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=120s"))
         running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         await client.patch("/api/v1/namespaces/default/pods/web/status", {"status": running})
         assert await waiting == "pod/web condition met\n"
@@ -82,7 +85,7 @@ def test_a_namespace_comes_and_goes(tmp_path: Path) -> None:
         namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
         assert "created" in await kubectl("apply", "-f", "-", stdin=namespace)
         assert "pod/web created" in await kubectl("apply", "-n", "shop", "-f", "-", stdin=POD)
-        assert "deleted" in await kubectl("delete", "namespace", "shop", "--timeout=20s")
+        assert "deleted" in await kubectl("delete", "namespace", "shop", "--timeout=120s")
         assert "shop" not in await kubectl("get", "namespaces")
 
     with_server(tmp_path, test)

@@ -11,6 +11,7 @@ import pytest
 from tests.apiserver.kubectl import Kubectl, kubectls, version
 from tests.apiserver.serving import Client, with_server
 
+pytestmark = pytest.mark.timeout(600)
 every_kubectl = pytest.mark.parametrize("program", kubectls().values(), ids=kubectls())
 
 DEPLOYMENT = """

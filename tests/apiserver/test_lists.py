@@ -10,7 +10,7 @@ import pytest
 
 from fairlead.apiserver import feeds, lists
 from fairlead.apiserver import watches as server_watches
-from tests.apiserver.serving import Client, Frames, config_map, pod, service, with_server
+from tests.apiserver.serving import SECONDS, Client, Frames, config_map, pod, service, with_server
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -171,7 +171,7 @@ def test_bookmarks_follow_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         version = made["metadata"]["resourceVersion"]
         frames = await client.watch(f"{PODS}?resourceVersion={version}&allowWatchBookmarks=true")
         later = await client.create(MAPS, config_map("later"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             while True:
                 kind, bookmark = await frames.next()
                 assert kind == "BOOKMARK"
@@ -184,7 +184,7 @@ def test_bookmarks_follow_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_watch_ends_when_its_time_is_up(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         frames = await client.watch(f"{PODS}?timeoutSeconds=1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             assert await frames.response.content.read() == b""
 
     with_server(tmp_path, test)
@@ -218,7 +218,7 @@ def test_a_version_that_is_gone_is_410(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def read_all(frames: Frames) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while await frames.response.content.readany():
             pass
 

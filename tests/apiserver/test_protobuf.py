@@ -12,7 +12,7 @@ import pytest
 from fairlead.apiserver.answers import SLICE
 from fairlead.objects import protobuf
 from tests.apiserver.kubectl import Kubectl
-from tests.apiserver.serving import Client, config_map, pod, service, with_server
+from tests.apiserver.serving import SECONDS, Client, config_map, pod, service, with_server
 
 PROTOBUF = protobuf.CONTENT_TYPE
 TYPED = {"Accept": f"{PROTOBUF},application/json", "Content-Type": PROTOBUF}
@@ -78,7 +78,7 @@ def test_what_is_sent_as_protobuf_is_what_is_sent_as_json(
 def test_a_watch(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         path = f"{CONFIGMAPS}?watch=true&fieldSelector=metadata.name%3Dsettings"
-        async with asyncio.timeout(10), client.session.get(path, headers=TYPED) as response:
+        async with asyncio.timeout(SECONDS), client.session.get(path, headers=TYPED) as response:
             assert response.headers["Content-Type"] == f"{PROTOBUF};stream=watch"
             made = await client.create(CONFIGMAPS, config_map())
             length = int.from_bytes(await response.content.readexactly(4), "big")

@@ -17,7 +17,7 @@ from fairlead.apiserver.disorder import Finding, judge_address, judge_port, judg
 from fairlead.objects.core_v1 import Service
 from fairlead.objects.networking_v1 import IPAddress
 from fairlead.store import Change, open_store
-from tests.apiserver.serving import Client, service, with_server
+from tests.apiserver.serving import SECONDS, Client, service, with_server
 
 SERVICES = "/api/v1/namespaces/default/services"
 ADDRESSES = "/apis/networking.k8s.io/v1/ipaddresses"
@@ -301,7 +301,7 @@ def test_what_is_in_disorder_at_the_start_is_mended_and_told(tmp_path: Path) -> 
         assert names == {"10.96.0.1", "10.96.3.1", "10.96.3.2", "10.96.3.3", "10.96.9.3"}
         assert (await client.get(f"{ADDRESSES}/10.96.3.2"))["spec"]["parentRef"]["name"] == "twin"
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while True:  # the pass comes to node ports last, and tells nobody of those that were leaked
                 wanted = service("free", type="NodePort", ports=[{"port": 80, "nodePort": 30300}])
                 if (await client.ask("POST", f"{SERVICES}?dryRun=All", wanted))[0] == 201:

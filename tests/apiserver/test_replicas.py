@@ -17,7 +17,7 @@ import pytest
 import uvloop
 
 from fairlead.process import listener
-from tests.apiserver.serving import Client, config_map, pod, service
+from tests.apiserver.serving import SECONDS, Client, config_map, pod, service
 from tests.store.etcd import Cluster, needs_etcd
 
 pytestmark = needs_etcd
@@ -194,7 +194,7 @@ def test_a_right_given_or_taken_at_one_server_holds_at_both_at_once(pair: Server
         one, other = clients
 
         async def both_say(status: int) -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 for client in (one, other):
                     while (await client.ask("GET", maps, **alice))[0] != status:
                         pass
@@ -257,7 +257,7 @@ def test_the_service_of_the_api_leads_to_the_servers_that_live(etcd: Cluster, tm
             await clients[0].until(path, leads_to("192.168.1.1", "192.168.1.2"))
         watch = await clients[1].watch(f"{MAPS}?fieldSelector=metadata.name%3Dnone")
         processes[1].send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(processes[1].wait, 20) == 0
+        assert await asyncio.to_thread(processes[1].wait, SECONDS) == 0
         async for _ in watch.response.content:
             raise AssertionError("nothing was written")
         for path in (endpoints, slices):
@@ -311,7 +311,7 @@ def test_a_server_that_is_told_to_stop_finishes_what_it_does(
             if number:
                 await asyncio.sleep(0.1)  # in the middle of its end
             os.kill(processes[0].pid, signal.SIGTERM)
-        assert await asyncio.to_thread(processes[0].wait, 20) == 0
+        assert await asyncio.to_thread(processes[0].wait, SECONDS) == 0
         await asyncio.gather(*writers)
         there = {item["metadata"]["name"] for item in (await b.get(MAPS))["items"]}
         assert there >= set(answered)

@@ -30,7 +30,7 @@ from tests.apiserver.access.test_requests import (
     role_of,
     users,
 )
-from tests.apiserver.serving import TOKEN, Client, config_map, pod, with_server
+from tests.apiserver.serving import SECONDS, TOKEN, Client, config_map, pod, with_server
 
 ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 SECRETS = "/api/v1/namespaces/default/secrets"
@@ -166,7 +166,7 @@ async def status_of(client: Client, context: ssl.SSLContext, lines: list[str]) -
     assert url is not None
     reader, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
     writer.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         line = await reader.readline()
     writer.close()
     if not line:
@@ -401,7 +401,7 @@ def test_a_connection_that_several_share_lends_nobody_a_right(tmp_path: Path) ->
                 sent += f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
                 asked.append((user, status))
         writer.write(sent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             for user, status in asked:
                 head_line = await reader.readline()
                 assert int(head_line.split()[1]) == status, user
@@ -434,7 +434,7 @@ def test_a_watch_goes_on_after_its_right_is_gone(tmp_path: Path) -> None:
             while (await client.ask("GET", MAPS, **by("alice")))[0] != 403:
                 pass
             await client.create(MAPS, config_map())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 while b'"settings"' not in await response.content.readline():
                     pass
         assert (await client.ask("GET", f"{MAPS}?watch=1", **by("alice")))[0] == 403

@@ -20,12 +20,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairlead.apiserver.access import accounttokens
 from fairlead.apiserver.access.accounttokens import AccountTokens, Bound, Reference, Rejected
 from fairlead.apiserver.access.webtokens import Key, Malformed, key_set, payload, read_keys, verify
 from fairlead.apiserver.certificates import make_authority
 from fairlead.apiserver.kinds import PODS, SERVICEACCOUNTS
 from fairlead.store import Change, open_store
-from tests.apiserver.serving import Client, pod, with_server
+from tests.apiserver.serving import SECONDS, Client, pod, with_server
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
@@ -254,9 +255,15 @@ async def whoami(client: Client, token: str) -> tuple[int, Any]:
     return status, answer["status"]["userInfo"] if status == 201 else answer
 
 
+@pytest.fixture
+def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a token's objects still exist is asked again after a moment, not a second."""
+    monkeypatch.setattr(accounttokens, "CHECK_SECONDS", 0.05)
+
+
 async def ends(client: Client, token: str) -> None:
-    """Waits until the token is no good any more: within the second for which it was remembered."""
-    async with asyncio.timeout(10):
+    """Waits until the token is no good any more: it is remembered for `CHECK_SECONDS`."""
+    async with asyncio.timeout(SECONDS):
         while True:
             if (await whoami(client, token))[0] == 401:
                 return
@@ -269,6 +276,7 @@ async def review(client: Client, token: str, *audiences: str) -> Any:
     return answer["status"]
 
 
+@pytest.mark.usefixtures("short_memory")
 def test_an_account_gets_a_token_that_works_until_it_is_deleted(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         account = await client.get(ACCOUNT)
@@ -289,9 +297,7 @@ def test_an_account_gets_a_token_that_works_until_it_is_deleted(tmp_path: Path) 
         assert (found["authenticated"], found["audiences"]) == (True, [ISSUER])
         assert found["user"]["username"] == "system:serviceaccount:default:default"
         await client.ask("DELETE", ACCOUNT)  # another of this name comes at once, with another uid
-        async with asyncio.timeout(10):
-            while (await whoami(client, token))[0] != 401:  # noqa: ASYNC110 -- the server's state is what is awaited
-                await asyncio.sleep(0.05)
+        await ends(client, token)
         found = await review(client, token)
         assert "authenticated" not in found
         assert found["error"].startswith("[invalid bearer token, service account UID")
@@ -299,6 +305,7 @@ def test_an_account_gets_a_token_that_works_until_it_is_deleted(tmp_path: Path) 
     with_server(tmp_path, test)
 
 
+@pytest.mark.usefixtures("short_memory")
 def test_a_token_bound_to_a_pod_ends_with_it(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         made = await client.create("/api/v1/namespaces/default/pods", pod("web"))
@@ -312,9 +319,7 @@ def test_a_token_bound_to_a_pod_ends_with_it(tmp_path: Path) -> None:
         assert info["extra"]["authentication.kubernetes.io/pod-name"] == ["web"]
         path = "/api/v1/namespaces/default/pods/web?gracePeriodSeconds=0"
         await client.ask("DELETE", path)
-        async with asyncio.timeout(10):
-            while (await whoami(client, token))[0] != 401:  # noqa: ASYNC110 -- the server's state is what is awaited
-                await asyncio.sleep(0.05)
+        await ends(client, token)
 
     with_server(tmp_path, test)
 
@@ -393,6 +398,7 @@ def token_secret(name: str, account: str, **annotations: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "type": TOKEN_TYPE, "metadata": metadata}
 
 
+@pytest.mark.usefixtures("short_memory")
 def test_a_secret_is_given_a_token_that_is_good_as_long_as_it_holds_it(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         account = await client.create(
@@ -433,6 +439,7 @@ def test_a_secret_is_given_a_token_that_is_good_as_long_as_it_holds_it(tmp_path:
     with_server(tmp_path, test)
 
 
+@pytest.mark.usefixtures("short_memory")
 def test_a_secrets_token_goes_with_its_account(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         accounts = "/api/v1/namespaces/default/serviceaccounts"

@@ -59,7 +59,7 @@ async def gets(api: Any) -> None:
     selected = api.get("pods", namespace=kr8s.ALL, field_selector={"metadata.name": "alone"})
     assert [one.name async for one in selected] == ["alone"]
     with pytest.raises(kr8s.NotFoundError):
-        await Pod.get("none", namespace="tour", api=api)
+        await Pod.get("none", namespace="tour", api=api, timeout=1)
     kinds: tuple[Any, ...] = (Service, Ingress, Job, CronJob, StatefulSet)
     for of in kinds:
         assert [one.namespace async for one in of.list(namespace="tour", api=api)] == ["tour"], of
