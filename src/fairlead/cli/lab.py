@@ -43,6 +43,12 @@ def up(
     proxy_mode: Annotated[
         str, typer.Option(help="What the proxy programs: nftables, iptables or ipvs.")
     ] = "nftables",
+    loadbalancer: Annotated[
+        str,
+        typer.Option(
+            help="Who leads traffic to load balancers: cloud, l2 (the nodes, by ARP) or none.", metavar="KIND"
+        ),
+    ] = "cloud",
     images: Annotated[
         Path | None, typer.Option(help="A map of image names to programs, in YAML.", metavar="FILE")
     ] = None,
@@ -75,6 +81,10 @@ def up(
     """Make a lab and keep it until Ctrl-C; with --detach until `fairlead lab down`."""
     started = time.monotonic()
     _check_built(ip_families, proxy_mode)
+    from fairlead.lab.topology import LOADBALANCERS
+
+    if loadbalancer not in LOADBALANCERS:
+        raise UserError(f"--loadbalancer {loadbalancer}: use one of {', '.join(LOADBALANCERS)}")
     from fairlead.lab.interruption import Interrupted, Interruption
 
     interruption = Interruption()
@@ -88,6 +98,7 @@ def up(
         nodes=nodes,
         zones=_split(zones),
         proxy_mode=proxy_mode,
+        loadbalancer=loadbalancer,
         images=images,
         store=store,
         kubeconfig=kubeconfig,

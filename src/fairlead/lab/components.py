@@ -18,16 +18,18 @@ from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.lab import cloud, topology
-from fairlead.lab.credentials import CONTROLLERS, LOADBALANCER, PROXY, SCHEDULER, Credentials
+from fairlead.lab.credentials import CONTROLLERS, LOADBALANCER, PROXY, SCHEDULER, SPEAKER, Credentials
 from fairlead.lab.network import Network
 from fairlead.lab.state import Record, StateDirectory
 from fairlead.lab.supervisor import Component
 from fairlead.loadbalancer import controller as loadbalancer
+from fairlead.loadbalancer import speaker
 from fairlead.loadbalancer.config import LoadBalancerConfig, PoolSpec, pool
 from fairlead.node import agent
 from fairlead.node.images import Image, builtin
 from fairlead.process import Health, configure_logging, listener, run, serve_health
 from fairlead.proxy import server as proxy
+from fairlead.proxy.options import IpvsOptions
 from fairlead.workloads import scheduler
 
 NODE_HEALTH_PORT = 10248
@@ -72,7 +74,7 @@ def components(
         return start
 
     def node_main(node: topology.Node) -> Callable[[], Coroutine[Any, Any, None]]:
-        return lambda: _node(directory, credentials, node, record.proxy_mode, known)
+        return lambda: _node(directory, credentials, node, record, known)
 
     return (
         Component(
@@ -82,7 +84,9 @@ def components(
         ),
         Component(
             "controllers",
-            as_process("controllers", lambda: _controllers(credentials), topology.UNDERLAY),
+            as_process(
+                "controllers", lambda: _controllers(credentials, record.loadbalancer), topology.UNDERLAY
+            ),
         ),
         *(Component(node.name, as_process(node.name, node_main(node), node.name)) for node in nodes),
     )
@@ -115,7 +119,7 @@ async def _apiserver(record: Record, credentials: Credentials, sockets: list[soc
     await serve(config, sockets, Health())
 
 
-async def _controllers(credentials: Credentials) -> None:
+async def _controllers(credentials: Credentials, kind: str) -> None:
     health = Health()
     runner = await serve_health(health, listener(topology.ROUTER, CONTROLLERS_HEALTH_PORT))
     try:
@@ -125,8 +129,11 @@ async def _controllers(credentials: Credentials) -> None:
             Api(kubeconfig.load(credentials.kubeconfig(LOADBALANCER)), loadbalancer.NAME) as loadbalancer_api,
             asyncio.TaskGroup() as tasks,
         ):
-            tasks.create_task(loadbalancer.run(loadbalancer_api, LoadBalancerConfig(LOAD_BALANCERS), health))
-            tasks.create_task(cloud.run(loadbalancer_api))
+            if kind != "none":
+                pools = LoadBalancerConfig(LOAD_BALANCERS)
+                tasks.create_task(loadbalancer.run(loadbalancer_api, pools, health))
+            if kind == "cloud":
+                tasks.create_task(cloud.run(loadbalancer_api))
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
             tasks.create_task(scheduler.run(scheduler_api, health))
     finally:
@@ -137,7 +144,7 @@ async def _node(
     directory: StateDirectory,
     credentials: Credentials,
     node: topology.Node,
-    proxy_mode: str,
+    record: Record,
     known: Mapping[str, Image],
 ) -> None:
     labels = {"topology.kubernetes.io/zone": node.zone} if node.zone else {}
@@ -154,7 +161,8 @@ async def _node(
     )
     proxy_config = proxy.ProxyConfig(
         node_name=node.name,
-        mode=proxy_mode,
+        mode=record.proxy_mode,
+        ipvs=IpvsOptions(strict_arp=record.loadbalancer == "l2"),
         # As --detect-local-mode NodeCIDR has it, without waiting for the Node.
         cluster_cidrs=(node.pod_cidr,),
         healthz=listener("0.0.0.0", PROXY_HEALTH_PORT),  # noqa: S104 -- as upstream
@@ -166,9 +174,12 @@ async def _node(
         async with (
             Api(kubeconfig.load(credentials.kubeconfig(node.name)), "fairlead-node") as agent_api,
             Api(kubeconfig.load(credentials.kubeconfig(PROXY)), "fairlead-proxy") as proxy_api,
+            Api(kubeconfig.load(credentials.kubeconfig(SPEAKER)), speaker.NAME) as speaker_api,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(agent.run(agent_api, agent_config, agent_health))
             tasks.create_task(proxy.run(proxy_api, proxy_config, proxy_health))
+            if record.loadbalancer == "l2":
+                tasks.create_task(speaker.run(speaker_api, speaker.SpeakerConfig(node.name), agent_health))
     finally:
         await runner.cleanup()

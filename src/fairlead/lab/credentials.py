@@ -17,6 +17,7 @@ CONTROLLERS = "controllers"
 LOADBALANCER = "loadbalancer"
 PROXY = "proxy"
 SCHEDULER = "scheduler"
+SPEAKER = "speaker"
 
 URL = f"https://{ROUTER}:{API_PORT}"
 """Where the server is for what runs in the lab."""
@@ -65,6 +66,7 @@ def users(nodes: Iterable[Node]) -> dict[str, tuple[str, tuple[str, ...]]]:
         LOADBALANCER: ("system:fairlead-loadbalancer", ()),
         SCHEDULER: ("system:kube-scheduler", ()),
         PROXY: ("system:kube-proxy", ()),
+        SPEAKER: ("system:fairlead-speaker", ()),
     }
     for node in nodes:
         found[node.name] = (f"system:node:{node.name}", ("system:nodes",))

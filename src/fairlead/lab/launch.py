@@ -49,6 +49,7 @@ class Options:
     nodes: int = 3
     zones: tuple[str, ...] = ()
     proxy_mode: str = "nftables"
+    loadbalancer: str = "cloud"
     images: Path | None = None
     store: str = ""
     kubeconfig: Path | None = None
@@ -116,7 +117,7 @@ def undo(directory: StateDirectory, keeper: Keeper) -> removal.Removed:
 def _plan(options: Options) -> topology.Plan:
     try:
         topology.check_name(options.name)
-        return topology.plan(options.nodes, options.zones)
+        return topology.plan(options.nodes, options.zones, options.loadbalancer)
     except ValueError as error:
         raise Refused(str(error)) from error
 
@@ -146,6 +147,7 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
             nodes=options.nodes,
             zones=options.zones,
             proxy_mode=options.proxy_mode,
+            loadbalancer=options.loadbalancer,
             port=port,
             kubeconfig="",
             kubeconfig_digest="",

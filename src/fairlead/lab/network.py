@@ -155,7 +155,11 @@ def _addresses(plan: Plan, sockets: dict[str, IPRoute]) -> None:
             address, _, length = entry.address.partition("/")
             socket.addr("add", index=_index(socket, entry.link), address=address, prefixlen=int(length))
         for route in plan.routes:
-            sockets[route.namespace].route("add", dst=route.destination, gateway=route.gateway)
+            socket = sockets[route.namespace]
+            if route.gateway:
+                socket.route("add", dst=route.destination, gateway=route.gateway)
+            else:
+                socket.route("add", dst=route.destination, oif=_index(socket, route.link), scope="link")
 
 
 def _masquerade(masquerade: Masquerade) -> None:

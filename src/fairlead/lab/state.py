@@ -49,6 +49,7 @@ class Record(msgspec.Struct, frozen=True):
     store: str
     images: str = ""
     proxy_mode: str = "nftables"
+    loadbalancer: str = "cloud"
     log_level: str = "info"
     stopping: bool = False
     user_namespace: int = 0

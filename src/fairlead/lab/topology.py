@@ -25,6 +25,8 @@ OUTSIDE_ROUTER = "198.51.100.1"
 OUTSIDE_ADDRESS = "198.51.100.10"
 LOAD_BALANCERS = "203.0.113.0/24"
 """Where Services of type LoadBalancer have their addresses from."""
+LOADBALANCERS = ("cloud", "l2", "none")
+"""Who leads traffic to those addresses: the lab's cloud, the nodes' speakers by ARP, or nobody gives any."""
 CLUSTER_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 KUBERNETES_ADDRESS = "10.96.0.1"
@@ -68,11 +70,12 @@ class Address:
 
 @dataclass(frozen=True)
 class Route:
-    """The way to `destination` ("default" or a CIDR)."""
+    """The way to `destination` ("default" or a CIDR): by a gateway, or straight over a link."""
 
     namespace: str
     destination: str
-    gateway: str
+    gateway: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,10 @@ def plan_nodes(count: int, zones: Sequence[str] = ()) -> tuple[Node, ...]:
     )
 
 
-def plan(count: int, zones: Sequence[str] = ()) -> Plan:
-    """The network of a lab of `count` nodes. Raises ValueError as `plan_nodes` does."""
+def plan(count: int, zones: Sequence[str] = (), loadbalancer: str = "cloud") -> Plan:
+    """The network of a lab of `count` nodes, `loadbalancer` being one of LOADBALANCERS. Raises ValueError."""
+    if loadbalancer not in LOADBALANCERS:
+        raise ValueError(f"{loadbalancer!r} is no load balancer: use one of {', '.join(LOADBALANCERS)}")
     nodes = plan_nodes(count, zones)
     names = tuple(node.name for node in nodes)
     prefix = UNDERLAY_NETWORK.prefixlen
@@ -155,6 +160,9 @@ def plan(count: int, zones: Sequence[str] = ()) -> Plan:
     # The router knows the nodes and the outside, but no pods and no ClusterIPs: what the outside sends to those it
     # answers with "network unreachable". A new namespace copies rp_filter from the host, which may be strict.
     routes = [Route(OUTSIDE, "default", OUTSIDE_ROUTER)]
+    if loadbalancer == "l2":
+        # The router asks by ARP on the underlay who has such an address, as of a network of its own.
+        routes.append(Route(UNDERLAY, LOAD_BALANCERS, link=BRIDGE))
     sysctls = [
         Sysctl(name, f"net/ipv4/conf/{which}/{setting}", 0)
         for name in (UNDERLAY, *names)

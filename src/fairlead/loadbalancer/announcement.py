@@ -6,6 +6,7 @@ from the same objects, so nothing has to be agreed on.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 
@@ -27,7 +28,8 @@ def addresses(service: Service, *, default: bool) -> tuple[Address, ...]:
     found = []
     for ingress in service.status.loadBalancer.ingress:
         if ingress.ip and ingress.ipMode != "Proxy":
-            found.append(parse_address(ingress.ip))
+            with contextlib.suppress(ValueError):  # what another wrote cannot be announced
+                found.append(parse_address(ingress.ip))
     return tuple(found)
 
 
@@ -43,13 +45,11 @@ def is_ready(node: Node) -> bool:
     )
 
 
-def carriers(
-    service: Service, slices: Iterable[EndpointSlice], nodes: Mapping[str, Node]
-) -> frozenset[str]:
+def carriers(service: Service, slices: Iterable[EndpointSlice], nodes: Mapping[str, Node]) -> frozenset[str]:
     """The nodes, by name, that may take the Service's traffic from outside.
 
-    Under externalTrafficPolicy Local those with an endpoint that is ready, else all. Of them those that are Ready; all,
-    if none is: nodes that have lost the API server together still forward (KEP-3458). Cost: the nodes, or the endpoints.
+    Under externalTrafficPolicy Local those with an endpoint that is ready, else all. Of them those that are Ready; if
+    none is, all: nodes that have lost the API server together still forward (KEP-3458). Cost: nodes, or endpoints.
     """
     local = service.spec is not None and service.spec.externalTrafficPolicy == "Local"
     names: Collection[str] = nodes.keys()
