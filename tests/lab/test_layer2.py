@@ -198,3 +198,12 @@ def test_another_node_takes_over_from_one_that_dies(
     print(f"no connection for {gap:.2f} s")
     wait_for(lambda: answers_for(lab, address) == dead)
     assert reached(lab, address) == "web-1"
+
+
+def test_the_command_says_which_interface_cannot_be_used(announced: tuple[Lab, str, str]) -> None:
+    lab, _, _ = announced
+    words = ["--node-name", "node1", "--interface", "nothing0", "--health", "none"]
+    done = lab.run("loadbalancer", "speaker", "--kubeconfig", str(lab.kubeconfig), *words)
+    assert done.returncode == 2
+    assert "there is no interface nothing0" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -17,11 +17,12 @@ from fairlead.cli.controllers import (
     RetryPeriod,
 )
 from fairlead.cli.refusal import UserError
+from fairlead.cli.speaker import speaker
 
 SWITCHES = ("default-class",)
 """Options that can be written as `--NAME=true` or `--NAME=false`, too."""
 
-ROLES = ("fairlead:loadbalancer",)
+ROLES = ("fairlead:loadbalancer", "fairlead:speaker")
 """The roles that `manifests` prints, as our own API server has them from the start."""
 
 app = typer.Typer(invoke_without_command=True, add_completion=False)
@@ -101,6 +102,9 @@ def loadbalancer(
         lambda api, state: controller.run_elected(api, settings, election if leader_elect else None, state),
         context,
     )
+
+
+app.command()(speaker)
 
 
 @app.command()

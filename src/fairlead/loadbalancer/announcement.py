@@ -11,19 +11,19 @@ from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 
 from fairlead.loadbalancer.pools import Address, parse_address
-from fairlead.loadbalancer.requests import is_ours
+from fairlead.loadbalancer.requests import CLASS, is_ours
 from fairlead.objects.core_v1 import Node, Service
 from fairlead.objects.discovery_v1 import EndpointSlice
 
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
-def addresses(service: Service, *, default: bool) -> tuple[Address, ...]:
+def addresses(service: Service, *, default: bool, name: str = CLASS) -> tuple[Address, ...]:
     """The addresses to announce for the Service: those of its status that packets arrive at unchanged.
 
-    None where a load balancer that is not ours gave them, nor `ipMode: Proxy`, whose traffic takes another way.
+    None that another's load balancer gave (`is_ours`), nor those of `ipMode: Proxy`, whose traffic takes another way.
     """
-    if service.status is None or not is_ours(service, default=default):
+    if service.status is None or not is_ours(service, default=default, name=name):
         return ()
     found = []
     for ingress in service.status.loadBalancer.ingress:

@@ -11,10 +11,11 @@ from pyroute2 import IPRoute
 
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
-from fairlead.client.informer import Change, Informer
+from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.loadbalancer.announcement import addresses, carriers, is_eligible, is_ready
 from fairlead.loadbalancer.layer2.announcer import Layer2
 from fairlead.loadbalancer.pools import Address
+from fairlead.loadbalancer.requests import CLASS
 from fairlead.loadbalancer.roster import Roster
 from fairlead.objects.core_v1 import Node, Service
 from fairlead.objects.discovery_v1 import EndpointSlice
@@ -32,12 +33,13 @@ class SpeakerConfig:
     """What one speaker is to do.
 
     `node` is the name of its Node; `interfaces` are those on which it answers, by default those that have the Node's
-    addresses; `default`: Services without a class are ours too.
+    addresses. Ours are the Services of the class `loadbalancer_class` and, if `default`, those without one.
     """
 
     node: str
     interfaces: tuple[str, ...] = ()
     default: bool = True
+    loadbalancer_class: str = CLASS
 
 
 class Announcer(Protocol):
@@ -50,16 +52,9 @@ class Announcer(Protocol):
 async def run(api: Api, config: SpeakerConfig, health: Health) -> None:
     """Announces until cancelled. Raises OSError where the interfaces cannot be used."""
     speaker = Speaker(api, config)
-    for informer in speaker.informers:
-        health.waits_for(f"speaker/{informer.resource.plural}")
     health.waits_for("speaker/announcing")
     try:
-        async with asyncio.TaskGroup() as group:
-            for informer in speaker.informers:
-                group.create_task(informer.run())
-            for informer in speaker.informers:
-                await informer.synced()
-                health.has(f"speaker/{informer.resource.plural}")
+        async with all_synced(speaker.informers, health, "speaker") as group:
             await speaker.registered()
             speaker.work()
             interfaces = config.interfaces or await asyncio.to_thread(interfaces_of, speaker.node_addresses())
@@ -124,7 +119,7 @@ class Speaker:
         changed: set[Address] = set()
         for key in dirty:
             service = self._services.items.get(key)
-            found = addresses(service, default=self._config.default) if service is not None else ()
+            found = _addresses(service, self._config)
             able: frozenset[str] = frozenset()
             if service is not None and found:
                 able = carriers(service, self._slices.by_index("service", key), self._nodes.items)
@@ -175,6 +170,12 @@ class Speaker:
                 message = f"announcing {address} from node {self._config.node} by ARP or NDP"
                 self.recorder.event(service, "Normal", "Announced", message)
         log.info("%s %s", address, f"is in use by {other}" if other else "is announced")
+
+
+def _addresses(service: Service | None, config: SpeakerConfig) -> tuple[Address, ...]:
+    if service is None:
+        return ()
+    return addresses(service, default=config.default, name=config.loadbalancer_class)
 
 
 def _service_of(piece: EndpointSlice) -> str:

@@ -48,7 +48,10 @@ class Link:
 
     def __init__(self, name: str, heard: Callable[[Link, Heard], None]) -> None:
         self.name = name
-        self.index = socket.if_nametoindex(name)
+        try:
+            self.index = socket.if_nametoindex(name)
+        except OSError as error:
+            raise OSError(error.errno, f"there is no interface {name}") from error
         self._heard = heard
         self._groups: dict[bytes, tuple[int, socket.socket]] = {}
         self._arp = self._open(ETHERTYPE_ARP)
