@@ -30,6 +30,7 @@ from fairlead.objects.resources import PODS
 from fairlead.objects.status import StatusError
 from fairlead.process import Health, configure_logging, listener
 from tests import ordinary
+from tests.waiting import LIMIT
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
 
@@ -89,7 +90,7 @@ class Cluster:
         """Starts the agent in this process."""
         self.task = asyncio.create_task(agent.run(self.node_api, self.config, self.health))
         await asyncio.sleep(0)
-        await asyncio.wait_for(self.health.ready(), 10)
+        await asyncio.wait_for(self.health.ready(), LIMIT)
 
     async def stop(self) -> None:
         """Cancels the agent; its pods stay."""
@@ -129,7 +130,7 @@ class Cluster:
         except StatusError:
             return None
 
-    async def until(self, name: str, true: Callable[[Pod], Any], seconds: float = 10) -> Pod:
+    async def until(self, name: str, true: Callable[[Pod], Any], seconds: float = LIMIT) -> Pod:
         """The pod as soon as it is as wanted."""
         pod = None
         try:
@@ -142,7 +143,7 @@ class Cluster:
         except TimeoutError:
             raise AssertionError(f"not within {seconds} s: {codec.encode(pod).decode()}") from None
 
-    async def gone(self, name: str, seconds: float = 10) -> None:
+    async def gone(self, name: str, seconds: float = LIMIT) -> None:
         """Returns when there is no such pod."""
         async with asyncio.timeout(seconds):
             while await self.get(name) is not None:  # noqa: ASYNC110
@@ -185,7 +186,7 @@ def with_cluster(
         )
         server = asyncio.ensure_future(serve(config, [sock], health))
         await asyncio.sleep(0)
-        await asyncio.wait_for(health.ready(), 10)
+        await asyncio.wait_for(health.ready(), LIMIT)
         admin, kubeconfig = directory / "admin.kubeconfig", directory / "kubeconfig"
         url = f"https://127.0.0.1:{sock.getsockname()[1]}"
         write(admin, url, authority.pem, "secret")

@@ -8,7 +8,8 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from fairlead.node.records import read_sandbox
 from fairlead.objects.authentication_v1 import SelfSubjectReview
 from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
+from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, interfaces, is_ready, root, with_cluster
 from tests.ordinary import user_namespaces
+from tests.waiting import LIMIT
 
 SHELL = {"image": "anything"}
 
@@ -34,10 +37,18 @@ async def ask(pod: Pod, port: int = 8080, text: str = "GET / HTTP/1.0\r\n\r\n") 
     return answer
 
 
-async def eventually(true: Callable[[], bool], seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
+async def eventually(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+@contextmanager
+def signal_file() -> Iterator[tuple[str, Path]]:
+    """A shell command that waits for a file, which pods see, too; and the file, which is not there yet."""
+    with tempfile.TemporaryDirectory(prefix="fairlead-test-", dir="/var/tmp") as folder:
+        file = Path(folder, "go")
+        yield f"until test -e {file}; do sleep 0.02; done", file
 
 
 def state(pod: Pod) -> ContainerStatus:
@@ -59,7 +70,7 @@ def test_a_pod_runs_answers_and_goes(tmp_path: Path) -> None:
         begun = time.monotonic()
         await cluster.run("web", {"readinessProbe": probe, "ports": [{"containerPort": 8080}]})
         pod = await cluster.until("web", is_ready)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 9, "the first probe comes at once, the second after 10 s"
         assert pod.status.phase == "Running"
         assert (pod.status.podIP, pod.status.hostIP) == ("10.244.1.2", "192.168.1.10")
         assert [c.status for c in pod.status.conditions] == ["True"] * 5
@@ -182,8 +193,11 @@ def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
         assert 'exec: "no-such-program": executable file not found in $PATH' in over.message
         pod = await cluster.until("noconfig", waits("CreateContainerConfigError"))
         assert state(pod).state.waiting is not None
-        events = {event.reason for event in (await cluster.api.list(EVENTS, "default")).items}
-        assert "Failed" in events
+
+        async def told() -> bool:
+            return "Failed" in {event.reason for event in (await cluster.api.list(EVENTS, "default")).items}
+
+        await holds(told, "an Event tells of it")
 
     with_cluster(tmp_path, test)
 
@@ -208,6 +222,7 @@ def test_a_container_sees_its_environment_and_files(tmp_path: Path) -> None:
         await cluster.run("web", container, restartPolicy="Never")
         pod = await cluster.until("web", lambda pod: pod.status.phase == "Succeeded")
         log = cluster.config.state_directory / "pods" / pod.metadata.uid / "logs" / "c" / "0.log"
+        await eventually(lambda: log.read_text().endswith(" /usr\n"))
         lines = [line.split(" ", 3)[3] for line in log.read_text().splitlines()]
         assert lines[0] == "hello-world-$(NOBODY) 1 10.244.1.2 web web"
         assert "search default.svc.cluster.local svc.cluster.local cluster.local" in lines[1]
@@ -230,7 +245,7 @@ def test_a_container_has_a_token_of_its_pod_that_is_renewed(tmp_path: Path) -> N
         pod = await cluster.until("web", is_ready)
         directory = cluster.config.state_directory / "pods" / pod.metadata.uid
         log = directory / "logs" / "c" / "0.log"
-        await eventually(lambda: len(log.read_text().splitlines()) >= 3)
+        await eventually(lambda: log.exists() and len(log.read_text().splitlines()) >= 3)
         namespace, token, run = (line.split(" ", 3)[3] for line in log.read_text().splitlines()[:3])
         assert namespace == "default600"  # the file has no newline
         assert run == "secrets"
@@ -279,22 +294,23 @@ def test_a_pod_that_wants_no_token_has_none(tmp_path: Path) -> None:
 @root
 def test_a_terminating_pod_serves_until_its_grace_period_is_over(tmp_path: Path) -> None:
     async def test(cluster: Cluster) -> None:
-        hook = {"preStop": {"exec": {"command": ["sleep", "0.7"]}}}
-        await cluster.run("web", {"lifecycle": hook})
-        stubborn = {**SHELL, "command": ["sh", "-c", "trap '' TERM; sleep 100"]}
+        hook = {"preStop": {"exec": {"command": ["sh", "-c", until_told]}}}
+        # Of a grace period of minutes it waits for none once its hook has ended and its container, too.
+        await cluster.run("web", {"lifecycle": hook}, terminationGracePeriodSeconds=600)
+        stubborn = {**SHELL, "command": ["sh", "-c", "trap '' TERM; sleep 1000"]}
         await cluster.run("stubborn", stubborn, terminationGracePeriodSeconds=1)
-        pod = await cluster.until("web", is_ready)
+        await cluster.until("web", is_ready)
         await cluster.until("stubborn", is_ready)
         await cluster.api.delete(PODS, "web", "default")
         await cluster.api.delete(PODS, "stubborn", "default")
-        begun = time.monotonic()
+        await cluster.gone("stubborn")
         pod = await cluster.until("web", lambda pod: pod.metadata.deletionTimestamp)
         assert '"pod": "web"' in await ask(pod)
-        await cluster.gone("web", 3)
-        assert time.monotonic() - begun > 0.6
-        await cluster.gone("stubborn", 3)
+        told.touch()
+        await cluster.gone("web")
 
-    with_cluster(tmp_path, test)
+    with signal_file() as (until_told, told):
+        with_cluster(tmp_path, test)
 
 
 @root
@@ -303,8 +319,8 @@ def test_pods_outlive_their_agent_and_are_adopted_by_the_next(tmp_path: Path) ->
         cluster.start_program()
         probe = {"httpGet": {"path": "/healthz", "port": 8080}}
         await cluster.run("web", {"readinessProbe": probe})
-        script = "sleep 1; exit 7"
-        await cluster.run("ending", {**SHELL, "command": ["sh", "-c", script]}, restartPolicy="Never")
+        script = ["sh", "-c", f"{until_told}; rm {told}; exit 7"]
+        await cluster.run("ending", {**SHELL, "command": script}, restartPolicy="Never")
         await cluster.run("orphan")
         before = await cluster.until("web", is_ready)
         await cluster.until("ending", is_ready)
@@ -312,7 +328,8 @@ def test_pods_outlive_their_agent_and_are_adopted_by_the_next(tmp_path: Path) ->
         cluster.kill_program()
         assert '"pod": "web"' in await ask(before)
         await cluster.api.delete(PODS, "orphan", "default", grace_period_seconds=0)
-        await asyncio.sleep(1.2)  # the container that is to end while no agent runs has to have the time
+        told.touch()
+        await eventually(lambda: not told.exists())
         cluster.start_program()
         pod = await cluster.until("ending", lambda pod: pod.status.phase == "Failed")
         over = state(pod).state.terminated
@@ -327,7 +344,8 @@ def test_pods_outlive_their_agent_and_are_adopted_by_the_next(tmp_path: Path) ->
         pods = cluster.config.state_directory / "pods"
         await eventually(lambda: len(list(pods.iterdir())) == 3)
 
-    with_cluster(tmp_path, test, start=False)
+    with signal_file() as (until_told, told):
+        with_cluster(tmp_path, test, start=False)
 
 
 @root

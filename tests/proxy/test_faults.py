@@ -20,6 +20,7 @@ from fairlead.proxy import libnftables
 from tests.client.cluster import TOKEN, api_server
 from tests.proxy.test_server import WEB, WEB_SERVICE, answer, comes, in_a_node, until, web_slice
 from tests.proxy.topology import root
+from tests.waiting import LIMIT
 
 PODS = ("192.168.1.21", "192.168.1.22", "192.168.1.23")
 CLIENTS = 4
@@ -35,7 +36,7 @@ class Clients:
     async def _run(self, number: int) -> None:
         while True:
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(LIMIT):
                     reader, writer = await asyncio.open_connection(WEB, 80)
                     if await reader.read() != b"hello":
                         self.failed.append("no answer")

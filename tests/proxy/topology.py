@@ -28,6 +28,7 @@ from fairlead.node import namespaces
 from fairlead.node.network import connect
 from fairlead.node.records import Address
 from fairlead.proxy.family import IPV4, IPV6, Family
+from tests.waiting import LIMIT
 
 T = TypeVar("T")
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes network namespaces")
@@ -109,7 +110,7 @@ class Topology:
             return call()
 
     def open(
-        self, place: str, kind: int = socket.SOCK_STREAM, family: Family = IPV4, seconds: float = 10.0
+        self, place: str, kind: int = socket.SOCK_STREAM, family: Family = IPV4, seconds: float = LIMIT
     ) -> socket.socket:
         """A socket of a place, with a timeout."""
         sock = namespaces.socket_in(self.places[place], family.number, kind)
@@ -117,7 +118,7 @@ class Topology:
         return sock
 
     def ask(
-        self, place: str, address: str, port: int = 80, kind: int = socket.SOCK_STREAM, seconds: float = 10.0
+        self, place: str, address: str, port: int = 80, kind: int = socket.SOCK_STREAM, seconds: float = LIMIT
     ) -> tuple[str, str]:
         """Which pod answers there, and which client's address it sees. Raises OSError."""
         with self.open(place, kind, IPV6 if ":" in address else IPV4, seconds) as sock:
@@ -229,7 +230,7 @@ def _forward() -> None:
 
 def _wait_for_links() -> None:
     """Until the kernel sends on all of them: what comes before is lost, and asked for again after a second."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LIMIT
     with IPRoute() as ip:
         while any(
             link.get("state") != "up" or link.get("operstate") not in ("UP", "UNKNOWN")

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from fairlead.proxy import libnftables
 from fairlead.proxy.family import IPV4
 from tests.proxy.conformance.cluster import Cluster, Frontends, NodeProxy, On
 from tests.proxy.topology import KINDS, NODES, talk
+from tests.waiting import LIMIT
 
 
 def restart(proxy: NodeProxy) -> None:
@@ -123,7 +125,7 @@ class Steady:
         while not self._stop.is_set():
             for protocol, kind in KINDS.items():
                 try:
-                    self._cluster.network.ask(place, *self._at[frontend], kind, seconds=5)
+                    self._cluster.network.ask(place, *self._at[frontend], kind)
                 except OSError as error:
                     self.failed.append(f"{place} to {frontend} over {protocol}: {error}")
             self.counts[place, frontend] += 1
@@ -140,14 +142,14 @@ class Steady:
         finally:
             self._stop.set()
             for thread in threads:
-                thread.join(30)
+                thread.join(LIMIT)
         assert not self.failed
 
     def more(self, times: int) -> None:
         """Waits until each has asked so many times more."""
         goal = {each: count + times for each, count in self.counts.items()}
-        waited = threading.Event()
-        for _ in range(3000):
+        waited, deadline = threading.Event(), time.monotonic() + LIMIT
+        while time.monotonic() < deadline:
             if all(self.counts[each] >= goal[each] for each in goal) or self.failed:
                 return
             waited.wait(0.01)

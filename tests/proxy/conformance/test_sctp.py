@@ -10,6 +10,7 @@ import pytest
 from fairlead.objects.core_v1 import ServicePort
 from tests.proxy.conformance.cluster import Cluster, Frontends
 from tests.proxy.topology import ADDRESSES, NODE_OF, PORT
+from tests.waiting import LIMIT
 
 SCTP = 132
 SOURCE = 40000
@@ -44,7 +45,7 @@ def test_sctp_is_translated(cluster: Cluster, at: Frontends, place: str, fronten
         network.inside("d", lambda: socket.socket(family.number, socket.SOCK_RAW, SCTP)) as pod,
         network.inside(place, lambda: socket.socket(family.number, socket.SOCK_RAW, SCTP)) as client,
     ):
-        pod.settimeout(10)
+        pod.settimeout(LIMIT)
         address, port = at[frontend]
         client.sendto(init(port, SOURCE), (address, 0))
         packet, (sender, *_) = pod.recvfrom(2000)

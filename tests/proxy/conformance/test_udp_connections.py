@@ -10,6 +10,7 @@ import pytest
 
 from tests.proxy.conformance.cluster import Cluster, Frontends, On
 from tests.proxy.topology import OTHER_PORT, talk
+from tests.waiting import LIMIT
 
 WAYS = [
     ("a", "clusterIP"), ("node1", "clusterIP"), ("outside", "node1's nodePort"), ("outside", "externalIP"),
@@ -75,7 +76,7 @@ def test_a_client_that_was_there_before_the_first_endpoint(cluster: Cluster, at:
     with client(cluster, at, "d", "externalIP") as sock:
         sock.send(b"?")
         cluster.serve(at.service(type="NodePort"), "e")
-        sock.settimeout(10)
+        sock.settimeout(LIMIT)
         with contextlib.suppress(OSError):
             sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         assert talk(sock)[0] == "e"

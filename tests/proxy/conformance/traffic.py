@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 from tests.proxy.conformance.cluster import Frontends
 from tests.proxy.topology import KINDS, NODE_OF, NODES, Topology, owners
+from tests.waiting import LIMIT
 
 REFUSED, DROPPED = "refused", "dropped"
 
 SILENCE = 0.2
 """Seconds without an answer that count as a drop. Whatever is slower than that is told by the other requests, which
 wait as long as it takes."""
-REFUSAL = 10.0
+REFUSAL = LIMIT
 """Seconds within which a refusal must come."""
 AT_LEAST, AT_MOST = 8, 120
 """How often a frontend is asked: until everybody who should answer has. Of five with equal shares, one is missed in
@@ -127,7 +128,7 @@ def _not_answered(network: Topology, ask: Ask, at: Frontends, protocol: str) -> 
         if number >= AT_LEAST and not missing:
             return []
         try:
-            name, client = network.ask(ask.who, *at[ask.frontend], KINDS[protocol], seconds=5)
+            name, client = network.ask(ask.who, *at[ask.frontend], KINDS[protocol])
         except OSError as error:
             return [f"{ask} should have been answered by {ask.answer}: {error}"]
         if name not in ask.places:
