@@ -12,6 +12,7 @@ import pytest
 
 from fairlead.lab import topology
 from fairlead.lab.network import Network
+from tests.waiting import LIMIT
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -75,12 +76,12 @@ def network() -> Iterator[Network]:
 
 def in_namespace(network: Network, name: str, program: str) -> str:
     command = ["nsenter", f"--net={network.path(name)}", "python3", "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False).stdout.strip()
 
 
 CONNECT = """
 import socket, sys
-s = socket.socket(); s.settimeout(3)
+s = socket.socket(); s.settimeout(60)
 try:
     s.connect(({address!r}, 9)); print("connected")
 except OSError as e:
