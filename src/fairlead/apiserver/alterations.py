@@ -7,6 +7,8 @@ value is kept, with its fields.
 
 from __future__ import annotations
 
+from itertools import compress
+from operator import ne
 from typing import Any
 
 import msgspec
@@ -15,7 +17,7 @@ from msgspec.structs import astuple, replace
 from fairlead.apiserver.kinds import Kind
 from fairlead.apiserver.managed import tracking
 from fairlead.apiserver.managed.comparison import Changes, compare, whole
-from fairlead.apiserver.managed.fieldsets import MEMBER, Fields, union, without
+from fairlead.apiserver.managed.fieldsets import MEMBER, SELF, Fields, union, without
 from fairlead.apiserver.managed.shapes import MapShape, Shape
 from fairlead.apiserver.models import Typed
 
@@ -119,9 +121,9 @@ def _compare_members(
     `skipped` are members that are not looked at, `of_metadata` those of the member `metadata`.
     """
     steps = shape.steps
-    for part, before, after in zip(parts(of), astuple(old), astuple(new), strict=True):
-        if before is after or before == after:
-            continue
+    olds, news = astuple(old), astuple(new)
+    # In C for what is equal, nearly all.
+    for part, before, after in compress(zip(parts(of), olds, news, strict=True), map(ne, olds, news)):
         name = part.name
         if name in skipped:
             continue
@@ -183,6 +185,9 @@ def _whole(of: type[Any], part: Part, value: Any, shape: Shape) -> Fields:
     last = _LAST.get((of, part.field))
     if last is not None and last[0] == value:
         return last[1]
+    if isinstance(value, dict) and isinstance(shape, MapShape) and shape.element is not None:
+        if shape.element.leaf and value:  # labels, say
+            return {SELF: MEMBER, **{f"f:{name}": MEMBER for name in value}}
     fields = whole(msgspec.to_builtins(value), shape)
     if isinstance(value, tuple | msgspec.Struct):
         _LAST[of, part.field] = (value, fields)

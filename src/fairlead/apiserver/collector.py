@@ -17,7 +17,7 @@ from fairlead.apiserver import deletion
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Kind
 from fairlead.apiserver.namespaces import ROOT_AUTHORITY, furnishing
-from fairlead.apiserver.ownership import Facts, Ownership, facts, tied
+from fairlead.apiserver.ownership import Facts, Ownership, facts, tied, unowned
 from fairlead.apiserver.registry import Registry
 from fairlead.objects.meta_v1 import DeleteOptions, OwnerReference, Preconditions
 from fairlead.objects.status import StatusError
@@ -74,10 +74,12 @@ class Collector:
                         continue
                     if event.value is None:
                         self._removed(event.key)
-                    elif event.previous is None or tied(event.value) or tied(event.previous.value):
+                    elif tied(event.value) or (event.previous is not None and tied(event.previous.value)):
                         of = facts(event.value)
                         self._owners.put(event.key, of)
                         self._consider(event.key, of)
+                    elif event.previous is None:
+                        self._owners.put(event.key, unowned(event.value))
         finally:
             watch.close()
 

@@ -22,6 +22,10 @@ class Facts(msgspec.Struct, gc=False):
     metadata: Metadata
 
 
+UID = b'"uid":"'
+"""What stands before the uid of a stored object: the first of all that may stand in it."""
+
+
 def facts(value: bytes) -> Facts.Metadata:
     """The facts of a stored object."""
     return decoder(Facts).decode(value).metadata
@@ -30,6 +34,19 @@ def facts(value: bytes) -> Facts.Metadata:
 def tied(value: bytes) -> bool:
     """Whether a stored object may have owners, or be on its way out. Two searches in its text."""
     return b'"ownerReferences"' in value or b'"deletionTimestamp"' in value
+
+
+def unowned(value: bytes) -> Facts.Metadata:
+    """The facts of a stored object that is not `tied`, nor held by anything that matters: its uid.
+
+    Three searches in its text: before the uid there are only the names, which have neither quotes nor braces.
+    """
+    start = value.find(UID)
+    if start < 0 or value.count(b"{", 0, start) != 2:
+        return facts(value)
+    start += len(UID)
+    uid = value[start : value.find(b'"', start)]
+    return Facts.Metadata(uid=uid.decode()) if b"\\" not in uid else facts(value)
 
 
 class Ownership:

@@ -161,7 +161,7 @@ class SQLiteStore:
         """Makes all changes if all conditions hold; durable when it returns."""
         if self._closed:
             raise Closed
-        if len({change.key for change in changes}) != len(changes):
+        if len(changes) > 1 and len({change.key for change in changes}) != len(changes):
             raise ValueError("a transaction may change a key only once")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(Write(conditions, changes, done))
