@@ -20,6 +20,7 @@ from fairlead.apiserver.managed.comparison import Changes, compare, whole
 from fairlead.apiserver.managed.fieldsets import MEMBER, SELF, Fields, union, without
 from fairlead.apiserver.managed.shapes import MapShape, Shape
 from fairlead.apiserver.models import Typed
+from fairlead.objects.core_v1 import PodSpec
 
 Json = Any
 NONE: frozenset[str] = frozenset()
@@ -145,9 +146,8 @@ def _compare_members(
         elif (
             isinstance(below, MapShape) and isinstance(after, msgspec.Struct) and type(after) is type(before)
         ):
-            inner = Changes()
-            unmanaged = of_metadata if part.name == "metadata" else NONE
-            _compare_members(type(after), before, after, below, inner, unmanaged)
+            unmanaged = of_metadata if name == "metadata" else NONE
+            inner = _within_struct(before, after, below, unmanaged)
             if inner.added:
                 found.added[key] = inner.added
             if inner.modified:
@@ -156,6 +156,30 @@ def _compare_members(
                 found.removed[key] = inner.removed
         else:
             _add(found, _within(of, part, before, after, shape))
+
+
+_TEMPLATES: dict[bytes, Changes] = {}
+MOST_TEMPLATES, LARGEST_TEMPLATE = 256, 4096
+
+
+def _within_struct(before: Any, after: Any, shape: MapShape, unmanaged: frozenset[str]) -> Changes:
+    """What differs in two values of one type. Specs of new pods come from templates: those of the last are kept."""
+    text = b""
+    if isinstance(after, PodSpec) and before == _NO_SPEC:
+        text = msgspec.json.encode(after)
+        known = _TEMPLATES.get(text)
+        if known is not None:
+            return known
+    found = Changes()
+    _compare_members(type(after), before, after, shape, found, unmanaged)
+    if text and len(text) <= LARGEST_TEMPLATE:
+        if len(_TEMPLATES) >= MOST_TEMPLATES:
+            _TEMPLATES.clear()
+        _TEMPLATES[text] = found
+    return found
+
+
+_NO_SPEC = PodSpec()
 
 
 def _add(found: Changes, more: Changes) -> None:
@@ -185,8 +209,9 @@ def _whole(of: type[Any], part: Part, value: Any, shape: Shape) -> Fields:
     last = _LAST.get((of, part.field))
     if last is not None and last[0] == value:
         return last[1]
-    if isinstance(value, dict) and isinstance(shape, MapShape) and shape.element is not None:
-        if shape.element.leaf and value:  # labels, say
+    if isinstance(value, dict) and value and isinstance(shape, MapShape):
+        element = shape.element
+        if element is not None and element.leaf and not shape.steps:  # labels, say
             return {SELF: MEMBER, **{f"f:{name}": MEMBER for name in value}}
     fields = whole(msgspec.to_builtins(value), shape)
     if isinstance(value, tuple | msgspec.Struct):

@@ -376,7 +376,7 @@ class Connection(asyncio.Protocol):
 
     def write_chunk(self, data: bytes) -> None:
         """Sends a part of a body of no known length."""
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.transport.write(self._server.chunk(data))
 
     @contextmanager
     def draining(self, told: Callable[[], None]) -> Iterator[None]:
@@ -471,6 +471,7 @@ class Server:
         self._empty = asyncio.Event()
         self._second = 0
         self._date = ""
+        self._chunk = (b"", b"")
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
         """Takes in clients at a listening socket until what it gives is closed."""
@@ -488,6 +489,14 @@ class Server:
         if now != self._second:
             self._second, self._date = now, f"Date: {formatdate(now, usegmt=True)}"
         return self._date
+
+    def chunk(self, data: bytes) -> bytes:
+        """A part of a body as a chunk; the last one is kept, for it goes to one watcher after the other."""
+        known, made = self._chunk
+        if known is not data:
+            made = b"%x\r\n%b\r\n" % (len(data), data)
+            self._chunk = data, made
+        return made
 
     def admit(self, connection: Connection, address: str) -> bool:
         """Counts a connection; whether it may stay."""

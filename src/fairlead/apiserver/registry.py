@@ -154,7 +154,8 @@ class Registry:
         kept = new.metadata.managedFields
         if entries is kept:
             return kind.model.stored(new)
-        if timeless(entries) == timeless(kept) and kind.model.stored(new) == entry.value:
+        alike = len(entries) == len(kept) and timeless(entries) == timeless(kept)
+        if alike and kind.model.stored(new) == entry.value:
             return entry.value
         return kind.model.stored(with_entries(new, entries))
 

@@ -125,7 +125,9 @@ class PodStrategy(StatusStrategy):
 
     def prepare_status(self, obj: core_v1.Pod, old: core_v1.Pod) -> core_v1.Pod:
         """With the old spec and owners."""
-        metadata = replace(obj.metadata, ownerReferences=old.metadata.ownerReferences)
+        metadata, owners = obj.metadata, old.metadata.ownerReferences
+        if metadata.ownerReferences is not owners:
+            metadata = replace(metadata, ownerReferences=owners)
         return replace(obj, spec=old.spec, metadata=metadata)
 
     async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:

@@ -67,7 +67,7 @@ def validate_metadata_update(meta: ObjectMeta, old: ObjectMeta, path: str = "met
     ):
         if getattr(meta, field) != getattr(old, field):
             errors.append(immutable(f"{path}.{field}", getattr(meta, field)))
-    return errors + _validate_changeable(meta, path)
+    return errors + _validate_changeable(meta, path, old)
 
 
 def inherit(meta: ObjectMeta, old: ObjectMeta) -> ObjectMeta:
@@ -84,10 +84,17 @@ def inherit(meta: ObjectMeta, old: ObjectMeta) -> ObjectMeta:
     )
 
 
-def _validate_changeable(meta: ObjectMeta, path: str) -> list[FieldError]:
-    errors = validate_labels(meta.labels, f"{path}.labels")
-    errors += validate_annotations(meta.annotations, f"{path}.annotations")
-    errors += _validate_owners(meta.ownerReferences, f"{path}.ownerReferences")
+def _validate_changeable(meta: ObjectMeta, path: str, old: ObjectMeta | None = None) -> list[FieldError]:
+    """What may change. The very values of `old` were judged when they were stored."""
+    errors: list[FieldError] = []
+    if meta.labels and (old is None or meta.labels is not old.labels):
+        errors += validate_labels(meta.labels, f"{path}.labels")
+    if meta.annotations and (old is None or meta.annotations is not old.annotations):
+        errors += validate_annotations(meta.annotations, f"{path}.annotations")
+    if meta.ownerReferences and (old is None or meta.ownerReferences is not old.ownerReferences):
+        errors += _validate_owners(meta.ownerReferences, f"{path}.ownerReferences")
+    if not meta.finalizers:
+        return errors
     for finalizer in meta.finalizers:
         errors += names.wrong(names.is_qualified_name, f"{path}.finalizers", finalizer)
     if {"orphan", "foregroundDeletion"} <= set(meta.finalizers):

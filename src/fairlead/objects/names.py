@@ -249,4 +249,5 @@ def without_trailing_dash(check: Check) -> Check:
 
 def wrong(check: Check, path: str, value: str) -> list[FieldError]:
     """What `check` has against the field's value, as errors of the field."""
-    return [invalid(path, value, said) for said in check(value)]
+    found = check(value)
+    return [invalid(path, value, said) for said in found] if found else []

@@ -19,6 +19,9 @@ from fairlead.objects.status import unauthorized
 
 Header = tuple[bytes, bytes]
 
+MOST_SENDERS = 1000
+"""Authorization headers that are remembered: one a token, unless somebody writes them in many ways."""
+
 
 class Tokens:
     """The bearer tokens that are known from a file. They are compared by digest, so that time tells nothing of them."""
@@ -26,6 +29,7 @@ class Tokens:
     def __init__(self, users: Mapping[str, User]) -> None:
         self._users = {digest(token): user for token, user in users.items()}
         self._lengths = {len(token) for token in users}
+        self._senders: dict[bytes, User] = {}
 
     @classmethod
     def read(cls, *paths: Path) -> Tokens:
@@ -48,6 +52,15 @@ class Tokens:
     def user(self, token: str) -> User | None:
         """Whose token it is."""
         return self._users.get(digest(token)) if len(token) in self._lengths else None
+
+    def sender(self, authorization: bytes) -> User | None:
+        """Whose token an Authorization header has; those that were good are remembered."""
+        user = self._senders.get(authorization)
+        if user is None and (user := self.user(bearer(authorization))) is not None:
+            if len(self._senders) >= MOST_SENDERS:
+                self._senders.clear()
+            self._senders[authorization] = user
+        return user
 
 
 def digest(token: str) -> bytes:
@@ -85,6 +98,8 @@ class Authenticator:
             else:
                 if user is not None:
                     return user
+        if authorization and (user := self._tokens.sender(authorization)) is not None:
+            return user
         if authorization and (token := bearer(authorization)):
             try:
                 found = await self.known(token)

@@ -94,9 +94,16 @@ def _element(name: str) -> str:
     raise ValueError(f"unknown path element {name!r}")
 
 
-@lru_cache(maxsize=8192, typed=True)
 def item_key(keys: tuple[str, ...], *values: Scalar) -> str:
     """The path element of an item with these values of its keys, whose names are in order."""
+    if len(keys) == 1 and keys[0].isidentifier() and type(values[0]) is str:
+        # Most are so, and many of them are addresses, which nobody sees again.
+        return f'k:{{"{keys[0]}":{_plain.encode(values[0]).decode()}}}'
+    return _item_key(keys, *values)
+
+
+@lru_cache(maxsize=8192, typed=True)
+def _item_key(keys: tuple[str, ...], *values: Scalar) -> str:
     return "k:" + _plain.encode(dict(zip(keys, values, strict=True))).decode()
 
 
