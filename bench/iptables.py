@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from bench.proxy import connections, endpoint, feed, in_child, piece, service
+from bench.proxy import connecting, endpoint, feed, in_child, peak, piece, service
 from bench.report import Measure, Unavailable
 from fairlead.process import Health
 from fairlead.proxy.dataplane import Unusable
@@ -49,19 +48,11 @@ def measure(quick: bool) -> list[Measure]:
             ("restart over tables that are right", "restart", "s"),
             ("one endpoint changes", "endpoint", "ms"),
             ("one Service goes, or comes", "service", "ms"),
-            ("memory at its peak, decoded API objects included", "memory", "MB"),
+            ("memory at its peak, with API objects and children", "memory", "MB"),
         ):
             measures.append(Measure(f"{what}, {name}", tuple(r[key] for r in results), unit))
-    for services in (100, 1_000, 10_000):
-        rates = [in_child(lambda s=services: connections(2, proxier, s)) for _ in range(runs)]  # type: ignore[misc]
-        name = f"through a ClusterIP, {services:,} Services in the kernel"
-        measures += [
-            Measure(f"connect {name}, median", tuple(r["through"] for r in rates), "µs"),
-            # The kernel asks the rules of every new connection, of those that are for no Service too.
-            Measure(f"connect directly, {services:,} Services in the kernel, median",
-                    tuple(r["direct"] for r in rates), "µs"),
-        ]  # fmt: skip
-    return measures
+    # The kernel asks the rules of every new connection, of those that are for no Service too.
+    return measures + connecting(proxier, 1 if quick else 2, 1)
 
 
 def proxier() -> Proxier:
@@ -99,7 +90,7 @@ def cold(services: int, endpoints: int) -> dict[str, float]:
     return result | {
         "endpoint": statistics.median(by_endpoint),
         "service": statistics.median(by_service),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        "memory": peak(),
     }
 
 

@@ -6,21 +6,16 @@ import gc
 import json
 import os
 import resource
-import socket
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TypeVar
 
 import msgspec
-from pyroute2 import IPRoute
 
+from bench import pods
 from bench.report import Measure, Unavailable
 from fairlead.client.informer import Change
 from fairlead.node import namespaces
-from fairlead.node.network import connect
-from fairlead.node.records import Address
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
@@ -51,7 +46,9 @@ ROWS: tuple[Row, ...] = (
     (20_000, 50, None, 3.0),
 )
 
-T = TypeVar("T")
+SIZES = (10, 1_000, 10_000)
+"""Services in the kernel while connections are made."""
+PEERS_SIZE = 10_000
 
 
 def measure(quick: bool) -> list[Measure]:
@@ -73,24 +70,21 @@ def measure(quick: bool) -> list[Measure]:
                 budget=budget,
             )
         )
+        measures.append(Measure("the same, CPU of the process", tuple(r["cpu"] for r in results), "s"))
+        if services * endpoints == 1_000_000:
+            measures.append(
+                Measure("memory at its peak, 1,000,000 endpoints", tuple(r["memory"] for r in results), "MB")
+            )
         if services * endpoints == 250_000:
             measures += [
                 Measure("one endpoint of 250,000 changes, 99th percentile", tuple(r["p99"] for r in results), "ms",
                         peer=3400, peer_name=PEER, budget=2),
                 Measure("one endpoint of 250,000 changes, median", tuple(r["p50"] for r in results), "ms"),
-                Measure("memory at its peak, decoded API objects included", tuple(r["memory"] for r in results), "MB",
+                Measure("memory at its peak, with API objects and children", tuple(r["memory"] for r in results), "MB",
                         peer=976, peer_name=f"{PEER} and nft", budget=180),
                 Measure("restart over a full table", tuple(r["restart"] for r in results), "s"),
             ]  # fmt: skip
-    rates = [in_child(lambda: connections(2 if quick else 4)) for _ in range(runs)]
-    measures += [
-        Measure("connections through a ClusterIP, 10,000 Services in the kernel, share of direct ones",
-                tuple(r["share"] for r in rates), "", peer=0.88, peer_name=PEER, budget=0.92, more_is_better=True),
-        Measure("connect through a ClusterIP, median", tuple(r["through"] for r in rates), "µs",
-                peer=24.3, peer_name=PEER),
-        Measure("connect directly, median", tuple(r["direct"] for r in rates), "µs"),
-    ]  # fmt: skip
-    return measures
+    return measures + connecting(proxier, runs, 1 if quick else 2)
 
 
 def in_child(work: Callable[[], dict[str, float]]) -> dict[str, float]:
@@ -173,16 +167,15 @@ def feed(made: Proxier, services: list[Service], pieces: list[EndpointSlice]) ->
 
 
 def cold(services: int, endpoints: int) -> dict[str, float]:
-    """Seconds into an empty kernel, milliseconds for one change, megabytes at the peak, seconds for a restart."""
+    """Seconds into an empty kernel and of CPU, milliseconds for one change, megabytes, seconds for a restart."""
     listed = [service(number) for number in range(services)]
     pieces = [piece(number, endpoints) for number in range(services)]
     gc.collect()
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     made = proxier()
     feed(made, listed, pieces)
     made.start()
-    taken = time.perf_counter() - began
-    result = {"cold": taken, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
+    result = {"cold": time.perf_counter() - began, "cpu": time.process_time() - worked, "memory": peak()}
     check(made, services, endpoints)
     result |= changes(made, pieces)
     began = time.perf_counter()
@@ -192,6 +185,12 @@ def cold(services: int, endpoints: int) -> dict[str, float]:
     result["restart"] = time.perf_counter() - began
     check(again, services, endpoints)
     return result
+
+
+def peak() -> float:
+    """Megabytes that this process had at its peak, with those of its largest child."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(each).ru_maxrss for each in who) * 1024 / 1e6
 
 
 def check(made: Proxier, services: int, endpoints: int) -> None:
@@ -237,60 +236,41 @@ def changes(made: Proxier, pieces: list[EndpointSlice]) -> dict[str, float]:
 def connections(
     seconds: float, make: Callable[[], Proxier] = proxier, services: int = 10_000
 ) -> dict[str, float]:
-    """Connections a second from a pod to another, directly and through a ClusterIP, in turns; medians in µs.
+    """As `pods.through_a_cluster_ip`, with so many Services in the kernel."""
+    where = pods.pods()
+    started(make, services)
+    pods.accepting(where)
+    return pods.through_a_cluster_ip(where, seconds)
 
-    `services` are in the kernel beside it, at least 100.
-    """
-    node = namespaces.open_network()
-    with IPRoute() as ip:
-        ip.link("set", index=1, state="up")
-    namespaces.set_sysctl("net/ipv4/ip_forward", 1)
-    pods = {}
-    for name, address in (("client", "10.128.0.2"), ("server", "10.128.0.3")):
-        namespaces.unshare(namespaces.CLONE_NEWNET)
-        connect(node, name, (Address(address),))
-        # A closed connection keeps its port for a minute; there are more connections than ports.
-        namespaces.set_sysctl("net/ipv4/tcp_tw_reuse", 1)
-        namespaces.set_sysctl("net/ipv4/ip_local_port_range", "1024 65535")
-        pods[name] = namespaces.open_network()
-    namespaces.setns(node, namespaces.CLONE_NEWNET)
+
+def started(make: Callable[[], Proxier], services: int) -> Proxier:
+    """A proxy with Services of two endpoints, one of which has the server for its endpoint."""
     made = make()
-    listed = [service(number) for number in range(services)]
     pieces = [piece(number, 2) for number in range(services)]
-    server = Endpoint(addresses=("10.128.0.3",), nodeName="node1")
-    pieces[77] = msgspec.structs.replace(pieces[77], endpoints=(server,))
-    feed(made, listed, pieces)
+    pieces[pods.NUMBER] = msgspec.structs.replace(pieces[pods.NUMBER], endpoints=(pods.endpoint_of_server(),))
+    feed(made, [service(number) for number in range(services)], pieces)
     made.start()
-    with namespaces.entered(pods["server"]):
-        listening = socket.create_server(("0.0.0.0", 8080), backlog=1024)
-    threading.Thread(target=_accept, args=(listening,), daemon=True).start()
-    direct: list[float] = []
-    through: list[float] = []
-    with namespaces.entered(pods["client"]):
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            _connect(("10.128.0.3", 8080), direct)
-            _connect(("10.96.0.77", 80), through)
-    # Means, for the share is of rates; a pause of the machine in one turn counts for nobody.
-    kept = [sorted(samples)[: len(samples) * 95 // 100] for samples in (direct, through)]
-    means = [sum(samples) / len(samples) for samples in kept]
-    return {
-        "share": means[0] / means[1],
-        "direct": sorted(direct)[len(direct) // 2],
-        "through": sorted(through)[len(through) // 2],
-    }
+    return made
 
 
-def _connect(target: tuple[str, int], taken: list[float]) -> None:
-    with socket.socket() as sock:
-        # Reset, not closed: no port is left waiting.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        began = time.perf_counter()
-        sock.connect(target)
-        taken.append((time.perf_counter() - began) * 1e6)
-
-
-def _accept(listening: socket.socket) -> None:
-    while True:
-        connection, _ = listening.accept()
-        connection.close()
+def connecting(make: Callable[[], Proxier], runs: int, seconds: float) -> list[Measure]:
+    """Connections through a ClusterIP among SIZES Services beside direct ones of the same run."""
+    measures: list[Measure] = []
+    for services in SIZES:
+        rates = [in_child(lambda s=services: connections(seconds, make, s)) for _ in range(runs)]  # type: ignore[misc]
+        peer, budget = (0.88, 0.92) if services == PEERS_SIZE and make is proxier else (None, None)
+        measures.append(
+            Measure(f"{services:,} Services: connections through a ClusterIP, share of direct ones",
+                    tuple(r["share"] for r in rates), "", peer=peer, peer_name=PEER, budget=budget,
+                    more_is_better=True)
+        )  # fmt: skip
+        for key, what, unit in (
+            ("through rate", "connections one after the other through a ClusterIP", "/s"),
+            ("direct rate", "the same directly", "/s"),
+            ("through", "first packet and its answer through a ClusterIP, median", "µs"),
+            ("direct", "the same directly", "µs"),
+            ("through p99", "first packet and its answer through a ClusterIP, 99th percentile", "µs"),
+            ("direct p99", "the same directly", "µs"),
+        ):
+            measures.append(Measure(f"{services:,} Services: {what}", tuple(r[key] for r in rates), unit))
+    return measures

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from prometheus_client import generate_latest
 from pyroute2 import IPRoute
 
 from fairlead.client.api import Api
@@ -30,10 +31,11 @@ from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, Endpoint
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTSLICES, NODES, SERVICES
 from fairlead.process import Health
-from fairlead.proxy import libnftables
+from fairlead.proxy import libnftables, traffic
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.resources import SERVICE_NAME
 from fairlead.proxy.server import ProxyConfig, cleanup, run
+from fairlead.proxy.traffic import Counted
 from tests.client.cluster import api_server, running
 from tests.proxy.topology import root
 from tests.waiting import LIMIT
@@ -43,6 +45,11 @@ pytestmark = root
 TRACES = {"nftables": "table ip fairlead", "iptables": "KUBE-SERVICES"}
 """What each mode has in the kernel."""
 NODE, WEB = "192.168.1.10", "10.96.0.100"
+COUNTED = (
+    'fairlead_proxy_service_connections_total{endpoint="192.168.1.10:8080",namespace="default",port="80",'
+    'service="web"} 2.0'
+)
+"""What Prometheus is told after one connection by way of the ClusterIP and one by way of the node port."""
 
 
 def in_a_node(test: Callable[[Path], Coroutine[Any, Any, None]], directory: Path) -> None:
@@ -154,9 +161,13 @@ async def follow(directory: Path, mode: str) -> None:
         # The proxy is gone, its rules stay; the next one takes them over.
         assert await outcome(WEB) == "hello"
         health = Health()
-        async with running(run(api, ProxyConfig("node1", mode), health), health):
+        counting = ProxyConfig("node1", mode, traffic=Counted.CONNECTIONS)
+        async with running(run(api, counting, health), health):
             assert await outcome(WEB) == "hello"
             assert TRACES[mode] in libnftables.run("list ruleset\n")
+            assert await outcome(NODE, 30080) == "hello"
+            assert COUNTED in generate_latest().decode()
+        assert traffic.TABLE in libnftables.run("list tables\n")
         # Then one in another mode, which removes what it found.
         other = "iptables" if mode == "nftables" else "nftables"
         health = Health()
@@ -164,6 +175,7 @@ async def follow(directory: Path, mode: str) -> None:
             assert await outcome(WEB) == "hello"
             assert TRACES[other] in libnftables.run("list ruleset\n")
             assert TRACES[mode] not in libnftables.run("list ruleset\n")
+            assert traffic.TABLE not in libnftables.run("list tables\n")
             await api.delete(SERVICES, "web", "default")
             await until(lambda: comes(WEB, 80, "TimeoutError"))
     cleanup()

@@ -218,6 +218,12 @@ def proxy(
     ] = False,
     conntrack_udp_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
     conntrack_udp_timeout_stream: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
+    traffic_metrics: Annotated[
+        str,
+        typer.Option(
+            help="What /metrics says of each Service's endpoints: none, connections, or bytes as well."
+        ),
+    ] = "none",
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove all that the proxy put into the kernel, then end.")
     ] = False,
@@ -256,6 +262,7 @@ def proxy(
     from fairlead.proxy.dataplane import Refused, Unusable
     from fairlead.proxy.options import IpvsOptions
     from fairlead.proxy.sysctls import ConntrackOptions
+    from fairlead.proxy.traffic import Counted
 
     try:
         mode = modes.load(proxy_mode)
@@ -263,6 +270,10 @@ def proxy(
         raise UserError(f"--proxy-mode {proxy_mode}: {error}") from error
     if detect_local_mode not in server.LOCAL_MODES:
         raise UserError(f"--detect-local-mode {detect_local_mode}: use {', '.join(server.LOCAL_MODES)}")
+    if traffic_metrics not in {counted.value for counted in Counted}:
+        raise UserError(f"--traffic-metrics {traffic_metrics}: use none, connections or bytes")
+    if traffic_metrics != "none" and proxy_mode == "ipvs":
+        raise UserError("--traffic-metrics: the kernel does not mark the connections that IPVS translates")
     for wanted, option, value in (
         ("BridgeInterface", "--pod-bridge-interface", pod_bridge_interface),
         ("InterfaceNamePrefix", "--pod-interface-name-prefix", pod_interface_name_prefix),
@@ -305,6 +316,7 @@ def proxy(
             udp_timeout=_seconds("--conntrack-udp-timeout", conntrack_udp_timeout),
             udp_timeout_stream=_seconds("--conntrack-udp-timeout-stream", conntrack_udp_timeout_stream),
         ),
+        traffic=Counted(traffic_metrics),
     )
     if dry_run is not None:
         _preview(dry_run, settings)

@@ -63,6 +63,10 @@ class Ledger:
         """The Service's slices of this family."""
         return self._slices.get(key, {}).values()
 
+    def owner(self, claim: Claim) -> Service | None:
+        """The Service that has the frontend, as of the last look at it."""
+        return self._services.get(self._owners.get(claim, ""))
+
     def service_changed(self, key: str, new: Service | None) -> None:
         """A Service came, changed or went."""
         if new is None:

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from prometheus_client import REGISTRY
 
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
@@ -15,7 +18,7 @@ from fairlead.client.informer import Change, Informer
 from fairlead.objects.core_v1 import Node as ApiNode
 from fairlead.objects.core_v1 import Service
 from fairlead.process import Health
-from fairlead.proxy import healthserver, modes, sysctls
+from fairlead.proxy import healthserver, modes, sysctls, traffic
 from fairlead.proxy.dataplane import Refused, Unusable
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4, IPV6, Family
@@ -27,6 +30,8 @@ from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
 from fairlead.proxy.selection import Node
 from fairlead.proxy.sysctls import ConntrackOptions
+from fairlead.proxy.traffic import Counted, Traffic
+from fairlead.proxy.trafficmetrics import TrafficCollector
 
 log = logging.getLogger("fairlead.proxy")
 
@@ -57,6 +62,8 @@ class ProxyConfig:
     nodeport_addresses: tuple[str, ...] = ()
     ipvs: IpvsOptions = field(default_factory=IpvsOptions)
     conntrack: ConntrackOptions = field(default_factory=ConntrackOptions)
+    traffic: Counted = Counted.NONE
+    """What of each Service's traffic is counted, for /metrics."""
     healthz: socket.socket | None = None
     """Where /healthz and /livez are served: listening."""
     metrics: socket.socket | None = None
@@ -158,7 +165,30 @@ async def _follow(
     for proxier in proxiers:
         proxier.start()
         tasks.create_task(proxier.watch())
+    _count(config.traffic, proxiers, stack)
     _clean_others(config.mode)
+
+
+def _count(counted: Counted, proxiers: Sequence[Proxier], stack: contextlib.AsyncExitStack) -> None:
+    """Has the kernel count, and tells Prometheus, until `stack` is left; or has it stop."""
+    sources = []
+    for proxier in proxiers:
+        family = proxier.dataplane.family
+        try:
+            if counted is Counted.NONE:
+                traffic.cleanup(family)
+                continue
+            counters = Traffic(counted, family)
+            stack.callback(counters.close)
+            counters.start()
+            sources.append((counters, proxier.ledger))
+        except (Unusable, Refused, OSError) as error:
+            level = logging.DEBUG if counted is Counted.NONE else logging.ERROR
+            log.log(level, "traffic over %s is not counted: %s", family.address_type, error)
+    if sources:
+        collector = TrafficCollector(counted, sources)
+        REGISTRY.register(collector)
+        stack.callback(REGISTRY.unregister, collector)
 
 
 class _OwnNode:
@@ -218,6 +248,7 @@ def cleanup() -> None:
 
     Raises `dataplane.Unusable` or `dataplane.Refused` where it may not.
     """
-    for name in modes.MODES:
-        for family in families():
+    for family in families():
+        for name in modes.MODES:
             modes.load(name).cleanup(family)
+        traffic.cleanup(family)
