@@ -1,6 +1,6 @@
 """Sends an API server requests that nobody would send; looks for 5xx, hangs and a server that is worse off after them.
 
-    python tools/fuzz_api.py --seconds 60 [--seed N] [--server URL --token TOKEN --authority FILE]
+    python -m tools.fuzz_api --seconds 60 [--wire] [--seed N] [--server URL --token TOKEN --authority FILE]
 
 Starts a server of its own unless told of one. What it finds it prints with the request, and exits with status 1; the
 same seed sends the same requests.
@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import ssl
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
+
+from tools import wire_bytes
 
 from fairlead.apiserver.certificates import make_authority
 from fairlead.apiserver.kinds import KINDS, Kind
@@ -30,6 +33,9 @@ from fairlead.process import Health, listener
 
 SECONDS = 20.0
 """How long an answer may take."""
+
+PATIENCE = 0.5
+"""How long a connection is listened to that says nothing more."""
 
 BATCH = 50
 """Requests after which the server has to show that it is well."""
@@ -407,7 +413,67 @@ async def attack(
     return faults
 
 
-async def against_own(seed: int, goes_on: Callable[[], bool]) -> int:
+async def attack_connections(
+    host: str, port: int, context: ssl.SSLContext | None, token: str, seed: int, goes_on: Callable[[], bool]
+) -> int:
+    """The same with what is no request, or not quite one, in pieces, sent ahead, cut off; gives the number of faults."""
+    dice = random.Random(seed)
+    codes: Counter[int] = Counter()
+    faults = 0
+    while goes_on():
+        batch = [wire_bytes.stream(dice, b"Authorization: Bearer " + token.encode()) for _ in range(BATCH)]
+        pieces = [
+            wire_bytes.split(data, [dice.randrange(1 << 16) for _ in range(dice.randrange(8))])
+            for data in batch
+        ]
+        answers = await asyncio.gather(
+            *(answers_to(host, port, context, parts) for parts in pieces), return_exceptions=True
+        )
+        for data, found in zip(batch, answers, strict=True):
+            if isinstance(found, BaseException) or any(
+                code >= 500 and code not in (501, 505) for code in found
+            ):
+                faults += 1
+                print(f"FAULT {found!r}"[:600], f"\n  {data!r}"[:2000], file=sys.stderr)
+            else:
+                codes.update(found)
+        well = await ask(host, port, context, Request("GET", "/readyz", (), b"").wire(token))
+        if well.code != 200:
+            raise SystemExit(f"the server is not ready after a batch: {well}")
+    print(f"seed {seed}: {sum(codes.values())} answers, {faults} faults; {dict(sorted(codes.items()))}")
+    return faults
+
+
+LAST = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+async def answers_to(
+    host: str, port: int, context: ssl.SSLContext | None, parts: Sequence[bytes]
+) -> list[int]:
+    """The codes of all answers, to the end: a body that is waited for is let come, and one more request ends it all."""
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+    answer = b""
+    try:
+        async with asyncio.timeout(SECONDS):
+            for part in (*parts, b"\r\n\r\n" + LAST):
+                writer.write(part)
+                await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                # Where it waits for a body or a head that never comes, it is not to be blamed: it is left alone.
+                async with asyncio.timeout(PATIENCE):
+                    while more := await reader.read(1 << 16):
+                        answer += more
+    except ConnectionError:
+        pass
+    finally:
+        writer.transport.abort()
+    return [int(part.split()[0]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+Attack = Callable[[str, int, ssl.SSLContext | None, str, int, Callable[[], bool]], Coroutine[Any, Any, int]]
+
+
+async def against_own(seed: int, goes_on: Callable[[], bool], attack: Attack = attack) -> int:
     """The same against a server that lives as long as this takes."""
     with TemporaryDirectory(prefix="fairlead-fuzz-") as text:
         directory = Path(text)
@@ -442,19 +508,21 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--server", help="https://HOST:PORT of a running server")
+    parser.add_argument("--wire", action="store_true", help="send what is no HTTP, or not quite")
     parser.add_argument("--token", default=TOKEN)
     parser.add_argument("--authority", help="the certificate of its authority")
     arguments = parser.parse_args()
+    fuzz: Attack = attack_connections if arguments.wire else attack
     end: float = time.monotonic() + arguments.seconds
 
     def goes_on() -> bool:
         return time.monotonic() < end
 
     if arguments.server is None:
-        return min(asyncio.run(against_own(arguments.seed, goes_on)), 1)
+        return min(asyncio.run(against_own(arguments.seed, goes_on, fuzz)), 1)
     place = urlsplit(arguments.server)
     context = ssl.create_default_context(cafile=arguments.authority) if place.scheme == "https" else None
-    work = attack(place.hostname or "", place.port or 443, context, arguments.token, arguments.seed, goes_on)
+    work = fuzz(place.hostname or "", place.port or 443, context, arguments.token, arguments.seed, goes_on)
     return min(asyncio.run(work), 1)
 
 

@@ -30,6 +30,14 @@ def test_a_server_answers_what_it_is_sent(seed: int) -> None:
     assert faults == 0
 
 
+def test_a_server_answers_what_is_no_request() -> None:
+    batches = iter(range(3))
+    faults = asyncio.run(
+        fuzz_api.against_own(3, lambda: next(batches, None) is not None, fuzz_api.attack_connections)
+    )
+    assert faults == 0
+
+
 @derandomized
 @given(st.binary(max_size=300), st.sampled_from(["application/yaml", protobuf.CONTENT_TYPE, "text/yaml"]))
 @example(fuzz_api.aliases(), "application/yaml")

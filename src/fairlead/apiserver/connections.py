@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import resource
 import socket
 import ssl
@@ -61,10 +62,16 @@ answered."""
 WIRE_BYTES = 2 * LIMIT
 """Bytes that a body may take on the wire: in chunks it is larger than it is."""
 
+TRAILER_BYTES = 16 << 10
+"""Bytes at a stretch that may come instead of a body: sizes and extensions of chunks, headers after the last
+(net/http: 4 KiB)."""
+
 TOTAL = 16_384
 """Connections at a time, fewer where the process may not open as many files."""
 
 SWEEP_SECONDS = 1.0
+
+ABSOLUTE = re.compile(rb"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -92,10 +99,12 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_drain",
         "_parser",
+        "_part",
         "_reading",
         "_refusal",
         "_rest",
         "_server",
+        "_silent",
         "_since",
         "_stalled_since",
         "_target",
@@ -119,7 +128,11 @@ class Connection(asyncio.Protocol):
         self._begun = False
         """Whether a head is being read."""
         self._head_bytes = 0
+        self._part = bytearray()
+        """What came in of a head that is long already, and is not parsed yet."""
         self._wire_bytes = 0
+        self._silent = 0
+        """Bytes since the last that were of a body."""
         self._reading: Request | None = None
         """The request whose body is being read."""
         self._waiting: deque[Request] = deque()
@@ -181,9 +194,11 @@ class Connection(asyncio.Protocol):
         """Reads on."""
         if self._closing or self._refusal is not None:
             return
+        if self._head_bytes:
+            data = self._gather(data)
         if self._rest or len(data) > AHEAD or self._waiting:
             self._rest += data
-        else:
+        elif data:
             self._feed(data)
         self._go_on()
 
@@ -216,10 +231,11 @@ class Connection(asyncio.Protocol):
             and len(self._target) + sum(len(n) + len(v) + 4 for n, v in self._head) > HEAD_BYTES
         ):
             raise head_too_large()
+        target = self._target if self._target.startswith(b"/") else origin_form(self._target)
         self._reading = Request(
             self,
             parser.get_method().decode(),
-            self._target.decode("utf-8", "surrogateescape"),
+            target.decode("utf-8", "surrogateescape"),
             version,
             self._head,
             # Whatever follows a request for another protocol is not read.
@@ -227,11 +243,12 @@ class Connection(asyncio.Protocol):
         )
         self._waiting.append(self._reading)
         self._target, self._head = b"", []
-        self._head_bytes = self._wire_bytes = 0
+        self._head_bytes = self._wire_bytes = self._silent = 0
         self._begun = False
 
     def on_body(self, body: bytes) -> None:
         """Some of its body."""
+        self._silent = 0
         if self._reading is not None:
             self._reading.take(body)
 
@@ -241,9 +258,23 @@ class Connection(asyncio.Protocol):
             self._reading.end()
             self._reading = None
 
+    def _gather(self, data: bytes) -> bytes:
+        """What is to be parsed of a long head when more of it comes; the rest waits.
+
+        The parser copies an unfinished header with every piece of it, which for many small ones would take a time that
+        grows with the square of its length: it gets pieces that grow with it.
+        """
+        self._part += data
+        if b"\n" not in data and len(self._part) * 4 < self._head_bytes:
+            return b""
+        data = bytes(self._part)
+        self._part.clear()
+        return data
+
     def _feed(self, data: bytes) -> None:
         """Parses some bytes. What cannot be read ends the connection, once everything before it is answered."""
         reading = self._reading
+        self._silent += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -260,8 +291,10 @@ class Connection(asyncio.Protocol):
                 self._refuse(head_too_large().response)
         elif reading is not None and reading is self._reading:
             self._wire_bytes += len(data)
-            if self._wire_bytes > WIRE_BYTES:
+            if self._wire_bytes > WIRE_BYTES or self._silent > TRAILER_BYTES:
+                # Whoever answers may have no use for a body, and let it come for ever.
                 reading.too_large()
+                self._refuse(last_words(413, "RequestEntityTooLarge", "the body is too large"))
 
     def _refuse(self, response: Response) -> None:
         if self._reading is not None:
@@ -419,12 +452,20 @@ class Connection(asyncio.Protocol):
 
 
 def check(head: RawHeaders, version: str, *, upgrade: bool) -> None:
-    """Raises Refused for what two readers could take for different requests (RFC 9112, 3.2, 6.1 and 6.3)."""
+    """Raises Refused for what two readers could take for different requests (RFC 9112, 3.2, 6.1 and 6.3).
+
+    Also for what is asked of nobody here: other versions, other expectations.
+    """
+    if version not in ("1.1", "1.0"):
+        raise Refused(505, "HTTPVersionNotSupported", f"HTTP/{version} is not supported")
     hosts = body = 0
     for name, value in head:
         match len(name):
             case 4:
                 hosts += name.lower() == b"host"
+            case 6 if name.lower() == b"expect":
+                if value and value.lower() != b"100-continue":
+                    raise Refused(417, "ExpectationFailed", "nothing but 100-continue may be expected")
             case 14:
                 body += name.lower() == b"content-length" and value.strip() != b"0"
             case 17 if name.lower() == b"transfer-encoding":
@@ -437,6 +478,15 @@ def check(head: RawHeaders, version: str, *, upgrade: bool) -> None:
         raise Refused(400, "BadRequest", "the request has to have one Host header")
     if upgrade and body:
         raise Refused(400, "BadRequest", "a request for another protocol cannot have a body")
+
+
+def origin_form(target: bytes) -> bytes:
+    """Path and query of a target that names scheme and host too, as for a proxy (RFC 9112, 3.2.2); others stay."""
+    found = ABSOLUTE.match(target)
+    if found is None:
+        return target
+    rest = target[found.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest
 
 
 def unreadable(error: HttpParserError) -> Response:
