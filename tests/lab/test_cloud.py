@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.lab.cloud import EXCLUDED, HEALTHZ_PORT, routes, wanted
+from fairlead.lab.cloud import EXCLUDED, HEALTHZ_PORT, leads, wanted
 from fairlead.objects.core_v1 import (
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -95,4 +95,5 @@ CASES: dict[str, tuple[Service, list[Node], set[tuple[str, int]], dict[str, tupl
 def test_an_address_leads_to(
     of: Service, nodes: list[Node], well: set[tuple[str, int]], expected: dict[str, tuple[str, ...]]
 ) -> None:
-    assert routes(wanted([of], nodes), dict.fromkeys(well, True)) == expected
+    found = leads(wanted([of], nodes), dict.fromkeys(well, True))
+    assert {address: lead.nodes for address, lead in found.items()} == expected

@@ -49,6 +49,12 @@ def up(
             help="Who leads traffic to load balancers: cloud, l2 (the nodes, by ARP) or none.", metavar="KIND"
         ),
     ] = "cloud",
+    loadbalancer_via: Annotated[
+        str,
+        typer.Option(
+            help="How the cloud's packets come to a node: vip, as they were sent, or nodeport.", metavar="WAY"
+        ),
+    ] = "vip",
     images: Annotated[
         Path | None, typer.Option(help="A map of image names to programs, in YAML.", metavar="FILE")
     ] = None,
@@ -81,10 +87,12 @@ def up(
     """Make a lab and keep it until Ctrl-C; with --detach until `fairlead lab down`."""
     started = time.monotonic()
     _check_built(ip_families, proxy_mode)
-    from fairlead.lab.topology import LOADBALANCERS
+    from fairlead.lab.topology import LOADBALANCER_VIA, LOADBALANCERS
 
     if loadbalancer not in LOADBALANCERS:
         raise UserError(f"--loadbalancer {loadbalancer}: use one of {', '.join(LOADBALANCERS)}")
+    if loadbalancer_via not in LOADBALANCER_VIA:
+        raise UserError(f"--loadbalancer-via {loadbalancer_via}: use one of {', '.join(LOADBALANCER_VIA)}")
     from fairlead.lab.interruption import Interrupted, Interruption
 
     interruption = Interruption()
@@ -99,6 +107,7 @@ def up(
         zones=_split(zones),
         proxy_mode=proxy_mode,
         loadbalancer=loadbalancer,
+        loadbalancer_via=loadbalancer_via,
         images=images,
         store=store,
         kubeconfig=kubeconfig,

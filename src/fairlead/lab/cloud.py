@@ -1,60 +1,70 @@
 """The lab's cloud: it leads the addresses of LoadBalancer Services from outside to the nodes that can answer.
 
 It does what a provider's network load balancer does. Each node is asked whether it is well: at the Service's
-`healthCheckNodePort` under externalTrafficPolicy Local, at its proxy's `/healthz` otherwise. The router between
-`outside` and the nodes gets a route for each address, shared by the nodes that are well; so the kernel forwards, and
-packets reach the nodes with the address as destination and the client as source (`ipMode: VIP`). A connection stays on
-its node as long as the set of nodes does.
+`healthCheckNodePort` under externalTrafficPolicy Local, at its proxy's `/healthz` otherwise. New connections go to
+nodes that are well; those that there are stay on their node until they end, or it dies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
+from fairlead.lab.cloudtables import Lead, Tables
 from fairlead.objects.core_v1 import Node, Service
 from fairlead.objects.resources import NODES, SERVICES
 
 log = logging.getLogger("fairlead.lab")
 
 HEALTHZ_PORT = 10256
-EVERY = 0.5
+EVERY = 0.4
 """Seconds between two questions to a node."""
-PATIENCE = 0.5
+PATIENCE = 0.4
 """Seconds that a node has for its answer."""
 FAILURES = 2
 """So many in a row, and a node gets no more connections; one good answer brings it back."""
+DEAD_AFTER = 5
+"""So many times in a row no answer at all, and what the node carried is dealt out anew, to be refused elsewhere."""
 
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 
 Place = tuple[str, int]
 """A node's address, and the port at which it is asked."""
 
 
+class Answer(Enum):
+    """How a node answers."""
+
+    WELL = "well"
+    UNWELL = "unwell"
+    """It says that it is not, or nobody listens: what it carries may go on."""
+    SILENT = "silent"
+    """Nothing comes back: the node is dead, or cannot be reached."""
+
+
 @dataclass(frozen=True)
-class Wanted:
-    """Where each address may lead, if they are well: the nodes' places, in order."""
+class Balanced:
+    """What an address wants: the places of the nodes it may lead to, in order; `sticky` and `ports` as in `Lead`."""
 
-    places: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
-
-    def asked(self) -> frozenset[Place]:
-        """Everybody who has to be asked."""
-        return frozenset(place for places in self.places.values() for place in places)
+    places: tuple[Place, ...]
+    sticky: bool = False
+    ports: tuple[tuple[str, int, int], ...] = ()
 
 
-def wanted(services: Iterable[Service], nodes: Iterable[Node]) -> Wanted:
-    """Which nodes each address of a load balancer may lead to. Pure; an address that is shared is asked about once."""
+def wanted(services: Iterable[Service], nodes: Iterable[Node], via: str = "vip") -> dict[str, Balanced]:
+    """Where each address of a load balancer may lead. Pure; the Services that share one are asked about together."""
     addresses = sorted(filter(None, map(_address, nodes)))
-    places: dict[str, tuple[Place, ...]] = {}
+    found: dict[str, Balanced] = {}
     for service in services:
         spec, status = service.spec, service.status
         if spec is None or status is None or spec.type != "LoadBalancer":
@@ -62,10 +72,21 @@ def wanted(services: Iterable[Service], nodes: Iterable[Node]) -> Wanted:
         port = HEALTHZ_PORT
         if spec.externalTrafficPolicy == "Local" and spec.healthCheckNodePort:
             port = spec.healthCheckNodePort
+        ports = tuple(
+            (each.protocol.lower() if each.protocol else "tcp", each.port, each.nodePort)
+            for each in spec.ports
+            if each.nodePort and via == "nodeport"
+        )
         for ingress in status.loadBalancer.ingress:
-            if ingress.ip and ":" not in ingress.ip and ingress.ipMode != "Proxy":
-                places[ingress.ip] = tuple((address, port) for address in addresses)
-    return Wanted(places)
+            if not ingress.ip or ":" in ingress.ip or ingress.ipMode == "Proxy":
+                continue
+            if via == "nodeport" and not ports:  # allocateLoadBalancerNodePorts: false
+                continue
+            places = tuple((address, port) for address in addresses)
+            before = found.get(ingress.ip, Balanced(()))
+            sticky = before.sticky or spec.sessionAffinity == "ClientIP"
+            found[ingress.ip] = Balanced(places, sticky, before.ports + ports)
+    return found
 
 
 def _address(node: Node) -> str:
@@ -77,16 +98,18 @@ def _address(node: Node) -> str:
     )
 
 
-def routes(all_wanted: Wanted, well: Mapping[Place, bool]) -> dict[str, tuple[str, ...]]:
-    """The nodes' addresses that each address leads to now; none where nobody is well."""
+def leads(all_wanted: Mapping[str, Balanced], well: Mapping[Place, bool]) -> dict[str, Lead]:
+    """Where each address leads now; to no nodes where nobody is well."""
     return {
-        address: tuple(place[0] for place in places if well.get(place, False))
-        for address, places in all_wanted.places.items()
+        address: Lead(
+            tuple(place[0] for place in each.places if well.get(place, False)), each.sticky, each.ports
+        )
+        for address, each in all_wanted.items()
     }
 
 
-async def run(api: Api) -> None:
-    """Keeps the routes of this network namespace right until cancelled."""
+async def run(api: Api, via: str = "vip") -> None:
+    """Leads the addresses from this network namespace until cancelled. `via` is one of `topology.LOADBALANCER_VIA`."""
     services, nodes = Informer(api, SERVICES), Informer(api, NODES)
     cloud = _Cloud()
     informers: tuple[Informer[Any], ...] = (services, nodes)
@@ -97,49 +120,68 @@ async def run(api: Api) -> None:
             await informer.synced()
             informer.subscribe(lambda _: cloud.look())
         while True:
-            cloud.want(wanted(services.items.values(), nodes.items.values()))
+            cloud.want(wanted(services.items.values(), nodes.items.values(), via))
             await cloud.ask()
             await cloud.lead()
             await cloud.rest()
 
 
 class _Cloud:
-    """Who is well, and which routes there are. A round costs a question to each node for each port."""
+    """Who is well, and where addresses lead. A round costs a question to each node for each port."""
 
     def __init__(self) -> None:
-        self._wanted = Wanted()
+        self._wanted: dict[str, Balanced] = {}
         self._failures: dict[Place, int] = {}
-        self._routes: dict[str, tuple[str, ...]] = {}
+        self._answers: dict[Place, Answer] = {}
+        self._leads: dict[str, Lead] = {}
+        self._dead: set[str] = set()
+        self._tables = Tables()
         self._changed = asyncio.Event()
 
     def look(self) -> None:
         """Something may have changed: no need to wait for the next round."""
         self._changed.set()
 
-    def want(self, new: Wanted) -> None:
-        """Which nodes each address may lead to."""
+    def want(self, new: dict[str, Balanced]) -> None:
+        """Where each address may lead."""
         self._wanted = new
-        asked = new.asked()
         # One that is new has to answer before it gets anything.
-        self._failures = {place: self._failures.get(place, FAILURES) for place in asked}
+        places = {place for each in new.values() for place in each.places}
+        self._failures = {place: self._failures.get(place, FAILURES) for place in places}
 
     async def ask(self) -> None:
         """Asks everybody, all at once."""
         places = list(self._failures)
-        for place, well in zip(places, await asyncio.gather(*map(is_well, places)), strict=True):
-            self._failures[place] = 0 if well else self._failures[place] + 1
+        self._answers = dict(zip(places, await asyncio.gather(*map(answer_of, places)), strict=True))
+        for place, answer in self._answers.items():
+            self._failures[place] = 0 if answer is Answer.WELL else self._failures[place] + 1
 
     async def lead(self) -> None:
-        """Brings the routes to what the answers say."""
-        well = {place: failures < FAILURES for place, failures in self._failures.items()}
-        new = routes(self._wanted, well)
-        changes = dict.fromkeys(self._routes.keys() - new.keys(), ()) | {
-            address: nodes for address, nodes in new.items() if self._routes.get(address, ()) != nodes
+        """Brings the kernel to what the answers say."""
+        new = leads(self._wanted, {place: failures < FAILURES for place, failures in self._failures.items()})
+        silent = {
+            place[0]
+            for place, answer in self._answers.items()
+            if answer is Answer.SILENT and self._failures[place] >= DEAD_AFTER
         }
-        if changes:
+        moved = [
+            (address, node)
+            for address, lead in self._leads.items()
+            for node in set(lead.nodes) - set(new[address].nodes if address in new else ())
+        ]
+        died, self._dead = silent - self._dead, silent
+        if new != self._leads or died:
             # pyroute2's blocking interface has a loop of its own, and two do not go together in a thread.
-            await asyncio.to_thread(_set_routes, changes)
-        self._routes = {address: nodes for address, nodes in new.items() if nodes}
+            await asyncio.to_thread(self._tell, new, moved, died)
+        self._leads = new
+
+    def _tell(self, new: dict[str, Lead], moved: Iterable[tuple[str, str]], died: Iterable[str]) -> None:
+        self._tables.lead(new)
+        for address, node in moved:
+            self._tables.forget_datagrams(address, node)
+        for node in died:
+            log.info("%s does not answer any more", node)
+            self._tables.forget(node)
 
     async def rest(self) -> None:
         """Waits for the next round, or for a change."""
@@ -148,31 +190,19 @@ class _Cloud:
         self._changed.clear()
 
 
-def _set_routes(changes: Mapping[str, tuple[str, ...]]) -> None:
-    """The nodes that each of these addresses leads to from now on. They stay when this process ends."""
-    with IPRoute() as kernel:
-        for address, nodes in changes.items():
-            log.info("%s leads to %s", address, ", ".join(nodes) or "no node")
-            try:
-                if nodes:
-                    ways = [{"gateway": node} for node in nodes]
-                    kernel.route("replace", dst=f"{address}/32", multipath=ways)
-                else:
-                    with contextlib.suppress(NetlinkError):
-                        kernel.route("del", dst=f"{address}/32")
-            except NetlinkError as error:
-                log.error("cannot set the route to %s: %s", address, error.args[1])
-
-
-async def is_well(place: Place) -> bool:
-    """Whether a node's health server answers with 200."""
+async def answer_of(place: Place) -> Answer:
+    """How a node's health server answers: well is a status of 200."""
     try:
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection(*place)
             try:
                 writer.write(b"GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
-                return b" 200 " in await reader.readline()
+                return Answer.WELL if b" 200 " in await reader.readline() else Answer.UNWELL
             finally:
                 writer.close()
-    except (OSError, ValueError):
-        return False
+    except TimeoutError:
+        return Answer.SILENT
+    except OSError as error:
+        return Answer.SILENT if error.errno in _UNREACHABLE else Answer.UNWELL
+    except ValueError:
+        return Answer.UNWELL

@@ -84,9 +84,7 @@ def components(
         ),
         Component(
             "controllers",
-            as_process(
-                "controllers", lambda: _controllers(credentials, record.loadbalancer), topology.UNDERLAY
-            ),
+            as_process("controllers", lambda: _controllers(credentials, record), topology.UNDERLAY),
         ),
         *(Component(node.name, as_process(node.name, node_main(node), node.name)) for node in nodes),
     )
@@ -119,7 +117,7 @@ async def _apiserver(record: Record, credentials: Credentials, sockets: list[soc
     await serve(config, sockets, Health())
 
 
-async def _controllers(credentials: Credentials, kind: str) -> None:
+async def _controllers(credentials: Credentials, record: Record) -> None:
     health = Health()
     runner = await serve_health(health, listener(topology.ROUTER, CONTROLLERS_HEALTH_PORT))
     try:
@@ -129,11 +127,11 @@ async def _controllers(credentials: Credentials, kind: str) -> None:
             Api(kubeconfig.load(credentials.kubeconfig(LOADBALANCER)), loadbalancer.NAME) as loadbalancer_api,
             asyncio.TaskGroup() as tasks,
         ):
-            if kind != "none":
+            if record.loadbalancer != "none":
                 pools = LoadBalancerConfig(LOAD_BALANCERS)
                 tasks.create_task(loadbalancer.run(loadbalancer_api, pools, health))
-            if kind == "cloud":
-                tasks.create_task(cloud.run(loadbalancer_api))
+            if record.loadbalancer == "cloud":
+                tasks.create_task(cloud.run(loadbalancer_api, record.loadbalancer_via))
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
             tasks.create_task(scheduler.run(scheduler_api, health))
     finally:

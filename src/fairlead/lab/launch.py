@@ -50,6 +50,7 @@ class Options:
     zones: tuple[str, ...] = ()
     proxy_mode: str = "nftables"
     loadbalancer: str = "cloud"
+    loadbalancer_via: str = "vip"
     images: Path | None = None
     store: str = ""
     kubeconfig: Path | None = None
@@ -148,6 +149,7 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
             zones=options.zones,
             proxy_mode=options.proxy_mode,
             loadbalancer=options.loadbalancer,
+            loadbalancer_via=options.loadbalancer_via,
             port=port,
             kubeconfig="",
             kubeconfig_digest="",

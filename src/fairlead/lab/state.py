@@ -50,6 +50,7 @@ class Record(msgspec.Struct, frozen=True):
     images: str = ""
     proxy_mode: str = "nftables"
     loadbalancer: str = "cloud"
+    loadbalancer_via: str = "vip"
     log_level: str = "info"
     stopping: bool = False
     user_namespace: int = 0

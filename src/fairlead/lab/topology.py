@@ -27,6 +27,8 @@ LOAD_BALANCERS = "203.0.113.0/24"
 """Where Services of type LoadBalancer have their addresses from."""
 LOADBALANCERS = ("cloud", "l2", "none")
 """Who leads traffic to those addresses: the lab's cloud, the nodes' speakers by ARP, or nobody gives any."""
+LOADBALANCER_VIA = ("vip", "nodeport")
+"""How the cloud's packets come to a node: to the Service's address as they were sent, or to the node's own port."""
 CLUSTER_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 KUBERNETES_ADDRESS = "10.96.0.1"

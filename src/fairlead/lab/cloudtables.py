@@ -1,0 +1,164 @@
+"""The cloud's part in the kernel: new connections are dealt out to nodes, and the others stay where they are.
+
+A connection's mark in the kernel's table (conntrack) is the address of its node, so that it outlives every change of
+the nodes, and the process that made it. By `vip` the mark chooses the route and packets arrive as they were sent; by
+`nodeport` they are translated to the node's own port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pyroute2 import IPRoute, NFCTSocket
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
+
+from fairlead.proxy import libnftables
+
+log = logging.getLogger("fairlead.lab")
+
+TABLE = "ip fairlead-cloud"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Where an address leads: the well nodes' addresses. `sticky`: each client to one of them.
+
+    `ports` are a Service's protocols, ports and node ports, if packets are to come by node port.
+    """
+
+    nodes: tuple[str, ...]
+    sticky: bool = False
+    ports: tuple[tuple[str, int, int], ...] = ()
+
+
+SKELETON = f"""
+add table {TABLE}
+delete table {TABLE}
+add table {TABLE}
+add map {TABLE} addresses {{ type ipv4_addr : verdict; }}
+add map {TABLE} ports {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+add chain {TABLE} filter {{ type filter hook prerouting priority mangle; policy accept; }}
+add chain {TABLE} nat {{ type nat hook prerouting priority dstnat; policy accept; }}
+add rule {TABLE} filter ct direction original ct mark != 0 meta mark set ct mark accept
+add rule {TABLE} filter ct state new ip daddr vmap @addresses
+add rule {TABLE} nat ip daddr . meta l4proto . th dport vmap @ports
+"""
+
+
+def mark(node: str) -> int:
+    """The mark of a node's connections, which is the number of its routing table as well: its address."""
+    return int(ipaddress.IPv4Address(node))
+
+
+def removal(address: str, lead: Lead) -> str:
+    """The ruleset that takes an address away again."""
+    text = "".join(
+        f"delete element {TABLE} ports {{ {address} . {protocol} . {port} }}\n"
+        f"delete chain {TABLE} {_chain(address, protocol, port)}\n"
+        for protocol, port, _ in lead.ports
+    )
+    if not lead.ports:
+        text = f"delete element {TABLE} addresses {{ {address} }}\ndelete chain {TABLE} {_chain(address)}\n"
+    return text
+
+
+def addition(address: str, lead: Lead) -> str:
+    """The ruleset that leads an address, which led nowhere, to its nodes."""
+    chosen = "jhash ip saddr" if lead.sticky else "numgen random"
+    marks = ", ".join(f"{i} : {mark(node):#x}" for i, node in enumerate(lead.nodes))
+    deal = f"ct mark set {chosen} mod {len(lead.nodes)} map {{ {marks} }}"
+    if not lead.ports:
+        chain = _chain(address)
+        return (
+            f"add chain {TABLE} {chain}\n"
+            f"add rule {TABLE} {chain} {deal}\n"
+            f"add rule {TABLE} {chain} meta mark set ct mark\n"
+            f"add element {TABLE} addresses {{ {address} : goto {chain} }}\n"
+        )
+    text = ""
+    for protocol, port, node_port in lead.ports:
+        chain = _chain(address, protocol, port)
+        places = ", ".join(f"{mark(node):#x} : {node} . {node_port}" for node in lead.nodes)
+        text += (
+            f"add chain {TABLE} {chain}\n"
+            f"add rule {TABLE} {chain} {deal}\n"
+            f"add rule {TABLE} {chain} meta l4proto {protocol} dnat ip to ct mark map {{ {places} }}\n"
+            f"add element {TABLE} ports {{ {address} . {protocol} . {port} : goto {chain} }}\n"
+        )
+    return text
+
+
+def _chain(address: str, protocol: str = "", port: int = 0) -> str:
+    return "to-" + address.replace(".", "-") + (f"-{protocol}-{port}" if protocol else "")
+
+
+class Tables:
+    """The rules, routes and connections of the network namespace of the threads that call. Blocking.
+
+    What the kernel holds stays when this process ends; the first `lead` replaces what another one left in one
+    transaction, so that nothing is lost in between. A change of an address costs its nodes.
+    """
+
+    def __init__(self) -> None:
+        self._leads: dict[str, Lead] = {}
+        self._taken_over = False
+        self._routed: set[str] = set()
+
+    def lead(self, leads: Mapping[str, Lead]) -> None:
+        """Every address leads to these nodes from now on, and those not named, or with no nodes, nowhere."""
+        wanted = {address: lead for address, lead in leads.items() if lead.nodes}
+        if wanted == self._leads and self._taken_over:
+            return
+        self._route(node for lead in wanted.values() for node in lead.nodes)
+        text = "" if self._taken_over else SKELETON
+        for address in sorted(self._leads.keys() | wanted.keys()):
+            old, new = self._leads.get(address), wanted.get(address)
+            if old == new:
+                continue
+            log.info("%s leads to %s", address, ", ".join(new.nodes) if new is not None else "no node")
+            text += removal(address, old) if old is not None else ""
+            text += addition(address, new) if new is not None else ""
+        try:
+            libnftables.run(text)
+        except (libnftables.RulesetRefused, libnftables.NftablesMissing) as error:
+            log.error("cannot lead addresses to nodes: %s", error)
+            self._leads, self._taken_over = {}, False  # all anew next time
+            return
+        self._leads, self._taken_over = wanted, True
+
+    def _route(self, nodes: Iterable[str]) -> None:
+        """Routes what bears a node's mark to the node."""
+        missing = set(nodes) - self._routed
+        if not missing:
+            return
+        with IPRoute() as kernel:
+            for node in missing:
+                number = mark(node)
+                try:
+                    kernel.route("replace", dst="default", gateway=node, table=number)
+                    with contextlib.suppress(NetlinkError):  # it is there
+                        kernel.rule("add", fwmark=number, table=number, priority=1000)
+                    self._routed.add(node)
+                except NetlinkError as error:
+                    log.error("cannot set the route to %s: %s", node, error.args[1])
+
+    def forget(self, node: str) -> None:
+        """The node is dead: the next packet of each of its connections is dealt out anew."""
+        with NFCTSocket() as connections, contextlib.suppress(NetlinkError):
+            connections.flush(mark=mark(node), mark_mask=0xFFFFFFFF)
+
+    def forget_datagrams(self, address: str, node: str) -> None:
+        """The node serves the address no more. TCP goes on until it ends; UDP has no end, and would not move."""
+        with NFCTSocket() as connections:
+            for entry in list(connections.dump(mark=mark(node))):
+                original = entry.get_attr("CTA_TUPLE_ORIG")
+                found = NFCTAttrTuple.from_netlink(socket.AF_INET, original)
+                if found.proto == socket.IPPROTO_UDP and found.daddr == address:
+                    with contextlib.suppress(NetlinkError):  # it has gone
+                        connections.entry("del", tuple_orig=found)

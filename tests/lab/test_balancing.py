@@ -1,0 +1,239 @@
+"""Connections from outside through the lab's cloud: while pods roll over, and when a node dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fairlead.lab import topology
+from fairlead.lab.cloud import EVERY, FAILURES, PATIENCE
+from tests.lab.conftest import wait_for
+from tests.lab.test_lab import ASK_CLIENT, BALANCED, PODS, Lab, lab_of
+from tests.lab.test_layer2 import balance, inside, reached
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="pulls a node's cable, which needs root")
+
+LINGER = 4
+"""Seconds that a pod goes on answering when it was told to end: longer than the cloud needs to see it."""
+
+# Until its input ends: many at a time connect, ask ten times in a second, and close.
+# Prints how many did, and what failed.
+LOAD = """
+import asyncio, json, sys
+
+done, failed = 0, []
+
+async def one(address):
+    global done
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(address, 80), 5)
+        try:
+            for _ in range(10):
+                writer.write(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+                head = await asyncio.wait_for(reader.readuntil(b"\\r\\n\\r\\n"), 5)
+                length = int(head.lower().split(b"content-length:")[1].split(b"\\r")[0])
+                await asyncio.wait_for(reader.readexactly(length), 5)
+                await asyncio.sleep(0.1)
+        finally:
+            writer.close()
+        done += 1
+    except Exception as error:
+        failed.append(repr(error))
+
+async def main():
+    tasks = set()
+    over = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    print("started", flush=True)
+    while not over.done():
+        for address in sys.argv[1:]:
+            task = asyncio.create_task(one(address))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*tasks)
+    print(json.dumps([done, failed]), flush=True)
+
+asyncio.run(main())
+"""
+
+# Opens 24 connections, and for each line that it reads asks on each of them.
+# Prints the clients that the pods saw, "" where none answers.
+HOLD = """
+import concurrent.futures, http.client, json, sys
+
+def opened(_):
+    connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=2)
+    connection.connect()
+    connection.auto_open = 0
+    return connection
+
+def ask(connection):
+    try:
+        connection.request("GET", "/")
+        return json.load(connection.getresponse())["client"]
+    except (OSError, http.client.HTTPException):
+        return ""
+
+with concurrent.futures.ThreadPoolExecutor(24) as threads:
+    connections = list(threads.map(opened, range(24)))
+    for line in sys.stdin:
+        print(json.dumps(list(threads.map(ask, connections))), flush=True)
+"""
+
+
+# Connects again and again until its input ends; prints when the last of those began that did not get through in 0.1 s.
+KNOCK = """
+import select, socket, sys, time
+print("started", flush=True)
+last = 0.0
+while not select.select([sys.stdin], [], [], 0.01)[0]:
+    began = time.monotonic()
+    try:
+        socket.create_connection((sys.argv[1], 80), timeout=0.1).close()
+    except OSError:
+        last = began
+print(last, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[tuple[Lab, dict[str, str]]]:
+    """A lab of three nodes with a pod on each, and the addresses of a Service for each policy."""
+    with lab_of("balancing") as lab:
+        done = lab.up("--nodes", "3", "--detach")
+        assert done.returncode == 0, done.stderr
+        for number in (1, 2, 3):
+            start(lab, f"web-{number}", f"node{number}")
+        ready(lab)
+        yield lab, {policy: balance(lab, policy.lower(), policy) for policy in ("Cluster", "Local")}
+
+
+def start(lab: Lab, name: str, node: str) -> None:
+    linger = f"    env: [{{name: FAIRLEAD_ECHO_LINGER, value: '{LINGER}'}}]\n    readinessProbe"
+    text = PODS.replace("web-NUMBER", name).replace("    readinessProbe", linger)
+    lab.kubectl("apply", "-f", "-", text=text.replace("spec:\n", f"spec:\n  nodeName: {node}\n", 1))
+
+
+def ready(lab: Lab) -> None:
+    lab.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=web", "--timeout=60s")
+
+
+def test_a_rolling_update_loses_no_connection(cloud: tuple[Lab, dict[str, str]]) -> None:
+    """Pods are replaced by some on other nodes, so that under Local the nodes change as well."""
+    lab, addresses = cloud
+    for address in addresses.values():
+        wait_for(lambda a=address: reached(lab, a))  # type: ignore[misc]
+    loading = lab.start(
+        "lab", "exec", "--name", lab.name, "outside", "--", sys.executable, "-c", LOAD, *addresses.values()
+    )
+    assert loading.stdout is not None
+    assert loading.stdout.readline() == "started\n"
+    for number, node in ((1, "node2"), (3, "node1")):
+        start(lab, f"new-{number}", node)
+        lab.kubectl("wait", "--for=condition=Ready", "pod", f"new-{number}", "--timeout=60s")
+        lab.kubectl("delete", "pod", f"web-{number}", "--wait")
+    done, failed = json.loads(loading.communicate("\n", timeout=60)[0])
+    print(f"{done} connections of ten requests each, {len(failed)} failed")
+    assert failed == []
+    assert done > 100
+
+
+def test_the_time_until_a_dead_node_gets_nothing_more_is_below_two_seconds() -> None:
+    """The longest that it can be when nobody has to wait for the processor."""
+    assert (EVERY + PATIENCE) * FAILURES < 2
+
+
+def test_a_node_that_dies_takes_along_what_it_carried_and_no_more(cloud: tuple[Lab, dict[str, str]]) -> None:
+    """Under Cluster the pod sees the node that a connection came by. The endpoints of the dead node are left out."""
+    lab, addresses = cloud
+    address = addresses["Cluster"]
+    for name in lab.kubectl(
+        "get", "pod", "-l", "app=web", "-o", "name", "--field-selector", "spec.nodeName=node3"
+    ).split():
+        lab.kubectl("delete", name, "--wait")
+    holding = lab.start(
+        "lab", "exec", "--name", lab.name, "outside", "--", sys.executable, "-c", HOLD, address
+    )
+    assert holding.stdin is not None
+    assert holding.stdout is not None
+
+    def ask() -> list[str]:
+        holding.stdin.write("\n")  # type: ignore[union-attr]
+        holding.stdin.flush()  # type: ignore[union-attr]
+        return list(json.loads(holding.stdout.readline()))  # type: ignore[union-attr]
+
+    dead = str(topology.UNDERLAY_NETWORK.network_address + 12)
+    before = ask()
+    assert len(set(before)) > 1
+    assert dead in before
+    assert "" not in before
+    knocking = lab.start(
+        "lab", "exec", "--name", lab.name, "outside", "--", sys.executable, "-c", KNOCK, address
+    )
+    assert knocking.stdout is not None
+    assert knocking.stdout.readline() == "started\n"
+    inside(lab, topology.UNDERLAY, "ip", "link", "set", "node3", "down")
+    pulled = time.monotonic()
+    try:
+        clients = wait_for(lambda: _clients(lab, address), 30)
+        assert dead not in clients
+        assert ask() == [client if client != dead else "" for client in before]
+        last = float(knocking.communicate("\n", timeout=20)[0])
+        assert last > pulled
+        print(f"the last connection that found nobody began {last - pulled:.2f} s after the cable was pulled")
+    finally:
+        inside(lab, topology.UNDERLAY, "ip", "link", "set", "node3", "up")
+        holding.communicate(timeout=20)
+    wait_for(lambda: dead in _clients(lab, address), 30)
+
+
+def _clients(lab: Lab, address: str) -> set[str]:
+    """Whom the pods saw in twenty connections; none if one of them failed."""
+    done = lab.exec("outside", sys.executable, "-c", ASK_CLIENT, f"http://{address}")
+    return {line.split()[1] for line in done.stdout.splitlines()} if done.returncode == 0 else set()
+
+
+def test_a_client_with_affinity_stays_on_its_node(cloud: tuple[Lab, dict[str, str]]) -> None:
+    lab, _ = cloud
+    text = BALANCED.replace("NAME", "sticky").replace("POLICY", "Local")
+    lab.kubectl("apply", "-f", "-", text=text.replace("spec:\n", "spec:\n  sessionAffinity: ClientIP\n"))
+    where = "jsonpath={.status.loadBalancer.ingress[0].ip}"
+    address = wait_for(lambda: lab.kubectl("get", "svc", "sticky", "-o", where))
+    wait_for(lambda: reached(lab, address))
+    done = lab.exec("outside", sys.executable, "-c", ASK_CLIENT, f"http://{address}")
+    assert len({line.split()[0] for line in done.stdout.splitlines()}) == 1
+    lab.kubectl("delete", "svc", "sticky")
+
+
+def test_packets_come_by_node_port_if_asked_for() -> None:
+    """As the seed's diagrams draw it: the node has the port, and not the Service's address."""
+    with lab_of("nodeport") as lab:
+        done = lab.up("--nodes", "2", "--loadbalancer-via", "nodeport", "--detach")
+        assert done.returncode == 0, done.stderr
+        start(lab, "web-1", "node1")
+        ready(lab)
+        cluster, local = balance(lab, "balanced", "Cluster"), balance(lab, "local", "Local")
+        assert wait_for(lambda: _clients(lab, cluster) == {"192.168.1.10", "192.168.1.11"})
+        assert wait_for(lambda: _clients(lab, local) == {topology.OUTSIDE_ADDRESS})
+        tables = subprocess.run(
+            [
+                "ip",
+                "netns",
+                "exec",
+                lab.directory.network.path(topology.UNDERLAY).name,
+                "nft",
+                "list",
+                "ruleset",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        port = lab.kubectl("get", "svc", "balanced", "-o", "jsonpath={.spec.ports[0].nodePort}")
+        assert f"192.168.1.11 . {port}" in tables
