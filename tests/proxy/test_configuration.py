@@ -24,6 +24,8 @@ conntrack: {maxPerCore: null, min: null, tcpBeLiberal: false, tcpCloseWaitTimeou
 detectLocal: {bridgeInterface: "", interfaceNamePrefix: ""}
 detectLocalMode: ""
 healthzBindAddress: ""
+ipvs: {excludeCIDRs: null, minSyncPeriod: 0s, scheduler: "", strictARP: false, syncPeriod: 0s, tcpFinTimeout: 0s,
+  tcpTimeout: 0s, udpTimeout: 0s}
 hostnameOverride: ""
 iptables: {localhostNodePorts: null, masqueradeAll: false, masqueradeBit: null, minSyncPeriod: 0s, syncPeriod: 0s}
 metricsBindAddress: ""
@@ -45,6 +47,8 @@ healthzBindAddress: 127.0.0.1:1
 metricsBindAddress: 127.0.0.1:2
 iptables: {masqueradeAll: true, masqueradeBit: 15}
 nftables: {masqueradeBit: 16}
+ipvs: {scheduler: lc, excludeCIDRs: [10.7.0.0/16, fd07::/64], strictARP: true, syncPeriod: 1m0s, minSyncPeriod: 2s,
+  tcpTimeout: 3s, tcpFinTimeout: 4s, udpTimeout: 5s}
 conntrack: {maxPerCore: 0, min: 7, tcpEstablishedTimeout: 1h0m0s, udpTimeout: 5s, tcpBeLiberal: true}
 """
 )
@@ -61,6 +65,11 @@ def test_what_kubeadm_writes_says_little(tmp_path: Path) -> None:
         "kubeconfig": "/var/lib/kube-proxy/kubeconfig.conf",
         "cluster_cidr": "10.244.0.0/16",
         "conntrack_tcp_be_liberal": False,
+        "ipvs_strict_arp": False,
+        "ipvs_min_sync_period": "0s",
+        "ipvs_tcp_timeout": "0s",
+        "ipvs_tcpfin_timeout": "0s",
+        "ipvs_udp_timeout": "0s",
     }
 
 
@@ -81,7 +90,20 @@ def test_everything_that_it_may_say(tmp_path: Path) -> None:
         "conntrack_tcp_timeout_established": "1h0m0s",
         "conntrack_udp_timeout": "5s",
         "conntrack_tcp_be_liberal": True,
+        "ipvs_scheduler": "lc",
+        "ipvs_exclude_cidrs": "10.7.0.0/16,fd07::/64",
+        "ipvs_strict_arp": True,
+        "ipvs_sync_period": "1m0s",
+        "ipvs_min_sync_period": "2s",
+        "ipvs_tcp_timeout": "3s",
+        "ipvs_tcpfin_timeout": "4s",
+        "ipvs_udp_timeout": "5s",
     }
+
+
+def test_the_mode_ipvs_masquerades_as_the_section_of_iptables_says(tmp_path: Path) -> None:
+    file = written(tmp_path, FULL.replace("mode: iptables", "mode: ipvs"))
+    assert read(file).flags("nftables")["masquerade_bit"] == 15
 
 
 @pytest.mark.parametrize(

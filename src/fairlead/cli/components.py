@@ -202,6 +202,9 @@ def proxy(
     ipvs_sync_period: Annotated[
         str, typer.Option(metavar="TIME", help="How often ipvs compares all that the kernel holds.")
     ] = "30s",
+    ipvs_min_sync_period: Annotated[
+        str, typer.Option(metavar="TIME", help="How long ipvs waits between two changes.")
+    ] = "0",
     ipvs_tcp_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
     ipvs_tcpfin_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
     ipvs_udp_timeout: Annotated[str, typer.Option(metavar="TIME", help="0 leaves it.")] = "0",
@@ -299,6 +302,7 @@ def proxy(
             _networks("--ipvs-exclude-cidrs", ipvs_exclude_cidrs),
             ipvs_strict_arp,
             _seconds("--ipvs-sync-period", ipvs_sync_period),
+            _seconds("--ipvs-min-sync-period", ipvs_min_sync_period),
             _seconds("--ipvs-tcp-timeout", ipvs_tcp_timeout),
             _seconds("--ipvs-tcpfin-timeout", ipvs_tcpfin_timeout),
             _seconds("--ipvs-udp-timeout", ipvs_udp_timeout),

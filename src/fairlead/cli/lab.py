@@ -136,7 +136,7 @@ def _check_built(ip_families: str, proxy_mode: str) -> None:
     from fairlead.proxy.dataplane import Unusable
 
     try:
-        modes.load(proxy_mode).installed()
+        modes.load(proxy_mode).available()
     except (ValueError, Unusable) as error:
         raise UserError(f"--proxy-mode {proxy_mode}: {error}") from error
 

@@ -23,10 +23,23 @@ class _Part(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Masquerading(_Part, frozen=True, rename="camel"):
-    """`iptables`, `nftables` or `ipvs`."""
+    """`iptables` or `nftables`."""
 
     masquerade_all: bool | None = None
     masquerade_bit: int | None = None
+
+
+class Ipvs(_Part, frozen=True, rename="camel"):
+    """`ipvs`; times as 30s."""
+
+    scheduler: str | None = None
+    exclude_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="excludeCIDRs")
+    strict_arp: bool | None = msgspec.field(default=None, name="strictARP")
+    sync_period: str | None = None
+    min_sync_period: str | None = None
+    tcp_timeout: str | None = None
+    tcp_fin_timeout: str | None = None
+    udp_timeout: str | None = None
 
 
 class Detection(_Part, frozen=True, rename="camel"):
@@ -70,15 +83,18 @@ class KubeProxyConfiguration(_Part, frozen=True, rename="camel"):
     client_connection: ClientConnection | None = None
     iptables: Masquerading | None = None
     nftables: Masquerading | None = None
-    ipvs: Masquerading | None = None
+    ipvs: Ipvs | None = None
     conntrack: Conntrack | None = None
 
     def flags(self, mode: str) -> dict[str, object]:
         """What the file says, by the names of the flags (with underscores); `mode` is what counts without its own."""
         detection = self.detect_local or Detection()
         conntrack = self.conntrack or Conntrack()
-        of_mode = {"iptables": self.iptables, "nftables": self.nftables, "ipvs": self.ipvs}
-        masquerading = of_mode.get(self.mode or mode) or Masquerading()
+        ipvs = self.ipvs or Ipvs()
+        # The section of iptables speaks for the mode ipvs too (upstream: cmd/kube-proxy/app/server_linux.go).
+        masquerading = (
+            self.nftables if (self.mode or mode) == "nftables" else self.iptables
+        ) or Masquerading()
         said: dict[str, object] = {
             "proxy_mode": self.mode,
             "node_name": self.hostname_override,
@@ -92,6 +108,15 @@ class KubeProxyConfiguration(_Part, frozen=True, rename="camel"):
             "kubeconfig": self.client_connection.kubeconfig if self.client_connection else None,
             "masquerade_all": masquerading.masquerade_all,
             "masquerade_bit": masquerading.masquerade_bit,
+            "ipvs_scheduler": ipvs.scheduler,
+            "ipvs_exclude_cidrs": ",".join(ipvs.exclude_cidrs or ()),
+            "ipvs_strict_arp": ipvs.strict_arp,
+            # Zero says nothing (upstream: pkg/proxy/apis/config/v1alpha1/defaults.go).
+            "ipvs_sync_period": None if ipvs.sync_period == "0s" else ipvs.sync_period,
+            "ipvs_min_sync_period": ipvs.min_sync_period,
+            "ipvs_tcp_timeout": ipvs.tcp_timeout,
+            "ipvs_tcpfin_timeout": ipvs.tcp_fin_timeout,
+            "ipvs_udp_timeout": ipvs.udp_timeout,
             "conntrack_max_per_core": conntrack.max_per_core,
             "conntrack_min": conntrack.min,
             "conntrack_tcp_timeout_established": conntrack.tcp_established_timeout,

@@ -30,11 +30,11 @@ class Mode:
     cleanup: Cleanup
     check: Callable[[], None]
     """Raises `dataplane.Unusable` or `dataplane.Refused` where the mode cannot work, before anything is begun."""
-    installed: Callable[[], object] = lambda: None
-    """Raises `dataplane.Unusable` where programs are missing; asks the kernel nothing."""
-    listing: Callable[[ProxyOptions, Family, tuple[bytes, ...], Sequence[Selected]], str] | None = None
+    listing: Callable[[ProxyOptions, Family, tuple[bytes, ...], Sequence[Selected]], str]
     """The rules as text, from the node's primary addresses and what the Services want; asks no kernel."""
-    interval: float = 0.0
+    available: Callable[[], object] = lambda: None
+    """Raises `dataplane.Unusable` where programs are missing, or the kernel has no such thing; needs no right."""
+    interval: Callable[[ProxyOptions], float] = lambda _: 0.0
     """Seconds that commits are apart where changes come all the time, because of what one costs by itself."""
 
 
@@ -49,7 +49,7 @@ def _nftables() -> Mode:
     def check() -> None:
         libnftables.run("list tables")
 
-    return Mode(Nftables, clean, check, listing=listing)
+    return Mode(Nftables, clean, check, listing)
 
 
 def _iptables() -> Mode:
@@ -58,14 +58,27 @@ def _iptables() -> Mode:
     from fairlead.proxy.iptables.listing import listing
 
     return Mode(
-        Iptables, cleanup, lambda: commands.check(IPV4), lambda: commands.find(IPV4), listing, interval=1.0
+        Iptables,
+        cleanup,
+        lambda: commands.check(IPV4),
+        listing,
+        lambda: commands.find(IPV4),
+        interval=lambda _: 1.0,
     )
 
 
 def _ipvs() -> Mode:
     from fairlead.proxy.ipvs.dataplane import IpvsDataplane, check, cleanup
+    from fairlead.proxy.ipvs.listing import listing
 
-    return Mode(IpvsDataplane, cleanup, check, check)
+    return Mode(
+        IpvsDataplane,
+        cleanup,
+        check,
+        listing,
+        check,
+        interval=lambda options: options.ipvs.min_sync_period,
+    )
 
 
 _LOADERS: dict[str, Callable[[], Mode]] = {"nftables": _nftables, "iptables": _iptables, "ipvs": _ipvs}

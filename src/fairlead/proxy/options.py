@@ -19,6 +19,8 @@ class IpvsOptions:
     """Whether the node keeps silent when its neighbours ask who has a Service's address."""
     sync_period: float = 30.0
     """Seconds between comparisons of all that the kernel holds with what it should."""
+    min_sync_period: float = 0.0
+    """Seconds at least between changes of the kernel."""
     tcp_timeout: int = 0
     """Seconds after which the kernel forgets an idle connection; 0 leaves it as it is."""
     tcp_fin_timeout: int = 0

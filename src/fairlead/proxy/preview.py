@@ -17,10 +17,8 @@ Note = Callable[[str], None]
 
 
 def preview(manifests: Manifests, node_name: str, mode: str, options: ProxyOptions, note: Note) -> str:
-    """The rules of each family in which any Service has an address. Raises ValueError for a mode without a listing."""
+    """The rules of each family in which any Service has an address. Raises ValueError for a mode that there is not."""
     listing = modes.load(mode).listing
-    if listing is None:
-        raise ValueError("its rules cannot be listed yet")
     if node_name not in manifests.nodes:
         note(f"there is no Node {node_name} among the manifests: its addresses and zone are unknown")
     for key, service in manifests.services.items():

@@ -152,7 +152,7 @@ async def _follow(
             dataplane,
             state.health,
             mode=config.mode,
-            interval=mode.interval,
+            interval=mode.interval(options),
             healthchecks=checks,
         )
         stack.callback(proxier.close)
@@ -166,7 +166,7 @@ async def _follow(
         proxier.start()
         tasks.create_task(proxier.watch())
     _count(config.traffic, proxiers, stack)
-    _clean_others(config.mode)
+    clean_others(config.mode)
 
 
 def _count(counted: Counted, proxiers: Sequence[Proxier], stack: contextlib.AsyncExitStack) -> None:
@@ -228,7 +228,8 @@ def _quiet(service: Service, reason: str, sentence: str) -> None:
     log.debug("Service %s/%s: %s", service.metadata.namespace, service.metadata.name, sentence)
 
 
-def _clean_others(mode: str) -> None:
+def clean_others(mode: str) -> None:
+    """Removes what the modes other than this one have left; what cannot be removed is logged."""
     for name in modes.MODES:
         if name != mode:
             for family in families():

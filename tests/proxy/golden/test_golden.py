@@ -36,7 +36,6 @@ NOTES = {
     ],
 }
 """What is said beside the rules."""
-LISTED = [mode for mode in modes.MODES if modes.load(mode).listing is not None]
 
 
 def listed(case: str, mode: str) -> tuple[str, list[str]]:
@@ -44,7 +43,7 @@ def listed(case: str, mode: str) -> tuple[str, list[str]]:
     return preview(read(HERE / case), "node1", mode, OPTIONS, notes.append), notes
 
 
-@pytest.mark.parametrize("mode", LISTED)
+@pytest.mark.parametrize("mode", modes.MODES)
 @pytest.mark.parametrize("case", NOTES)
 def test_manifests_become_the_rules_of_the_file(case: str, mode: str) -> None:
     path = HERE / case / f"{mode}.txt"

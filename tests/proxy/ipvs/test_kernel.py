@@ -17,6 +17,7 @@ from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.ipvs.dataplane import IpvsDataplane, cleanup
 from fairlead.proxy.ipvs.kernel import Ipvs
+from fairlead.proxy.ipvs.listing import listing
 from fairlead.proxy.ipvs.servers import Frontend
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.options import IpvsOptions, ProxyOptions
@@ -117,6 +118,22 @@ def everything() -> dict[str, str]:
         "links": run("ip", "-brief", "link"),
         "servers": "".join(sorted(map(str, [*Ipvs(IPV4).servers(), *Ipvs(IPV6).servers()]))),
     }
+
+
+@FAMILIES
+def test_the_programs_take_what_is_listed(make: Make, family: Family) -> None:
+    """And a start over what they made of it changes nothing."""
+    known = ledger(family)
+    options = {"local_pods": DETECTIONS["one network"], "nodeport_addresses": ("primary",)}
+    addresses = tuple(filter(None, [family.pack(NODE[family])]))
+    wanted = [selected for _, selected in known.everything()]
+    listed = listing(ProxyOptions(**options), family, addresses, wanted)  # type: ignore[arg-type]
+    for part in listed.split("# ")[1:]:
+        program, _, text = part.partition("\n")
+        subprocess.run(program.split(), input=text, check=True, text=True)
+    made = make(family, **options)
+    made.rebuild(known.everything)
+    assert not made.changed
 
 
 def test_cleanup_leaves_nothing_of_ours_and_all_of_others(make: Make) -> None:

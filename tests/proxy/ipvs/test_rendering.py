@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fairlead.proxy.family import IPV4, IPV6, Family
-from fairlead.proxy.ipvs.dataplane import node_port_addresses
-from fairlead.proxy.ipvs.rendering import View, Wanted, render
+from fairlead.proxy.ipvs.rendering import View, Wanted, node_port_addresses, render
 from fairlead.proxy.ipvs.sysctls import wanted as sysctls_wanted
 from fairlead.proxy.options import IpvsOptions
 from tests.proxy.iptables.cluster import ALL, NODE, ledger

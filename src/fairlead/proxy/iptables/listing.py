@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.family import Family
@@ -25,10 +25,15 @@ def listing(
     jumps: dict[Chain, list[str]] = {}
     for chain, rule in todo.jumps:
         jumps.setdefault(chain, []).insert(0, rule)
+    return tables(jumps, chains)
+
+
+def tables(jumps: Mapping[Chain, Sequence[str]], chains: Mapping[Chain, Sequence[str]]) -> str:
+    """All three, from the rules of the kernel's own chains and of ours, as iptables-save writes rules."""
     return "".join(_table(table, jumps, chains) for table in (MANGLE, NAT, FILTER))
 
 
-def _table(table: str, jumps: dict[Chain, list[str]], chains: dict[Chain, list[str]]) -> str:
+def _table(table: str, jumps: Mapping[Chain, Sequence[str]], chains: Mapping[Chain, Sequence[str]]) -> str:
     own = sorted(chain for chain in chains if chain.table == table)
     base = [chain for chain in jumps if chain.table == table]
     lines = [f"*{table}", *(f":{chain.name} - [0:0]" for chain in own)]
@@ -37,5 +42,5 @@ def _table(table: str, jumps: dict[Chain, list[str]], chains: dict[Chain, list[s
     return "\n".join((*lines, "COMMIT", ""))
 
 
-def _rules(names: Iterable[Chain], chains: dict[Chain, list[str]]) -> list[str]:
+def _rules(names: Iterable[Chain], chains: Mapping[Chain, Sequence[str]]) -> list[str]:
     return [f"-A {chain.name} {rule}" for chain in names for rule in chains[chain]]

@@ -14,18 +14,19 @@ from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.iptables.commands import Tools, every, find
 from fairlead.proxy.iptables.difference import Difference
 from fairlead.proxy.iptables.names import MARK_FOREIGN, SHARED, Chain
-from fairlead.proxy.iptables.settings import PRIMARY, Settings
+from fairlead.proxy.iptables.settings import Settings
 from fairlead.proxy.iptables.skeleton import JUMPS as IPTABLES_JUMPS
 from fairlead.proxy.ipvs import sysctls
 from fairlead.proxy.ipvs.channel import Request
-from fairlead.proxy.ipvs.draining import LOOK, Draining, graceful
+from fairlead.proxy.ipvs.draining import LOOK, Draining, lingers
 from fairlead.proxy.ipvs.interface import Addresses, interface
 from fairlead.proxy.ipvs.kernel import Ipvs
-from fairlead.proxy.ipvs.rendering import View, Wanted, render
+from fairlead.proxy.ipvs.rendering import View, Wanted, node_port_addresses, render
 from fairlead.proxy.ipvs.rules import JUMPS, Rules
 from fairlead.proxy.ipvs.servers import Frontend, Server, Traits
 from fairlead.proxy.ipvs.sets import IPVS_IPS, SETS, Member, Sets
 from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.selection import Target
 
 log = logging.getLogger("fairlead.proxy")
 
@@ -227,12 +228,16 @@ class IpvsDataplane:
             else:
                 requests.append(kernel.joined(frontend, target))
         for target in before - server.targets:
-            requests.append(self._let_go(kernel, frontend, target))
+            requests.append(self._let_go(kernel, frontend, server, target))
+        for target in self._draining.of(frontend):
+            if not lingers(frontend, server, target):
+                self._draining.discard(frontend, target)
+                requests.append(kernel.left(frontend, target))
         self._servers[frontend] = server
         return requests
 
-    def _let_go(self, kernel: Ipvs, frontend: Frontend, target: bytes) -> Request:
-        if not graceful(frontend):
+    def _let_go(self, kernel: Ipvs, frontend: Frontend, server: Server, target: Target) -> Request:
+        if not lingers(frontend, server, target):
             return kernel.left(frontend, target)
         self._draining.add(frontend, target)
         self._drained = min(self._drained, time.monotonic() - LOOK + 1)
@@ -249,7 +254,7 @@ class IpvsDataplane:
         requests = []
         for frontend, traits in found.items():
             if frontend in wanted:
-                requests += self._adopt_real(kernel, frontend, traits, wanted[frontend].targets)
+                requests += self._adopt_real(kernel, frontend, traits, wanted[frontend])
         for frontend, server in wanted.items():
             requests += self._served(kernel, frontend, server)
         gone = [frontend for frontend in found.keys() - wanted.keys() if not self._excluded(frontend)]
@@ -258,21 +263,19 @@ class IpvsDataplane:
         self.changed += len(requests)
         self._sample = []
 
-    def _adopt_real(
-        self, kernel: Ipvs, frontend: Frontend, traits: Traits, wanted: frozenset[bytes]
-    ) -> list[Request]:
+    def _adopt_real(self, kernel: Ipvs, frontend: Frontend, traits: Traits, wanted: Server) -> list[Request]:
         requests = []
         there = set()
         for target, load in kernel.real_servers(frontend).items():
-            if target in wanted:
+            if target in wanted.targets:
                 there.add(target)
                 if load.weight != 1:
                     requests.append(kernel.weighed(frontend, target, 1))
-            elif load.weight == 0 and graceful(frontend):
+            elif load.weight == 0 and lingers(frontend, wanted, target):
                 self._draining.add(frontend, target)
             else:
                 there.add(target)  # it goes as one that was wanted until now
-        self._servers[frontend] = Server(traits, frozenset(there))
+        self._servers[frontend] = Server(traits, frozenset(there), wanted.serving)
         return requests
 
     def _remove_drained(self, kernel: Ipvs) -> None:
@@ -338,19 +341,6 @@ class IpvsDataplane:
         }
         todo.jumps = [(chain, rule) for chain, rule in JUMPS if rule not in there.get(chain, ())]
         return todo
-
-
-def node_port_addresses(
-    own: set[bytes], primary: tuple[bytes, ...], asked: tuple[str, ...], family: Family
-) -> tuple[bytes, ...]:
-    """Where node ports are open: on all of the node's own addresses, or on those asked for."""
-    if not asked:
-        return tuple(sorted(own))
-    networks = [ip_network(cidr, strict=False) for cidr in family.only(c for c in asked if c != PRIMARY)]
-    chosen = {address for address in own if any(ip_address(address) in network for network in networks)}
-    if PRIMARY in asked:
-        chosen |= own.intersection(primary)
-    return tuple(sorted(chosen))
 
 
 def check() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from socket import IPPROTO_UDP
 
-from fairlead.proxy.ipvs.servers import Frontend, Load
+from fairlead.proxy.ipvs.servers import Frontend, Load, Server
 from fairlead.proxy.selection import Target
 
 LOOK = 5.0
@@ -26,6 +26,10 @@ class Draining:
 
     def __iter__(self) -> Iterator[Frontend]:
         return iter(tuple(self._targets))
+
+    def of(self, frontend: Frontend) -> tuple[Target, ...]:
+        """Those of a virtual server."""
+        return tuple(self._targets.get(frontend, ()))
 
     def add(self, frontend: Frontend, target: Target) -> None:
         """It has to go."""
@@ -53,6 +57,10 @@ class Draining:
         return [target for target in held if (load := loads.get(target)) is None or not load.connections]
 
 
-def graceful(frontend: Frontend) -> bool:
-    """Whether real servers of it drain. A UDP client that goes on sending would keep one for ever (kube-proxy)."""
-    return frontend.protocol != IPPROTO_UDP
+def lingers(frontend: Frontend, server: Server, target: Target) -> bool:
+    """Whether a real server that gets nothing new keeps its clients.
+
+    A UDP client that goes on sending would keep one for ever, so there only as long as it says that it serves.
+    (kube-proxy removes it at once: pkg/proxy/ipvs/graceful_termination.go.)
+    """
+    return frontend.protocol != IPPROTO_UDP or target in server.serving

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import ip_address, summarize_address_range
+from ipaddress import ip_address, ip_network, summarize_address_range
 
 from fairlead.proxy.family import Family
+from fairlead.proxy.iptables.settings import PRIMARY
 from fairlead.proxy.ipvs import sets
 from fairlead.proxy.ipvs.servers import Frontend, Server, Traits, traits
 from fairlead.proxy.ipvs.sets import Member, Set, address_port
@@ -41,14 +42,28 @@ def render(selected: Iterable[Selection], view: View) -> Wanted:
     return wanted
 
 
+def node_port_addresses(
+    own: set[bytes], primary: tuple[bytes, ...], asked: tuple[str, ...], family: Family
+) -> tuple[bytes, ...]:
+    """Where node ports are open: on all of the node's own addresses, or on those asked for."""
+    if not asked:
+        return tuple(sorted(own))
+    networks = [ip_network(cidr, strict=False) for cidr in family.only(c for c in asked if c != PRIMARY)]
+    chosen = {address for address in own if any(ip_address(address) in network for network in networks)}
+    if PRIMARY in asked:
+        chosen |= own.intersection(primary)
+    return tuple(sorted(chosen))
+
+
 class _Port:
     def __init__(self, selection: Selection, view: View, wanted: Wanted) -> None:
         self.one, self.view, self.wanted = selection, view, wanted
         self.traits: Traits = traits(view.scheduler, selection.affinity)
+        self.serving = frozenset(selection.serving)
 
     def render(self) -> None:
         one = self.one
-        internal = Server(self.traits, _targets(one.internal))
+        internal = self._server(one.internal)
         for address, port in one.cluster_frontends:
             self._serve(address, port, internal)
             self._have(sets.IPVS_IPS, self.view.family.text(address))
@@ -56,9 +71,7 @@ class _Port:
             if one.internal is Verdict.DISCARD:
                 self._have(sets.NO_LOCAL, self._at(address, port))
         # Where the policy leaves nobody, the node and its pods still take the short cut; the rules drop the others.
-        external = Server(
-            self.traits, _targets(one.cluster if one.external is Verdict.DISCARD else one.external)
-        )
+        external = self._server(one.cluster if one.external is Verdict.DISCARD else one.external)
         for address, port in one.external_frontends:
             self._outside(address, port, external)
         if one.node_port and self.view.node_ports:
@@ -118,6 +131,10 @@ class _Port:
                 at = self._at(address, int.from_bytes(target[size : size + 2], "big"))
                 self._have(sets.LOOP_BACK, f"{at},{self.view.family.text(address)}")
 
+    def _server(self, backing: Backing) -> Server:
+        targets = frozenset[Target]() if isinstance(backing, Verdict) else frozenset(backing)
+        return Server(self.traits, targets, self.serving)
+
     def _serve(self, address: bytes, port: int, server: Server) -> None:
         self.wanted.servers[Frontend(self.one.protocol, address, port)] = server
 
@@ -126,7 +143,3 @@ class _Port:
 
     def _at(self, address: bytes, port: int) -> str:
         return address_port(self.view.family, address, self.one.protocol, port)
-
-
-def _targets(backing: Backing) -> frozenset[Target]:
-    return frozenset() if isinstance(backing, Verdict) else frozenset(backing)

@@ -44,6 +44,8 @@ class Server:
 
     traits: Traits
     targets: frozenset[Target] = frozenset()
+    serving: frozenset[Target] = frozenset()
+    """Of UDP, all that still answer: one that is no target any more keeps its clients, with the weight 0."""
 
 
 @dataclass(frozen=True, slots=True)
