@@ -10,6 +10,7 @@ takes what is written: so the interpreter, the virtual environment and this tree
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import platform
 import shlex
@@ -21,12 +22,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+PREFIX = "fairlead-kernel-"
 PACKAGE = "linux-image-cloud-amd64"
 """Debian's name for its kernel for virtual machines, which leads to that of the newest version."""
 MEGABYTES = 1024
 FIRST_MODULES = ("virtio_pci", "virtiofs", "overlay")
 """What the machine needs to reach its root, from where it loads all others."""
 VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
+DYING_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+"""What to start a program with, so that it is killed when the thread that started it ends, however that comes."""
 TOOLS = ("qemu-system-x86_64", "busybox", "apt-get", "dpkg-deb")
 
 INIT = """#!/bin/busybox sh
@@ -76,8 +80,7 @@ def run(
         if shutil.which(tool) is None:
             raise Unavailable(f"{tool} is not installed")
     deadline = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(prefix="fairlead-emulated-") as name:
-        place = Path(name)
+    with own_folder() as place:
         kernel = unpack(place)
         initial = place / "initial"
         environment = dict(environment or {}, HOME="/root", PATH=os.environ["PATH"], LANG="C.UTF-8")
@@ -101,6 +104,34 @@ def run(
                 "the emulated machine went down before the command ended; its output is above"
             )
         return int(text)
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for the block. Those of runs that were killed are removed: nobody holds a lock on them."""
+    with locked(Path(tempfile.gettempdir()), wait=True) as parent:
+        for left in parent.glob(f"{PREFIX}*"):
+            with contextlib.suppress(BlockingIOError), locked(left, wait=False):
+                shutil.rmtree(left)
+        place = Path(tempfile.mkdtemp(prefix=PREFIX))
+        mine = contextlib.ExitStack()
+        mine.enter_context(locked(place, wait=False))
+    with mine:
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool) -> Iterator[Path]:
+    """Holds the folder's lock, which goes when its holder ends. Raises BlockingIOError if it may not wait."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield folder
+    finally:
+        os.close(held)
 
 
 def unpack(place: Path) -> Path:
@@ -173,7 +204,9 @@ def sharing_root(place: Path) -> Iterator[Path]:
     options = ("source=/", "cache=always", "sandbox=chroot")
     words = [program, f"--socket-path={socket}", *(word for option in options for word in ("-o", option))]
     with log.open("wb") as output:
-        daemon = subprocess.Popen(words, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        daemon = subprocess.Popen(
+            [*DYING_WITH_US, *words], stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
     try:
         if not wait_for(lambda: socket.exists() or daemon.poll() is not None) or daemon.poll() is not None:
             raise Unavailable(f"virtiofsd cannot run here: {log.read_text(errors='replace').strip()[-300:]}")
@@ -204,7 +237,7 @@ def emulate(kernel: Path, archive: Path, socket: Path, status: Path, deadline: f
         "-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off",
         "-serial", "stdio", "-serial", f"file:{status}",
     ]  # fmt: skip
-    machine = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+    machine = subprocess.Popen([*DYING_WITH_US, *words], stdin=subprocess.DEVNULL)
     try:
         machine.wait(max(1.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -1,7 +1,4 @@
-"""Every test of the suite runs in each mode and family; where the kernel lacks a mode, it is skipped with the reason.
-
-FAIRLEAD_PROXY_MODES (A,B) says which modes to test, for a kernel that only one of them needs.
-"""
+"""Every test of the suite runs in each mode and family, and is skipped, with the reason, where the kernel lacks it."""
 
 from __future__ import annotations
 
@@ -14,11 +11,9 @@ import pytest
 
 from fairlead.proxy.dataplane import Unusable
 from fairlead.proxy.family import IPV4, IPV6, Family
-from fairlead.proxy.modes import MODES
+from tests.proxy.chosen import CHOSEN
 from tests.proxy.conformance.cluster import Cluster, Frontends
 from tests.proxy.topology import Topology, topology
-
-CHOSEN = os.environ.get("FAIRLEAD_PROXY_MODES", ",".join(MODES)).split(",")
 
 
 @pytest.fixture(scope="session")

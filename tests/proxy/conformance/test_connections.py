@@ -24,8 +24,8 @@ def restart(proxy: NodeProxy) -> None:
     proxy.start()
 
 
-def flush(cluster: Cluster, node: str) -> None:
-    """Somebody else removes every rule of the node."""
+def flush(cluster: Cluster, node: str, *, servers: bool = True) -> None:
+    """Somebody else removes every rule of the node, and the virtual servers of ipvs."""
     six = "" if cluster.family is IPV4 else "6"
 
     def run() -> None:
@@ -34,7 +34,7 @@ def flush(cluster: Cluster, node: str) -> None:
         for table in () if cluster.mode == "nftables" else ("nat", "filter"):
             for what in ("-F", "-X"):
                 subprocess.run([f"ip{six}tables", "-t", table, what], check=True)
-        if cluster.mode == "ipvs":
+        if cluster.mode == "ipvs" and servers:
             subprocess.run(["ipvsadm", "-C"], check=True)
 
     cluster.network.inside(node, run)
@@ -47,7 +47,11 @@ def flush(cluster: Cluster, node: str) -> None:
 def test_an_established_connection_outlives_everything(
     cluster: Cluster, at: Frontends, place: str, frontend: str, protocol: str
 ) -> None:
-    """Another endpoint, more Services, a restart, flushed rules that are mended: it goes on, to the same pod."""
+    """Another endpoint, more Services, a restart, flushed rules that are mended: it goes on, to the same pod.
+
+    In the mode ipvs the virtual servers stay: for what becomes of connections without them, see
+    `test_flushed_rules_are_noticed_and_mended`.
+    """
     service = at.service(type="NodePort")
     cluster.serve(service, "abcde")
     with cluster.network.open(place, KINDS[protocol], at.family) as sock:
@@ -63,8 +67,9 @@ def test_an_established_connection_outlives_everything(
         if protocol == "TCP":
             # An acknowledgement that is sent while no rule is there would go astray, and end the connection.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        flush(cluster, "node1")
-        assert cluster.proxies["node1"].harmed()
+        flush(cluster, "node1", servers=False)
+        # The legacy programs' rules, which it may be, are compared by the ipvs mode from time to time only.
+        assert cluster.mode == "ipvs" or cluster.proxies["node1"].harmed()
         cluster.proxies["node1"].rebuild()
         assert talk(sock) == (first, client)
         assert not cluster.proxies["node1"].harmed()
@@ -185,11 +190,22 @@ def test_no_connection_fails_while_the_proxy_is_away_and_comes_back(cluster: Clu
 
 def test_flushed_rules_are_noticed_and_mended(cluster: Cluster, at: Frontends) -> None:
     cluster.serve(at.service(type="NodePort"), "abcde")
-    for node in NODES:
-        flush(cluster, node)
-    for proxy in cluster.proxies.values():
-        assert proxy.harmed()
-        proxy.rebuild()
-        assert not proxy.harmed()
+    with cluster.network.open("a", socket.SOCK_STREAM, at.family) as sock:
+        sock.connect(at["clusterIP"])
+        first, client = talk(sock)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        for node in NODES:
+            flush(cluster, node)
+        for proxy in cluster.proxies.values():
+            assert proxy.harmed()
+            proxy.rebuild()
+            assert not proxy.harmed()
+        if cluster.mode == "ipvs":
+            # net.ipv4.vs.expire_nodest_conn=1, which UDP needs, and kube-proxy sets: with a virtual server the kernel
+            # ends its connections (net/netfilter/ipvs/ip_vs_conn.c, ip_vs_expire_nodest_conn_flush).
+            with pytest.raises(ConnectionResetError):
+                talk(sock)
+        else:
+            assert talk(sock) == (first, client)
     with Steady(cluster, at).asking() as clients:
         clients.more(1)

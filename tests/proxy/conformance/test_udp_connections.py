@@ -30,6 +30,15 @@ def forgotten(cluster: Cluster) -> int:
     return sum(proxy.forgotten for proxy in cluster.proxies.values())
 
 
+def one(cluster: Cluster) -> tuple[int, ...]:
+    """What `forgotten` may be after a change by which one connection leads to nobody.
+
+    IPVS ends by itself what leads to a real server that is removed, its entry of conntrack with it, so soon that it is
+    often the first (net/netfilter/ipvs/ip_vs_conn.c, ip_vs_expire_nodest_conn_flush and ip_vs_conn_expire).
+    """
+    return (0, 1) if cluster.mode == "ipvs" else (1,)
+
+
 @pytest.mark.parametrize(("place", "frontend"), WAYS)
 def test_the_endpoint_is_gone(cluster: Cluster, at: Frontends, place: str, frontend: str) -> None:
     service = at.service(type="NodePort")
@@ -38,7 +47,7 @@ def test_the_endpoint_is_gone(cluster: Cluster, at: Frontends, place: str, front
         assert talk(sock)[0] == "b"
         cluster.serve(service, "d")
         assert talk(sock)[0] == "d"
-        assert forgotten(cluster) == 1
+        assert forgotten(cluster) in one(cluster)
         cluster.serve(service, "de")
         assert (talk(sock)[0], forgotten(cluster)) == ("d", 0)
 
@@ -50,7 +59,8 @@ def test_an_endpoint_that_ends_and_serves_keeps_its_clients(cluster: Cluster, at
         cluster.serve(at.service(), [On("b", ready=False, serving=True, terminating=True), On("d")])
         assert (talk(sock)[0], forgotten(cluster)) == ("b", 0)
         cluster.serve(at.service(), [On("b", ready=False, serving=False, terminating=True), On("d")])
-        assert (talk(sock)[0], forgotten(cluster)) == ("d", 1)
+        assert talk(sock)[0] == "d"
+        assert forgotten(cluster) in one(cluster)
 
 
 def test_the_target_port_changes(cluster: Cluster, at: Frontends) -> None:
@@ -58,7 +68,8 @@ def test_the_target_port_changes(cluster: Cluster, at: Frontends) -> None:
     with client(cluster, at, "a", "clusterIP") as sock:
         talk(sock)
         cluster.serve(at.service(), "b", port=OTHER_PORT)
-        assert (talk(sock)[0], forgotten(cluster)) == ("b", 1)
+        assert talk(sock)[0] == "b"
+        assert forgotten(cluster) in one(cluster)
 
 
 def test_nothing_is_forgotten_while_a_service_has_nobody(cluster: Cluster, at: Frontends) -> None:
@@ -66,9 +77,15 @@ def test_nothing_is_forgotten_while_a_service_has_nobody(cluster: Cluster, at: F
     with client(cluster, at, "a", "clusterIP") as sock:
         talk(sock)
         cluster.serve(at.service(), "")
-        assert (talk(sock)[0], forgotten(cluster)) == ("b", 0)
+        if cluster.mode == "ipvs":
+            # Without a real server the connection ends; so with kube-proxy (pkg/proxy/ipvs/graceful_termination.go).
+            with pytest.raises(ConnectionRefusedError):
+                talk(sock)
+        else:
+            assert (talk(sock)[0], forgotten(cluster)) == ("b", 0)
         cluster.serve(at.service(), "d")
-        assert (talk(sock)[0], forgotten(cluster)) == ("d", 1)
+        assert talk(sock)[0] == "d"
+        assert forgotten(cluster) in one(cluster)
 
 
 def test_a_client_that_was_there_before_the_first_endpoint(cluster: Cluster, at: Frontends) -> None:
@@ -93,7 +110,8 @@ def test_a_restart_catches_up(cluster: Cluster, at: Frontends) -> None:
         cluster.serve(at.service(), "d")
         del proxy.sync
         proxy.start()
-        assert (talk(sock)[0], proxy.forgotten) == ("d", 1)
+        assert talk(sock)[0] == "d"
+        assert proxy.forgotten in one(cluster)
 
 
 def test_many_frontends_at_once(cluster: Cluster, at: Frontends) -> None:
@@ -114,5 +132,5 @@ def test_many_frontends_at_once(cluster: Cluster, at: Frontends) -> None:
         assert forgotten(cluster) == 0
         assert {talk(sock)[0] for sock in socks} == {"b"}
         cluster.serve(at.service(names[0], clusterIP=addresses[0]), "d")
-        assert forgotten(cluster) == 1
+        assert forgotten(cluster) in one(cluster)
         assert [talk(sock)[0] for sock in socks] == ["d"] + ["b"] * 11
