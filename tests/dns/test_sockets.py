@@ -171,3 +171,33 @@ def test_settings_from_the_environment(tmp_path: Path) -> None:
     path.write_text("search a b\nnameserver 192.0.2.1\n# nameserver 192.0.2.2\nnameserver 2001:db8::1\n")
     assert nameservers(path) == (Upstream("192.0.2.1"), Upstream("2001:db8::1"))
     assert nameservers(tmp_path / "nothing") == ()
+
+
+def test_a_client_that_never_stops_asking_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each turn of the loop answers so many questions of one connection, whatever it has sent."""
+    with running() as server, server.tcp() as sock:
+        loop_turns: list[int] = []
+
+        async def turns() -> None:
+            while len(answered) < 5_000:
+                loop_turns.append(len(answered))
+                await asyncio.sleep(0)
+
+        answered: list[bytes] = []
+        respond = server.responder.respond
+
+        def counted(data: bytes, client: str, *, tcp: bool = False) -> object:
+            answered.append(data)
+            return respond(data, client, tcp=tcp)
+
+        monkeypatch.setattr(server.responder, "respond", counted)
+        watching = server.start(turns())
+        asked = query(f"my-service.{D}").to_wire()
+        sock.sendall((len(asked).to_bytes(2) + asked) * 5_000)
+        for _ in range(5_000):
+            receive_message(sock)
+        watching.result(10)
+        most = max(b - a for a, b in zip(loop_turns, [*loop_turns[1:], 5_000], strict=True))
+    assert most <= 2 * tcp.TURN

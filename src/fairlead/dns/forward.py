@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fairlead.dns import wire
 from fairlead.dns.cache import Cache, CacheLimits
@@ -68,7 +69,7 @@ class Forwarder:
         """Whether somebody can be asked about a name."""
         return bool(self._group(name))
 
-    def comes_from_us(self, client: tuple[str, int]) -> bool:
+    def comes_from_us(self, client: tuple[Any, ...]) -> bool:
         """Whether a query was sent by this very forwarder: a server of its list leads back here."""
         return client[:2] in self._own
 

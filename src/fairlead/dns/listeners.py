@@ -12,10 +12,12 @@ from itertools import chain
 from fairlead.dns import wire
 from fairlead.dns.answers import Answers
 from fairlead.dns.config import DnsConfig, within
+from fairlead.dns.datagrams import Client
 from fairlead.dns.edns import Cookies
 from fairlead.dns.forward import ALL_TRIES, Forwarder
 from fairlead.dns.hosts import Hosts
-from fairlead.dns.observer import Observer
+from fairlead.dns.message import HEADER
+from fairlead.dns.observer import Observer, asked
 from fairlead.dns.responder import Beyond, Policy, Responder
 from fairlead.dns.tcp import TcpServer, tcp_socket
 from fairlead.dns.udp import UdpLoop, udp_socket
@@ -60,7 +62,7 @@ class Listeners:
                 sock.close()
             raise
         self._udp = [UdpLoop(udp, self.responder, self._from_udp, self.observer) for udp, _ in pairs]
-        self._tcp = [TcpServer(tcp, self.responder, self._resolve) for _, tcp in pairs]
+        self._tcp = [TcpServer(tcp, self.responder, self._resolve, self.observer) for _, tcp in pairs]
 
     @property
     def addresses(self) -> Sequence[tuple[str, int]]:
@@ -107,40 +109,44 @@ class Listeners:
             udp.start()
 
     async def stop(self) -> None:
-        """Takes no more queries; those that wait for other servers get their answers, for `DRAIN` seconds."""
+        """Takes no more queries; what has come is answered, from other servers too, within `DRAIN` seconds."""
         for udp in self._udp:
             udp.stop()
-        for tcp in self._tcp:
-            await tcp.stop()
+        # What the threads handed over just before they ended is begun.
+        await asyncio.sleep(0)
+        streams = asyncio.gather(*(tcp.stop(DRAIN) for tcp in self._tcp))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN)
+        await streams
         for task in self._tasks:
             task.cancel()
         for udp in self._udp:
             udp.socket.close()
         self.forwarder.close()
 
-    def _from_udp(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
+    def _from_udp(self, beyond: Beyond, sock: socket.socket, client: Client, sampled: bool) -> None:
         """Hands a question from a UDP thread to the loop that asks other servers."""
         assert self._loop is not None
         if self.forwarder.comes_from_us(client):
             refusal = wire.answer(beyond.query, Rcode.REFUSED, authoritative=False, limit=beyond.limit)
+            self._answered(beyond, beyond.query.id + refusal, client, sampled)
             sock.sendto(beyond.query.id + refusal, client)
             return
         kept = self.forwarder.kept(beyond)
         if kept is not None:
+            self._answered(beyond, kept, client, sampled)
             sock.sendto(kept, client)
-            self.responder.count(beyond.protocol, beyond.query.type, kept[3] & 15)
             return
-        self._loop.call_soon_threadsafe(self._ask, beyond, sock, client)
+        self._loop.call_soon_threadsafe(self._ask, beyond, sock, client, sampled)
 
-    def _ask(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
-        task = asyncio.ensure_future(self._forward(beyond, sock, client))
+    def _ask(self, beyond: Beyond, sock: socket.socket, client: Client, sampled: bool) -> None:
+        task = asyncio.ensure_future(self._forward(beyond, sock, client, sampled))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forward(self, beyond: Beyond, sock: socket.socket, client: tuple[str, int]) -> None:
-        answer = await self._resolve(beyond)
+    async def _forward(self, beyond: Beyond, sock: socket.socket, client: Client, sampled: bool) -> None:
+        answer = await self.forwarder.resolve(beyond)
+        self._answered(beyond, answer, client, sampled)
         try:
             sock.sendto(answer, client)
         except OSError as error:
@@ -150,6 +156,14 @@ class Listeners:
         answer = await self.forwarder.resolve(beyond)
         self.responder.count(beyond.protocol, beyond.query.type, answer[3] & 15)
         return answer
+
+    def _answered(self, beyond: Beyond, answer: bytes, client: Client, sampled: bool) -> None:
+        """Counts an answer from elsewhere over UDP."""
+        rcode = answer[3] & 15
+        self.responder.count(beyond.protocol, beyond.query.type, rcode)
+        if sampled:
+            name, kind = asked(beyond.query.id + bytes(HEADER - 2) + beyond.query.asked)
+            self.observer.note(name, kind, rcode, client[0])
 
 
 def policy(config: DnsConfig, forwarder: Forwarder) -> Policy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from threading import Lock
 
 from fairlead.dns.message import HEADER
@@ -36,9 +37,8 @@ class Observer:
         with self._lock:
             self._seen.clear()
 
-    def note(self, query: bytes, rcode: int, client: str) -> None:
-        """Counts a query of the sample; `client` is an address. Never raises: any bytes may come."""
-        name, kind = asked(query)
+    def note(self, name: str, kind: int, rcode: int, client: str) -> None:
+        """Counts a query of the sample: name and type, what was answered to it, and the address that asked."""
         address = packed(client)
         who = (self._zone.running.owner(address) if address else "") or client
         with self._lock:
@@ -54,6 +54,32 @@ class Observer:
         """What was counted: a Service, a client (a pod where it is known, else an address), how often; most first."""
         with self._lock:
             return [(service, who, count) for (service, who), count in self._seen.most_common(most)]
+
+
+class Sampler:
+    """Says of one query in `period` that it belongs to the sample; each thread has its own."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._left = observer.period
+
+    def due(self, count: int = 1) -> Iterator[int]:
+        """Which of the next `count` queries belong to it, from 0."""
+        period = self._observer.period
+        if not period:
+            return
+        # A shorter period begins at once.
+        self._left = min(self._left or period, period)
+        while self._left <= count:
+            yield self._left - 1
+            self._left += period
+        self._left -= count
+
+
+def rcode_of(answer: bytes) -> int:
+    """The rcode of an answer, with the part of it that stands in an OPT record at the end (RFC 6891 §6.1.3)."""
+    extended = answer[-6] if answer[-11:-8] == b"\0\0\x29" else 0
+    return extended << 4 | answer[3] & 15
 
 
 def asked(query: bytes) -> tuple[str, int]:

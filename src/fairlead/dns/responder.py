@@ -9,7 +9,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from fairlead.dns import wire
-from fairlead.dns.answers import HEADER, Answers, Entry, Key, form
+from fairlead.dns.answers import HEADER, Answers, Entry, Key, lowered, without_cookie
 from fairlead.dns.edns import Cookies
 from fairlead.dns.hosts import Hosts
 from fairlead.dns.message import Query, Refused, Unanswerable, parse
@@ -97,18 +97,46 @@ class Responder:
         with self._lock:
             self.answers.forget(step(self.zone))
 
+    def ready(self, data: bytes, client: str, *, tcp: bool = False) -> bytes | None:
+        """The answer where it is kept, in the letter case and for the cookie of this query; takes a microsecond or two.
+
+        `client` is the address that asks. Over TCP an answer that was cut down to what UDP takes is none.
+        """
+        if len(data) < HEADER:
+            return None
+        key, cookie = without_cookie(data)
+        entry, name = self.answers.ready.get(key), b""
+        if entry is None:
+            key, name = lowered(key)
+            entry = self.answers.ready.get(key)
+            if entry is None:
+                return None
+        answer = next(entry.variants)
+        if tcp:
+            if answer[0] & wire.TC >> 8:
+                return None
+            self.count("tcp", *entry.subject)
+        else:
+            entry.sent += 1
+        if name:
+            answer = answer[: HEADER - 2] + name + answer[HEADER - 2 + len(name) :]
+        if cookie:
+            return data[:2] + answer + self.cookies.answer(cookie, client)
+        return data[:2] + answer
+
     def respond(
         self, data: bytes, client: str, *, tcp: bool = False
     ) -> bytes | Beyond | Iterator[bytes] | None:
-        """The answer; None where silence is the answer; over TCP also several messages, for a transfer.
+        """The answer, kept or computed; see `ready` and `compute`."""
+        return self.ready(data, client, tcp=tcp) or self.compute(data, client, tcp=tcp)
+
+    def compute(
+        self, data: bytes, client: str, *, tcp: bool = False
+    ) -> bytes | Beyond | Iterator[bytes] | None:
+        """The answer, computed; None where silence is the answer; over TCP also several messages, for a transfer.
 
         `client` is the address that asks. Never raises.
         """
-        if len(data) >= HEADER and not tcp:
-            shape = form(data)
-            entry = self.answers.ready.get(shape.key)
-            if entry is not None:
-                return self._ready(data, shape.name, shape.cookie, entry, client)
         protocol = "tcp" if tcp else "udp"
         try:
             query = parse(data)
@@ -136,11 +164,12 @@ class Responder:
                     return Beyond(_without_cookie(query), name, found, limit, protocol)
             answer = found or Found(Rcode.REFUSED)
             orders = rotations(answer.answer)
-            if tcp:
-                orders = [choice(orders)]  # noqa: S311
             variants = [_encode(query, answer, order, limit) for order in orders]
-            if not tcp and self._same_for_all(query, answer, searched is not None):
+            short = not tcp or len(variants[0]) + 2 <= wire.udp_limit(query)
+            if short and self._same_for_all(query, answer, searched is not None):
                 self._keep(data, query, answer, variants)
+            elif tcp:
+                variants = [choice(variants)]  # noqa: S311
             self.counts[protocol, query.type, answer.rcode] += 1
         return self.finish(query, variants[0], client)
 
@@ -206,13 +235,6 @@ class Responder:
             return query.id + answer + self.cookies.answer(query.edns.cookie, client)
         return query.id + answer
 
-    def _ready(self, data: bytes, name: bytes, cookie: bytes, entry: Entry, client: str) -> bytes:
-        answer = next(entry.variants)
-        entry.sent += 1
-        end = HEADER - 2 + len(name)
-        whole = data[:2] + answer[: HEADER - 2] + name + answer[end:]
-        return whole + self.cookies.answer(cookie, client) if cookie else whole
-
     def _find(self, query: Query) -> Found | None:
         """What the zone says; None where the name is not the zone's."""
         if query.edns and query.edns.version:
@@ -240,18 +262,17 @@ class Responder:
     def _keep(self, data: bytes, query: Query, found: Found, variants: list[bytes]) -> None:
         if found.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             return
-        end = data.find(0, HEADER)
-        if end != HEADER + len(query.asked) - 5:
+        if data.find(0, HEADER) != HEADER + len(query.asked) - 5:
             return  # a zero inside a label: the rest of the name would lose its letter case
-        key: Key = data[2:HEADER] + data[HEADER:end].lower() + data[end:]
+        key: Key = data[2:]
         if query.edns and query.edns.cookie:
-            shape = form(data)
-            if not query.edns.cookie_is_last or shape.cookie != query.edns.cookie:
+            key, cookie = without_cookie(data)
+            if not query.edns.cookie_is_last or cookie != query.edns.cookie:
                 return
-            key = shape.key
+        key, _ = lowered(key)
         name_end = 6 + len(query.asked)
-        lowered = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in variants]
-        entry = Entry(lowered[1:] + lowered[:1], found.owners, (query.type, found.rcode))
+        lower = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in variants]
+        entry = Entry(lower[1:] + lower[:1], found.owners, (query.type, found.rcode))
         self.answers.put(key, entry, missing=not found.answer)
 
 

@@ -1,24 +1,25 @@
-"""The loop that answers UDP: receive, look up, send, in a thread of its own."""
+"""The loop that answers UDP: receive what is there, look it up, send it, in a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Thread
 
+from fairlead.dns.datagrams import SIZE, Client, batch
 from fairlead.dns.message import HEADER
-from fairlead.dns.observer import Observer
+from fairlead.dns.observer import Observer, Sampler, asked, rcode_of
 from fairlead.dns.responder import Beyond, Responder
 
 log = logging.getLogger("fairlead.dns")
 
-LARGEST_QUERY = 4096
 BUFFER = 4 << 20
 """Bytes of queries that wait in the kernel while the loop is busy."""
 
-Elsewhere = Callable[[Beyond, socket.socket, tuple[str, int]], None]
+Elsewhere = Callable[[Beyond, socket.socket, Client, bool], None]
+"""Gets a question, the socket and the client for its answer, and whether it belongs to the sample."""
 
 
 def udp_socket(address: str, port: int) -> socket.socket:
@@ -50,6 +51,7 @@ class UdpLoop:
         self, sock: socket.socket, responder: Responder, elsewhere: Elsewhere, observer: Observer
     ) -> None:
         self.socket = sock
+        self._batch = batch(sock)
         self._observer = observer
         self._responder = responder
         self._elsewhere = elsewhere
@@ -68,41 +70,72 @@ class UdpLoop:
         self._thread.join(1)
 
     def _run(self) -> None:
-        while self._running:
-            try:
-                self._serve()
-            except OSError as error:
-                # A client that cannot be reached; a socket that is being closed.
-                log.debug("UDP: %s", error)
-            except Exception:
-                log.exception("a query failed")
-
-    def _serve(self) -> None:
-        sock = self.socket
-        receive, send, find = sock.recvfrom, sock.sendto, self._responder.answers.ready.get
-        observer = self._observer
-        left = observer.period
+        sampler = Sampler(self._observer)
         while True:
-            query, client = receive(LARGEST_QUERY)
-            entry = find(query[2:])
-            if entry is None:
-                self._complete(query, client)
+            try:
+                received = self._batch.receive()
+            except OSError as error:
+                log.debug("UDP: %s", error)
                 if not self._running:
                     return
-            else:
-                entry.sent += 1
-                send(query[:2] + next(entry.variants), client)
-            left -= 1
-            if left <= 0:
-                left = observer.period
-                if left and len(query) > HEADER:
-                    observer.note(query, entry.subject[1] if entry else -1, client[0])
+                continue
+            sample = tuple(sampler.due(len(received)))
+            try:
+                self._answer(received, sample)
+                for slot in sample:
+                    self._note(slot, received[slot])
+            except Exception:
+                log.exception("a query failed")
+            if not self._running and 0 in received:
+                return
 
-    def _complete(self, query: bytes, client: tuple[str, int]) -> None:
-        if not query:
-            return
-        answer = self._responder.respond(query, client[0])
-        if isinstance(answer, Beyond):
-            self._elsewhere(answer, self.socket, client)
-        elif isinstance(answer, bytes):
-            self.socket.sendto(answer, client)
+    def _answer(self, received: Sequence[int], sample: Sequence[int]) -> None:
+        """Answers a batch: for what is ready, a lookup and a copy; nothing that is ready waits for what is not."""
+        slots = self._batch
+        buffer, view, lengths, send = slots.buffer, slots.view, slots.lengths, slots.send
+        find, ready = self._responder.answers.ready.get, self._responder.ready
+        first = 0
+        for slot, length in enumerate(received):
+            at = slot * SIZE
+            entry = find(view[at + 2 : at + length].tobytes())
+            if entry is not None:
+                entry.sent += 1
+                answer = next(entry.variants)
+                lengths[slot] = length = len(answer) + 2
+                buffer[at + 2 : at + length] = answer
+                continue
+            query = view[at : at + length].tobytes()
+            whole = ready(query, slots.host(slot))
+            if whole is None:
+                send(first, slot)
+                first = slot
+                whole = self._complete(query, slot, slot in sample)
+            if whole is None:
+                first = slot + 1
+                lengths[slot] = 0
+                continue
+            lengths[slot] = length = len(whole)
+            buffer[at : at + length] = whole
+        send(first, len(received))
+
+    def _complete(self, query: bytes, slot: int, sampled: bool) -> bytes | None:
+        """The answer to what is not ready; None where there is none, or it comes from elsewhere."""
+        try:
+            answer = self._responder.compute(query, self._batch.host(slot))
+            if isinstance(answer, Beyond):
+                self._elsewhere(answer, self.socket, self._batch.client(slot), sampled)
+        except OSError as error:
+            log.debug("UDP: %s", error)  # a client that cannot be reached
+            return None
+        except Exception:
+            log.exception("a query failed")
+            return None
+        return answer if isinstance(answer, bytes) else None
+
+    def _note(self, slot: int, length: int) -> None:
+        """Shows a query that was answered here to the observer; its question stands in its answer too."""
+        at, answered = slot * SIZE, self._batch.lengths[slot]
+        if answered and length >= HEADER:
+            answer = self._batch.view[at : at + answered].tobytes()
+            name, kind = asked(self._batch.view[at : at + length].tobytes())
+            self._observer.note(name, kind, rcode_of(answer), self._batch.host(slot))

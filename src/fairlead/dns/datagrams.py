@@ -1,0 +1,208 @@
+"""Datagrams of a UDP socket, received and sent in batches: one system call for all that are there (recvmmsg(2))."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from ctypes import Structure, addressof, c_char, c_int, c_size_t, c_uint, c_void_p, sizeof
+from functools import lru_cache
+from typing import Any, Protocol
+
+SLOTS = 32
+"""Datagrams of a batch at most. With more, the first of them would wait longer than the system calls cost."""
+
+SIZE = 4032
+"""Bytes of a datagram; what is longer is cut off. No power of two, so that slots do not share lines of the cache."""
+
+WAIT_FOR_ONE = 0x10000
+"""MSG_WAITFORONE: waits for the first datagram, and takes whatever else is there."""
+
+UNUSABLE = (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)
+"""What a kernel or a seccomp filter says that has no such call."""
+
+Client = tuple[Any, ...]
+"""An address as `socket` has it: host, port, in IPv6 two numbers more."""
+
+
+class Batch(Protocol):
+    """Slots for datagrams. Slot i begins at byte `i * SIZE` of `buffer` and `view`, which are the same memory.
+
+    An answer is written over its query, its length into `lengths`; `send` puts it to where the query came from.
+    """
+
+    buffer: bytearray
+    view: memoryview
+    lengths: Any
+
+    def receive(self) -> Sequence[int]:
+        """Waits for a datagram; the lengths of all that are there. Raises OSError."""
+
+    def send(self, first: int, end: int) -> None:
+        """Sends the slots from `first` to before `end`; one that cannot be sent is left out."""
+
+    def host(self, slot: int) -> str:
+        """The address that the datagram in a slot came from."""
+
+    def client(self, slot: int) -> Client:
+        """The same with its port."""
+
+
+def batch(sock: socket.socket) -> Batch:
+    """The best that this kernel has for a socket."""
+    try:
+        return MessageBatch(sock)
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        return SingleBatch(sock)
+
+
+class _Vector(Structure):
+    _fields_ = [("base", c_void_p), ("length", c_size_t)]
+
+
+class _Head(Structure):
+    _fields_ = [
+        ("name", c_void_p),
+        ("name_length", c_uint),
+        ("vectors", c_void_p),
+        ("vector_count", c_size_t),
+        ("control", c_void_p),
+        ("control_length", c_size_t),
+        ("flags", c_int),
+    ]
+
+
+class _Message(Structure):
+    """struct mmsghdr."""
+
+    _fields_ = [("head", _Head), ("length", c_uint)]
+
+
+class _Address(Structure):
+    """struct sockaddr_in6, which is the longer one."""
+
+    _fields_ = [
+        ("family", ctypes.c_uint16),
+        ("port", ctypes.c_uint8 * 2),
+        ("flow", ctypes.c_uint8 * 4),
+        ("host6", ctypes.c_uint8 * 16),
+        ("scope", ctypes.c_uint32),
+    ]
+
+
+class MessageBatch:
+    """A batch by recvmmsg and sendmmsg, called through ctypes on memory that is set up once.
+
+    A call costs about a microsecond more than the socket's own method, and spares one for every datagram after the
+    first. Raises OSError where the kernel has no such calls.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._receive, self._send = libc.recvmmsg, libc.sendmmsg
+        self._receive.argtypes = (c_int, c_void_p, c_uint, c_int, c_void_p)
+        self._send.argtypes = (c_int, c_void_p, c_uint, c_int)
+        self._family = sock.family
+        self._number = sock.fileno()
+        self.buffer = bytearray(SLOTS * SIZE)
+        self.view = memoryview(self.buffer)
+        self._names = (_Address * SLOTS)()
+        self._sources = memoryview(self._names).cast("B")
+        self._vectors = ((_Vector * SLOTS)(), (_Vector * SLOTS)())
+        self._messages = ((_Message * SLOTS)(), (_Message * SLOTS)())
+        start = addressof((c_char * len(self.buffer)).from_buffer(self.buffer))
+        name_length = sizeof(_Address) if sock.family == socket.AF_INET6 else 16
+        for vectors, messages in zip(self._vectors, self._messages, strict=True):
+            for slot in range(SLOTS):
+                vectors[slot].base = start + slot * SIZE
+                vectors[slot].length = SIZE
+                head = messages[slot].head
+                head.name = addressof(self._names[slot])
+                head.name_length = name_length
+                head.vectors = addressof(vectors[slot])
+                head.vector_count = 1
+        incoming, outgoing = self._messages
+        self._incoming, self._outgoing = addressof(incoming), addressof(outgoing)
+        self._step = sizeof(_Message)
+        at, size = _Message.length.offset, sizeof(c_uint)
+        self._received = memoryview(incoming).cast("B").cast("I")[at // size :: sizeof(_Message) // size]
+        at, size = _Vector.length.offset, sizeof(c_size_t)
+        # On Linux an unsigned long is what a size_t is.
+        self.lengths = memoryview(self._vectors[1]).cast("B").cast("L")[at // size :: sizeof(_Vector) // size]
+        for call in (self._receive, self._send):
+            arguments = (self._number, None, 0, 0, None)[: len(call.argtypes)]
+            if call(*arguments) < 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def receive(self) -> Sequence[int]:
+        """See `Batch`."""
+        count: int = self._receive(self._number, self._incoming, SLOTS, WAIT_FOR_ONE, None)
+        if count < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return self._received[:count].tolist()
+
+    def send(self, first: int, end: int) -> None:
+        """See `Batch`. A system call, and one more for each datagram that the kernel refuses."""
+        while first < end:
+            sent: int = self._send(self._number, self._outgoing + first * self._step, end - first, 0)
+            if sent < 0 and ctypes.get_errno() == errno.EINTR:
+                continue
+            first += max(1, sent)
+
+    def host(self, slot: int) -> str:
+        """See `Batch`."""
+        start = slot * sizeof(_Address)
+        if self._family == socket.AF_INET6:
+            return _text(self._family, self._sources[start + 8 : start + 24].tobytes())
+        return _text(self._family, self._sources[start + 4 : start + 8].tobytes())
+
+    def client(self, slot: int) -> Client:
+        """See `Batch`."""
+        name, host = self._names[slot], self.host(slot)
+        port = int.from_bytes(bytes(name.port))
+        if self._family == socket.AF_INET6:
+            return host, port, int.from_bytes(bytes(name.flow)), name.scope
+        return host, port
+
+
+class SingleBatch:
+    """A batch of one, by the socket's own methods, for kernels and sandboxes without the calls for many."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.buffer = bytearray(SIZE)
+        self.view = memoryview(self.buffer)
+        self.lengths = [0]
+        self._client: Client = ()
+
+    def receive(self) -> Sequence[int]:
+        """See `Batch`."""
+        length, client = self._socket.recvfrom_into(self.buffer)
+        self._client = client or ()  # none where the socket was shut down
+        return (length,)
+
+    def send(self, first: int, end: int) -> None:
+        """See `Batch`."""
+        if first < end:
+            try:
+                self._socket.sendto(self.view[: self.lengths[0]], self._client)
+            except OSError:
+                return
+
+    def host(self, slot: int) -> str:
+        """See `Batch`."""
+        return str(self._client[0]) if self._client else ""
+
+    def client(self, slot: int) -> Client:
+        """See `Batch`."""
+        return self._client
+
+
+@lru_cache(maxsize=4096)
+def _text(family: int, packed: bytes) -> str:
+    """An address as a text; the last few thousand are remembered."""
+    return socket.inet_ntop(family, packed)
