@@ -53,6 +53,35 @@ for _ in range(count):
 POST = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], data=b'', timeout=5)"
 
 
+# Runs outside: COUNT requests to URL, each on a connection of its own; prints pod, its node, and the client it saw.
+LOOK = """
+import json, sys, urllib.request
+url, count = sys.argv[1], int(sys.argv[2])
+for _ in range(count):
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            seen = json.load(answer)
+            print(seen["pod"], seen["node"], seen["client"])
+    except OSError as error:
+        print("FAILED", error)
+"""
+
+# Runs outside: the status that each URL answers with, one line each.
+STATUS = """
+import sys, urllib.error, urllib.request
+for url in sys.argv[1:]:
+    try:
+        print(urllib.request.urlopen(url, timeout=2).status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
+    except OSError as error:
+        print(error)
+"""
+
+OUTSIDE = "198.51.100.10"
+LOOKS = 120
+
+
 class NotShown(Exception):
     """Something that the demo shows turned out otherwise."""
 
@@ -92,6 +121,12 @@ def step(text: str) -> None:
 def pod(name: str, *argv: str, timeout: float = 60) -> str:
     """Runs a command in a pod of the lab."""
     return command(FAIRLEAD, "lab", "exec", "--name", LAB, f"pod/{name}", "--", *argv, timeout=timeout)
+
+
+def outside(*argv: str, timeout: float = 60) -> list[str]:
+    """Runs a command outside the cluster; gives the lines that it printed."""
+    told = command(FAIRLEAD, "lab", "exec", "--name", LAB, "outside", "--", *argv, timeout=timeout)
+    return told.splitlines()
 
 
 def spread(url: str, count: int = REQUESTS) -> Counter[str]:
@@ -296,6 +331,95 @@ async def show_dns(api: Api) -> None:
     check("10.96.0.10#53" in looked_up and service.spec.clusterIP in looked_up, "as the document prints it")
 
 
+def show_load_balancers(kubeconfig: Path) -> None:
+    """Both traffic policies of the document's diagrams: from outside, with a node that has no pod of the Services."""
+    kubectl = ("kubectl", "--kubeconfig", str(kubeconfig))
+    nodes = {
+        each["status"]["addresses"][0]["address"]: each["metadata"]["name"]
+        for each in json.loads(command(*kubectl, "get", "nodes", "-o", "json"))["items"]
+    }
+    service = {
+        name: json.loads(command(*kubectl, "get", "service", name, "-o", "json"))
+        for name in ("loadbalancer-service", "external-traffic-service")
+    }
+    address = {name: each["status"]["loadBalancer"]["ingress"][0]["ip"] for name, each in service.items()}
+    described = command(*kubectl, "describe", "service", "loadbalancer-service")
+    console.print(f"[dim]$ kubectl describe service loadbalancer-service\n…\n{_events(described)}[/dim]")
+    check(
+        f"Assigned IP {address['loadbalancer-service']} of pool lab" in described
+        and all(ip.startswith("203.0.113.") for ip in address.values()),
+        f"external addresses out of 203.0.113.0/24, told in Events: {', '.join(address.values())}",
+    )
+    pods = json.loads(command(*kubectl, "get", "pods", "-l", "app=web", "-o", "json"))["items"]
+    places = {each["metadata"]["name"]: each["spec"]["nodeName"] for each in pods}
+    command(*kubectl, "delete", "pod", "web-3", "--wait=false")
+    empty = places.pop("web-3")
+    full = set(places.values()) - {empty}
+    port = service["external-traffic-service"]["spec"]["healthCheckNodePort"]
+    health = _health(nodes, port, empty)
+    rows = []
+    seen = _looks(f"http://{address['loadbalancer-service']}/", gone="web-3")
+    for (who, node, client), count in sorted(Counter(seen).items()):
+        rows.append((nodes.get(client, client), f"{who} on {node}", str(count)))
+    table(
+        f"externalTrafficPolicy: Cluster, {LOOKS} requests; {empty} has no pod",
+        ("came in at (what the pod sees)", "answered by", "requests"),
+        rows,
+    )
+    passed = sum(nodes.get(client) == empty for _, _, client in seen)
+    check(passed > 0, f"{empty}, which has no pod, passed {passed} requests on to the other nodes")
+    check({nodes.get(client) for _, _, client in seen} == set(nodes.values()), "every node let some in")
+    seen = _looks(f"http://{address['external-traffic-service']}/", gone="web-3")
+    rows = [(f"{node}: {status}", *_answers(seen, node)) for node, status in sorted(health.items())]
+    table(
+        f"externalTrafficPolicy: Local, {LOOKS} requests; {empty} has no pod",
+        ("health check of the node", "client that its pod sees", "requests"),
+        rows,
+    )
+    check(
+        health[empty] == "503" and all(health[node] == "200" for node in full),
+        f"{empty} says at the health check port {port} that it has no pod, so it gets no traffic",
+    )
+    check(
+        {node for _, node, _ in seen} == full, f"{' and '.join(sorted(full))} answered all {LOOKS} requests"
+    )
+    check({client for _, _, client in seen} == {OUTSIDE}, f"the pods saw the client's own address, {OUTSIDE}")
+
+
+def _events(described: str) -> str:
+    return "Events:" + described.partition("Events:")[2].rstrip()
+
+
+def _answers(seen: list[tuple[str, ...]], node: str) -> tuple[str, str]:
+    clients = [client for _, there, client in seen if there == node]
+    return ", ".join(sorted(set(clients))), str(len(clients))
+
+
+def _health(nodes: dict[str, str], port: int, empty: str) -> dict[str, str]:
+    """What each node answers at the Service's health check port, once the one without a pod knows that it has none."""
+    deadline = time.perf_counter() + 10
+    while True:
+        urls = [f"http://{ip}:{port}/healthz" for ip in nodes]
+        found = dict(zip(nodes.values(), outside(sys.executable, "-c", STATUS, *urls), strict=True))
+        if found[empty] == "503" or time.perf_counter() > deadline:
+            return found
+
+
+def _looks(url: str, gone: str) -> list[tuple[str, ...]]:
+    """Pod, node and client of each of the requests, once the load balancer has noticed that a pod is gone."""
+    deadline = time.perf_counter() + 10
+    while True:
+        lines = outside(sys.executable, "-c", LOOK, url, "10")
+        if not any(line.startswith("FAILED") for line in lines) and gone not in {x.split()[0] for x in lines}:
+            break
+        if time.perf_counter() > deadline:
+            raise NotShown(f"requests to {url} still fail: {lines}")
+    lines = outside(sys.executable, "-c", LOOK, url, str(LOOKS))
+    failed = [line for line in lines if line.startswith("FAILED")]
+    check(not failed, f"none of {LOOKS} requests to {url} failed" + (f": {failed[0]}" if failed else ""))
+    return [tuple(line.split()) for line in lines]
+
+
 def show_examples(kubeconfig: Path) -> None:
     """Applies the examples with kubectl, waits for the pods."""
     kubectl = ("kubectl", "--kubeconfig", str(kubeconfig))
@@ -341,6 +465,8 @@ async def show(kubeconfig: Path) -> None:
         await show_readiness(api, address)
         step("6. DNS")
         await show_dns(api)
+        step("7. Load balancers")
+        await asyncio.to_thread(show_load_balancers, kubeconfig)
 
 
 def fail(sentence: str) -> NoReturn:
@@ -382,7 +508,7 @@ def main() -> int:
             console.print(f"  [red]✗ {error}[/red]")
             status = 1
         finally:
-            step("7. The end")
+            step("8. The end")
             subprocess.run([FAIRLEAD, "lab", "down", "--name", LAB], check=False)
             left = leftovers()
         try:

@@ -1,14 +1,32 @@
-"""What every cluster has besides its control plane, made through the API as a user would: the cluster's DNS."""
+"""What a lab's cluster has besides its control plane, made through the API as a user would.
+
+The cluster's DNS, and the addresses that load balancers get.
+"""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TypeVar
 
+import msgspec
+import yaml
+
 from fairlead.client.api import Api
-from fairlead.lab.topology import API_PORT, DNS_ADDRESS, ROUTER
+from fairlead.client.retry import Backoff
+from fairlead.lab.topology import API_PORT, DNS_ADDRESS, LOAD_BALANCERS, ROUTER
+from fairlead.loadbalancer.ipaddresspools import GROUP, RESOURCES, IPAddressPool, definition
 from fairlead.objects import core_v1
+from fairlead.objects.apiextensions_v1 import CustomResourceDefinition
 from fairlead.objects.meta_v1 import ObjectMeta
-from fairlead.objects.resources import NODES, PODS, SERVICEACCOUNTS, SERVICES, Resource, Stored
+from fairlead.objects.resources import (
+    CUSTOMRESOURCEDEFINITIONS,
+    NODES,
+    PODS,
+    SERVICEACCOUNTS,
+    SERVICES,
+    Resource,
+    Stored,
+)
 from fairlead.objects.status import StatusError
 
 T = TypeVar("T", bound=Stored)
@@ -18,6 +36,7 @@ DNS_LABELS = {"k8s-app": "kube-dns"}
 DNS_SERVICE = "kube-dns"
 DNS_POD = "fairlead-dns"
 DNS_IMAGE = "fairlead/dns"
+POOL = "lab"
 
 
 def dns_service() -> core_v1.Service:
@@ -74,12 +93,21 @@ def dns_pod() -> core_v1.Pod:
     )
 
 
+def pool() -> IPAddressPool:
+    """The addresses of the lab's load balancers."""
+    spec = {"addresses": [LOAD_BALANCERS], "avoidBuggyIPs": True}
+    return IPAddressPool(metadata=ObjectMeta(name=POOL), spec=spec)
+
+
 async def apply(api: Api) -> None:
     """Makes what is not there; a store that an earlier lab left has it already."""
+    pools = msgspec.convert(yaml.safe_load(definition()), CustomResourceDefinition)
+    await _ensure(api, CUSTOMRESOURCEDEFINITIONS, pools)
     account = core_v1.ServiceAccount(metadata=ObjectMeta(name="fairlead-dns", namespace=NAMESPACE))
     await _ensure(api, SERVICEACCOUNTS, account)
     await _ensure(api, SERVICES, dns_service())
     await _ensure(api, PODS, dns_pod())
+    await _ensure_pool(api)
 
 
 async def forget(api: Api, nodes: frozenset[str]) -> None:
@@ -102,3 +130,16 @@ async def _ensure(api: Api, resource: Resource[T], wanted: T) -> None:
     except StatusError as error:
         if error.reason != "AlreadyExists":
             raise
+
+
+async def _ensure_pool(api: Api) -> None:
+    """Their definition is served some milliseconds after it was made."""
+    backoff = Backoff(0.005, 0.5)
+    while True:
+        try:
+            await _ensure(api, RESOURCES[GROUP], pool())
+            return
+        except StatusError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+        await backoff.wait()

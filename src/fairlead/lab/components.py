@@ -24,7 +24,7 @@ from fairlead.lab.state import Record, StateDirectory
 from fairlead.lab.supervisor import Component
 from fairlead.loadbalancer import controller as loadbalancer
 from fairlead.loadbalancer import speaker
-from fairlead.loadbalancer.config import LoadBalancerConfig, PoolSpec, pool
+from fairlead.loadbalancer.config import LoadBalancerConfig
 from fairlead.node import agent
 from fairlead.node.images import Image, builtin
 from fairlead.process import Health, configure_logging, listener, run, serve_health
@@ -43,8 +43,6 @@ PROXY_METRICS_PORT = 10249
 
 CONTROLLERS_HEALTH_PORT = 10257
 """As kube-controller-manager's --secure-port, without TLS; on the router's address."""
-
-LOAD_BALANCERS = (pool("lab", PoolSpec((topology.LOAD_BALANCERS,), avoidBuggyIPs=True)),)
 
 Sockets = Mapping[str, socket.socket]
 
@@ -128,8 +126,7 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
             asyncio.TaskGroup() as tasks,
         ):
             if record.loadbalancer != "none":
-                pools = LoadBalancerConfig(LOAD_BALANCERS)
-                tasks.create_task(loadbalancer.run(loadbalancer_api, pools, health))
+                tasks.create_task(loadbalancer.run(loadbalancer_api, LoadBalancerConfig(), health))
             if record.loadbalancer == "cloud":
                 tasks.create_task(cloud.run(loadbalancer_api, record.loadbalancer_via))
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
