@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.forks import Forks
+
 # A machine under load is slow, not wrong; and what fails in CI must fail the same way at home.
 settings.register_profile("fairlead", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("fairlead")
@@ -116,3 +118,11 @@ def machine_left_as_it_was() -> Iterator[None]:
         found += [f"the host's {what}: appeared: {line}" for line in sorted(now - then)]
         found += [f"the host's {what}: disappeared: {line}" for line in sorted(then - now)]
     assert not found, "the tests did not leave the machine as it was:\n  " + "\n  ".join(found)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs the command without its imports, for tables of what it says."""
+    made = Forks()
+    yield made
+    made.close()

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from fairlead import __version__
+from tests.forks import Forks
 from tests.lab.conftest import wait_for
 from tests.loopback import free_ports, own_address
 from tests.waiting import LIMIT
@@ -31,15 +32,13 @@ users: [{name: x, user: {token: x}}]
 """
 
 
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FAIRLEAD, *words],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", **environment},
-    )
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(forks: Forks, tmp_path: Path) -> Run:
+    """Runs `fairlead WORDS` in a folder of its own."""
+    return lambda *words: forks.run(words, {**os.environ, "COLUMNS": "200"}, tmp_path)
 
 
 @contextmanager
@@ -68,7 +67,7 @@ def answer(url: str) -> tuple[int, str]:
         return 0, ""
 
 
-def test_the_version_is_the_packages() -> None:
+def test_the_version_is_the_packages(run: Run) -> None:
     assert run("--version").stdout == f"fairlead {__version__}\n"
 
 
@@ -85,7 +84,7 @@ def test_the_version_is_the_packages() -> None:
         ("loadbalancer", "manifests"),
     ],
 )
-def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
+def test_every_command_explains_itself(run: Run, words: tuple[str, ...]) -> None:
     done = run(*words, "--help")
     assert done.returncode == 0
     assert " ".join(("Usage: fairlead", *words)) in done.stdout
@@ -141,7 +140,9 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         (("lab", "down", "--name", "../x"), "cannot be the name of a lab"),
     ],
 )
-def test_wrong_use_is_a_sentence_and_status_2(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_wrong_use_is_a_sentence_and_status_2(
+    run: Run, words: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(KUBECONFIG)
     done = run(*(str(kubeconfig) if word == "KUBECONFIG" else word for word in words))
@@ -150,7 +151,7 @@ def test_wrong_use_is_a_sentence_and_status_2(words: tuple[str, ...], said: str,
     assert "Traceback" not in done.stderr
 
 
-def test_status_of_no_lab_is_1_and_down_is_0() -> None:
+def test_status_of_no_lab_is_1_and_down_is_0(run: Run) -> None:
     assert run("lab", "status", "--name", "no-such-lab").returncode == 1
     done = run("lab", "down", "--name", "no-such-lab")
     assert (done.returncode, done.stdout) == (0, "There is no lab named 'no-such-lab': nothing to remove.\n")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import typer
 
 from fairlead.cli.controllers import seconds
 from fairlead.cli.main import plain
 from fairlead.endpoints.config import ENDPOINTS, MIRRORING, SLICES, EndpointsConfig, chosen
-
-from .test_main import fairlead
+from tests.forks import Forks
 
 
 @pytest.mark.parametrize(
@@ -68,8 +70,8 @@ def test_values_out_of_bounds(fields: dict[str, int]) -> None:
         (("--endpointslice-updates-batch-period", "soon"), "is no length of time"),
     ],
 )
-def test_wrong_flags_are_told(argv: tuple[str, ...], said: str) -> None:
-    done = fairlead("endpoints", *argv)
+def test_wrong_flags_are_told(forks: Forks, tmp_path: Path, argv: tuple[str, ...], said: str) -> None:
+    done = forks.run(("endpoints", *argv), os.environ, tmp_path)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from fairlead.lab.topology import Masquerade, Plan, Veth
 from fairlead.node import namespaces
-from fairlead.proxy import libnftables
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
@@ -172,6 +171,9 @@ table ip fairlead-lab {{
     }}
 }}
 """
+    # Here, for the sake of the commands that make nothing, as above.
+    from fairlead.proxy import libnftables
+
     try:
         libnftables.run(ruleset)
     except libnftables.NftablesMissing as error:
