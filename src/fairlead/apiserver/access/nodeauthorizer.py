@@ -40,7 +40,7 @@ class NodeAuthorizer:
             ("", "secrets"): self._read,
             ("", "configmaps"): self._read,
             ("", "persistentvolumeclaims"): self._claim,
-            ("", "serviceaccounts"): self._token,
+            ("", "serviceaccounts"): self._account,
             ("coordination.k8s.io", "leases"): _lease,
             ("", "nodes"): _node,
             ("", "pods"): self._pod,
@@ -94,7 +94,9 @@ class NodeAuthorizer:
             return _no("can only get/update/patch this type")
         return self._bound(node, wanted)
 
-    def _token(self, node: str, wanted: Attributes) -> Verdict:
+    def _account(self, node: str, wanted: Attributes) -> Verdict:
+        if wanted.verb == "get" and not wanted.subresource:
+            return self._bound(node, wanted)
         if wanted.verb != "create" or not wanted.name:
             return _no("can only create tokens for individual service accounts")
         if wanted.subresource != "token":
