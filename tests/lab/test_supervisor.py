@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from fairlead.lab import processes, removal
 from fairlead.lab.keeper import Keeper, Report, fork_keeper
 from fairlead.lab.network import Refused
 from fairlead.lab.state import NoLab, Process, StateDirectory, Taken
-from fairlead.lab.supervisor import Component, Lab
+from fairlead.lab.supervisor import Component, Lab, fork
 from tests.lab.conftest import record, wait_for
 from tests.waiting import LIMIT
 
@@ -194,3 +195,14 @@ def test_a_process_number_in_use_again_is_not_taken_for_the_old_process() -> Non
 def test_the_state_directory_is_the_owners_alone(directory: StateDirectory, tmp_path: Path) -> None:
     os.close(directory.create_locked())
     assert directory.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_component_leaves_what_it_shares_to_its_garbage_collector_untouched() -> None:
+    """The collector writes to every object that it looks at, and a page that is written to is copied."""
+    assert not gc.get_freeze_count()
+
+    def run() -> int:
+        return 0 if gc.get_freeze_count() > 10_000 else 1
+
+    _, status = os.waitpid(fork("frozen", run), 0)
+    assert os.waitstatus_to_exitcode(status) == 0

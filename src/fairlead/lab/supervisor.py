@@ -14,6 +14,7 @@ event loop: they wait in poll(2), on process descriptors and on a pipe that sign
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -106,6 +107,7 @@ def fork(name: str, run: Callable[[], int]) -> int:
 def _child(name: str, run: Callable[[], int]) -> NoReturn:
     status = 1
     try:
+        gc.freeze()  # what was imported before is never looked at again, so its pages stay shared
         namespaces.prctl(namespaces.PR_SET_NAME, f"fairlead-{name}"[:15].encode())
         status = run()
     except BaseException:
