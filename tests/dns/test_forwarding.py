@@ -115,7 +115,7 @@ def test_a_server_that_leads_back_here_is_noticed() -> None:
         server.listeners.forwarder.nameservers[0].server = itself
         message = dns.message.from_wire(server.udp(query("example.com").to_wire()))
         assert message.rcode() == dns.rcode.REFUSED
-        assert server.listeners.forwarder.asked == 1
+        assert server.listeners.forwarder.nameservers[0].asked == 1
 
 
 def test_reverse_names_of_others_are_asked_of_others() -> None:

@@ -60,11 +60,6 @@ class Forwarder:
         self._groups |= {domain: group(servers) for domain, servers in (stubs or {}).items()}
         self.nameservers: Sequence[Nameserver] = tuple(known.values())
 
-    @property
-    def asked(self) -> int:
-        """How many questions were put to other servers."""
-        return sum(server.asked for server in self.nameservers)
-
     def takes(self, name: str) -> bool:
         """Whether somebody can be asked about a name."""
         return bool(self._group(name))
