@@ -46,7 +46,8 @@ def up(
     loadbalancer: Annotated[
         str,
         typer.Option(
-            help="Who leads traffic to load balancers: cloud, l2 (the nodes, by ARP) or none.", metavar="KIND"
+            help="Who leads traffic to load balancers: cloud, l2 (the nodes, by ARP), bgp or none.",
+            metavar="KIND",
         ),
     ] = "cloud",
     loadbalancer_via: Annotated[
@@ -91,6 +92,13 @@ def up(
 
     if loadbalancer not in LOADBALANCERS:
         raise UserError(f"--loadbalancer {loadbalancer}: use one of {', '.join(LOADBALANCERS)}")
+    if loadbalancer == "bgp":
+        from fairlead.loadbalancer.bgp.bird import BirdMissing, program
+
+        try:
+            program()
+        except BirdMissing as error:
+            raise UserError(f"--loadbalancer bgp: {error}") from error
     if loadbalancer_via not in LOADBALANCER_VIA:
         raise UserError(f"--loadbalancer-via {loadbalancer_via}: use one of {', '.join(LOADBALANCER_VIA)}")
     from fairlead.lab.interruption import Interrupted, Interruption

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fairlead.apiserver.access.gate import AccessConfig
@@ -17,7 +18,7 @@ from fairlead.client.api import Api
 from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
-from fairlead.lab import cloud, topology
+from fairlead.lab import cloud, router, topology
 from fairlead.lab.credentials import CONTROLLERS, LOADBALANCER, PROXY, SCHEDULER, SPEAKER, Credentials
 from fairlead.lab.network import Network
 from fairlead.lab.state import Record, StateDirectory
@@ -74,6 +75,11 @@ def components(
     def node_main(node: topology.Node) -> Callable[[], Coroutine[Any, Any, None]]:
         return lambda: _node(directory, credentials, node, record, known)
 
+    def as_router() -> int:
+        configure_logging("router", record.log_level)
+        _enter(directory.network, topology.UNDERLAY)
+        return router.run(directory.path / "router", nodes)
+
     return (
         Component(
             "apiserver",
@@ -84,6 +90,7 @@ def components(
             "controllers",
             as_process("controllers", lambda: _controllers(credentials, record), topology.UNDERLAY),
         ),
+        *((Component("router", as_router),) if record.loadbalancer == "bgp" else ()),
         *(Component(node.name, as_process(node.name, node_main(node), node.name)) for node in nodes),
     )
 
@@ -174,7 +181,12 @@ async def _node(
         ):
             tasks.create_task(agent.run(agent_api, agent_config, agent_health))
             tasks.create_task(proxy.run(proxy_api, proxy_config, proxy_health))
-            if record.loadbalancer == "l2":
-                tasks.create_task(speaker.run(speaker_api, speaker.SpeakerConfig(node.name), agent_health))
+            if record.loadbalancer in ("l2", "bgp"):
+                settings = speaker.SpeakerConfig(node.name)
+                if record.loadbalancer == "bgp":
+                    speaks = directory.path / "bgp" / node.name
+                    speaks.mkdir(parents=True, exist_ok=True)
+                    settings = replace(settings, bgp=router.node_config(), directory=speaks)
+                tasks.create_task(speaker.run(speaker_api, settings, agent_health))
     finally:
         await runner.cleanup()

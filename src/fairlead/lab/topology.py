@@ -25,8 +25,8 @@ OUTSIDE_ROUTER = "198.51.100.1"
 OUTSIDE_ADDRESS = "198.51.100.10"
 LOAD_BALANCERS = "203.0.113.0/24"
 """Where Services of type LoadBalancer have their addresses from."""
-LOADBALANCERS = ("cloud", "l2", "none")
-"""Who leads traffic to those addresses: the lab's cloud, the nodes' speakers by ARP, or nobody gives any."""
+LOADBALANCERS = ("cloud", "l2", "bgp", "none")
+"""Who leads traffic to those addresses: the lab's cloud, the nodes by ARP or by BGP, or nobody gives any."""
 LOADBALANCER_VIA = ("vip", "nodeport")
 """How the cloud's packets come to a node: to the Service's address as they were sent, or to the node's own port."""
 CLUSTER_CIDR = "10.244.0.0/16"

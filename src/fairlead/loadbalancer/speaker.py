@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from pyroute2 import IPRoute
@@ -13,6 +14,8 @@ from fairlead.client.api import Api
 from fairlead.client.events import Recorder
 from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.loadbalancer.announcement import addresses, carriers, is_eligible, is_ready
+from fairlead.loadbalancer.bgp.announcer import Bgp
+from fairlead.loadbalancer.bgp.configuration import BgpConfig
 from fairlead.loadbalancer.layer2.announcer import Layer2
 from fairlead.loadbalancer.pools import Address
 from fairlead.loadbalancer.requests import CLASS
@@ -33,13 +36,16 @@ class SpeakerConfig:
     """What one speaker is to do.
 
     `node` is the name of its Node; `interfaces` are those on which it answers, by default those that have the Node's
-    addresses. Ours are the Services of the class `loadbalancer_class` and, if `default`, those without one.
+    addresses. With `bgp` routers are told instead, by a BIRD with its files in `directory`. Ours are the Services of
+    the class `loadbalancer_class` and, if `default`, those without one.
     """
 
     node: str
     interfaces: tuple[str, ...] = ()
     default: bool = True
     loadbalancer_class: str = CLASS
+    bgp: BgpConfig | None = None
+    directory: Path | None = None
 
 
 class Announcer(Protocol):
@@ -57,10 +63,26 @@ async def run(api: Api, config: SpeakerConfig, health: Health) -> None:
         async with all_synced(speaker.informers, health, "speaker") as group:
             await speaker.registered()
             speaker.work()
-            interfaces = config.interfaces or await asyncio.to_thread(interfaces_of, speaker.node_addresses())
-            announcer = Layer2(config.node, interfaces, speaker.roster, speaker.is_known, speaker.tell)
-            log.info("announcing by ARP and NDP on %s", ", ".join(interfaces))
-            group.create_task(announcer.run(speaker.uid))
+            announcer: Announcer
+            if config.bgp is not None and config.directory is not None:
+                announcer = bgp = Bgp(
+                    config.node,
+                    speaker.node_addresses(),
+                    config.bgp,
+                    config.directory,
+                    speaker.roster,
+                    speaker.tell_routed,
+                )
+                log.info("announcing by BGP to %s", ", ".join(peer.address for peer in config.bgp.peers))
+                group.create_task(bgp.run())
+            else:
+                wanted = frozenset(speaker.node_addresses())
+                interfaces = config.interfaces or await asyncio.to_thread(interfaces_of, wanted)
+                announcer = layer2 = Layer2(
+                    config.node, interfaces, speaker.roster, speaker.is_known, speaker.tell
+                )
+                log.info("announcing by ARP and NDP on %s", ", ".join(interfaces))
+                group.create_task(layer2.run(speaker.uid))
             health.has("speaker/announcing")
             await speaker.follow(announcer)
     finally:
@@ -150,10 +172,10 @@ class Speaker:
         node = self._nodes.items.get(name)
         return node is not None and node.metadata.uid == uid
 
-    def node_addresses(self) -> frozenset[str]:
+    def node_addresses(self) -> tuple[str, ...]:
         """The InternalIPs of our Node."""
         status = self._nodes.items[self._config.node].status
-        return frozenset(a.address for a in (status.addresses if status else ()) if a.type == "InternalIP")
+        return tuple(a.address for a in (status.addresses if status else ()) if a.type == "InternalIP")
 
     def tell(self, address: Address, other: str) -> None:
         """Says on the Services of an address that it is announced, or that `other`, a hardware address, has it."""
@@ -170,6 +192,15 @@ class Speaker:
                 message = f"announcing {address} from node {self._config.node} by ARP or NDP"
                 self.recorder.event(service, "Normal", "Announced", message)
         log.info("%s %s", address, f"is in use by {other}" if other else "is announced")
+
+    def tell_routed(self, address: Address) -> None:
+        """Says on the Services of an address that routers are told of it."""
+        for key in self.roster.services(address):
+            service = self._services.items.get(key)
+            if service is not None:
+                message = f"announcing {address} from node {self._config.node} by BGP"
+                self.recorder.event(service, "Normal", "Announced", message)
+        log.info("%s is announced", address)
 
 
 def _addresses(service: Service | None, config: SpeakerConfig) -> tuple[Address, ...]:
