@@ -67,6 +67,25 @@ def accepting(where: Pods) -> None:
     threading.Thread(target=accept, daemon=True).start()
 
 
+def reachable(where: Pods) -> bool:
+    """Whether the ClusterIP leads to the server now; waits a tenth of a second for it."""
+    with namespaces.entered(where.client), socket.socket() as sock:
+        sock.settimeout(0.1)
+        try:
+            sock.connect(THROUGH)
+        except OSError:
+            return False
+        return True
+
+
+def tries(where: Pods) -> int:
+    """How many times the ClusterIP had to be tried, one after the other, until it led to the server."""
+    count = 1
+    while not reachable(where):
+        count += 1
+    return count
+
+
 def in_turns(where: Pods, seconds: float, *targets: tuple[str, int]) -> list[list[float]]:
     """Microseconds of connects to each of the targets, which are asked one after the other, for so long; sorted."""
     taken: list[list[float]] = [[] for _ in targets]

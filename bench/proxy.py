@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+import logging
 import os
+import random
 import resource
 import time
 import traceback
@@ -20,6 +23,7 @@ from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.process import Health
+from fairlead.proxy import libnftables
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables, table
@@ -84,6 +88,12 @@ def measure(quick: bool) -> list[Measure]:
                         peer=976, peer_name=f"{PEER} and nft", budget=180),
                 Measure("restart over a full table", tuple(r["restart"] for r in results), "s"),
             ]  # fmt: skip
+    for services in SIZES[1:]:
+        gaps = [in_child(lambda s=services: flushed(s)) for _ in range(2 if quick else 7)]  # type: ignore[misc]
+        measures.append(
+            Measure(f"{services:,} Services: `nft flush ruleset` to the next connection that succeeds",
+                    tuple(gap["mended"] for gap in gaps), "ms")
+        )  # fmt: skip
     return measures + connecting(proxier, runs, 1 if quick else 2)
 
 
@@ -251,6 +261,28 @@ def started(make: Callable[[], Proxier], services: int) -> Proxier:
     feed(made, [service(number) for number in range(services)], pieces)
     made.start()
     return made
+
+
+def flushed(services: int) -> dict[str, float]:
+    """Milliseconds from somebody's `nft flush ruleset` until a connection through a ClusterIP succeeds again."""
+    where = pods.pods()
+    made = started(proxier, services)
+    pods.accepting(where)
+
+    async def mend() -> float:
+        watching = asyncio.create_task(made.watch())
+        assert await asyncio.to_thread(pods.reachable, where)
+        await asyncio.sleep(random.random())  # looks are apart: at any time between two
+        libnftables.run("flush ruleset\n")
+        began = time.perf_counter()
+        tries = await asyncio.to_thread(pods.tries, where)
+        taken = time.perf_counter() - began
+        assert tries > 1
+        watching.cancel()
+        return taken
+
+    logging.disable()
+    return {"mended": asyncio.run(mend()) * 1e3}
 
 
 def connecting(make: Callable[[], Proxier], runs: int, seconds: float) -> list[Measure]:

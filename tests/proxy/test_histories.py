@@ -245,6 +245,8 @@ def test_every_history_ends_as_a_cold_start(
             for step in turn:
                 world.change(ledger, dataplane, step)
             dataplane.commit(ledger.changes())
+            assert not dataplane.harmed()
+            assert not dataplane._incomplete()
             if number in restarts:
                 dataplane.close()
                 ledger, dataplane = world.ledger(), Nftables(OPTIONS, family)

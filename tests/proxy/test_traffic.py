@@ -1,4 +1,4 @@
-"""Real packets through a real kernel, between pods, their node and a client outside."""
+"""What only the nftables mode does, with real packets; what all modes do is in `conformance`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import contextlib
 import itertools
 import re
 import socket
-import time
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from pyroute2 import IPRoute
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
-from fairlead.objects.core_v1 import ClientIPConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig
+from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.proxy import libnftables, nftables
@@ -22,6 +20,7 @@ from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables, skeleton, table
+from fairlead.proxy.nftables.inventory import Inventory
 from fairlead.proxy.nftables.names import CLUSTER_IPS
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
@@ -140,87 +139,9 @@ def proxy(network: Topology) -> Iterator[Proxy]:
     network.inside("node1", nftables.cleanup)
 
 
-@pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
-@pytest.mark.parametrize(
-    ("place", "seen"), [("a", PODS["a"]), ("node1", NODE_ADDRESS)], ids=["from a pod", "from the node"]
-)
-def test_a_cluster_ip_spreads_over_its_pods(
-    proxy: Proxy, network: Topology, place: str, seen: str, kind: int
-) -> None:
-    answers = [network.ask(place, WEB, kind=kind) for _ in range(300)]
-    spread = Counter(name for name, _ in answers)
-    # Chi-square with two degrees of freedom: 20 is passed once in twenty thousand runs.
-    assert sum((spread[name] - 100) ** 2 / 100 for name in PODS) < 20, spread
-    if place == "node1":
-        # The node's own address on that link: what it is does not matter, as long as it is the node's.
-        assert not {client for _, client in answers} & set(PODS.values())
-    else:
-        assert {client for name, client in answers if name != place} == {seen}
-
-
-@pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
-def test_a_pod_reaches_itself(proxy: Proxy, network: Topology, kind: int) -> None:
-    proxy.serve("web", WEB, "a")
-    name, client = network.ask("a", WEB, kind=kind)
-    assert name == "a"
-    assert client != PODS["a"]
-
-
-@pytest.mark.parametrize("place", ["a", "node1"])
-@pytest.mark.parametrize(
-    ("address", "port"), [(EMPTY, 80), (WEB, 81)], ids=["no endpoints", "a port of no Service"]
-)
-def test_refused_at_once(proxy: Proxy, network: Topology, place: str, address: str, port: int) -> None:
-    with pytest.raises(ConnectionRefusedError):
-        network.ask(place, address, port)
-    # A datagram that the own kernel rejects on its way out is EPERM, as with kube-proxy; an ICMP error is the other.
-    with pytest.raises((ConnectionRefusedError, PermissionError)):
-        network.ask(place, address, port, UDP)
-
-
-def test_an_address_of_no_service_is_dropped(proxy: Proxy, network: Topology) -> None:
-    with network.open("a", TCP) as sock:
-        sock.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            sock.connect((UNASSIGNED, 80))
-
-
-@pytest.mark.parametrize("kind", [TCP, UDP], ids=["TCP", "UDP"])
-def test_a_node_port_from_outside(proxy: Proxy, network: Topology, kind: int) -> None:
-    proxy.serve("web", WEB, "abc", type="NodePort")
-    answers = {network.ask("outside", NODE_ADDRESS, 30080, kind) for _ in range(60)}
-    assert {name for name, _ in answers} == set(PODS)
-    assert OUTSIDE_ADDRESS not in {client for _, client in answers}
-
-
-def test_local_policy_shows_the_client_and_drops_what_it_cannot_serve(
-    proxy: Proxy, network: Topology
-) -> None:
-    proxy.serve("web", WEB, "abc", type="NodePort", externalTrafficPolicy="Local")
-    assert network.ask("outside", NODE_ADDRESS, 30080)[1] == OUTSIDE_ADDRESS
-
-
 def talk(sock: socket.socket) -> str:
     sock.send(b"?")
     return sock.recv(100).decode()
-
-
-def test_established_connections_outlive_everything(proxy: Proxy, network: Topology) -> None:
-    """Updates, a restart, a flushed ruleset that is mended: a connection goes on, to the same pod."""
-    with network.open("a", TCP) as sock:
-        sock.connect((WEB, 80))
-        first = talk(sock)
-        proxy.serve("web", WEB, "c" if first.startswith("b") else "b")
-        assert talk(sock) == first
-        proxy.serve("web", WEB, "")
-        assert talk(sock) == first
-        proxy.dataplane.close()
-        proxy.start()
-        assert talk(sock) == first
-        network.inside("node1", lambda: libnftables.run("flush ruleset\n"))
-        assert proxy.dataplane.harmed()
-        assert proxy.resync()
-        assert talk(sock) == first
 
 
 def test_a_restart_changes_nothing(proxy: Proxy, network: Topology) -> None:
@@ -284,6 +205,42 @@ def test_harm_is_noticed_and_foreign_changes_are_not_taken_for_it(proxy: Proxy, 
     run("delete table ip other\n")
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["numbers told", "numbers not told"])
+@pytest.mark.parametrize("name", ["frontends", "endpoints-65536", "cluster-ips"])
+def test_a_flushed_map_is_noticed_and_mended(
+    proxy: Proxy, network: Topology, monkeypatch: pytest.MonkeyPatch, name: str, told: bool
+) -> None:
+    """Kernels that do not tell how many elements a map has are asked for one of ours."""
+    if not told:
+        monkeypatch.setattr(Inventory, "counts", lambda _: {})
+    elif not network.inside("node1", proxy.dataplane._inventory.counts):
+        pytest.skip("this kernel does not tell how many elements a map has")
+    assert not proxy.dataplane.harmed()
+    proxy.serve("more", "10.96.1.1", "ab", **STICKY)
+    kind = "set" if name == "cluster-ips" else "map"
+    assert not proxy.dataplane.harmed()
+    network.inside("node1", lambda: libnftables.run(f"flush {kind} ip fairlead {name}\n"))
+    assert proxy.dataplane.harmed()
+    assert proxy.resync()
+    assert not proxy.dataplane.harmed()
+    assert network.ask("b", WEB)[0] in PODS
+
+
+def test_one_element_that_somebody_removed_or_added_is_noticed(proxy: Proxy, network: Topology) -> None:
+    if not network.inside("node1", proxy.dataplane._inventory.counts):
+        pytest.skip("this kernel does not tell how many elements a map has")
+    for commands in (
+        f"delete element ip fairlead frontends {{ {WEB} . tcp . 80 }}\n",
+        f"add element ip fairlead frontends {{ {UNASSIGNED} . tcp . 80 : goto refuse }}\n",
+        f"add element ip fairlead cluster-ips {{ {UNASSIGNED} }}\n",
+    ):
+        assert not proxy.dataplane.harmed()
+        network.inside("node1", lambda: libnftables.run(commands))  # noqa: B023
+        assert proxy.dataplane.harmed()
+        assert proxy.resync()
+    assert network.ask("b", WEB)[0] in PODS
+
+
 def test_rules_are_constant_and_chains_follow_the_counts(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,18 +290,6 @@ def test_many_small_batches_come_to_the_same(proxy: Proxy, network: Topology) ->
     second.close()
 
 
-def test_two_services_with_one_address(proxy: Proxy, network: Topology) -> None:
-    """The older one has it (here: neither says its age, so the first by name); then the other."""
-    proxy.serve("zoo", WEB, "a")
-    assert {network.ask("b", WEB)[0] for _ in range(60)} == set(PODS)
-    proxy.serve("ant", WEB, "b")
-    assert {network.ask("b", WEB)[0] for _ in range(20)} == {"b"}
-    for name in ("ant", "web"):
-        proxy.ledger.service_changed(f"default/{name}", None)
-        proxy.sync()
-    assert {network.ask("b", WEB)[0] for _ in range(20)} == {"a"}
-
-
 STICKY = {"sessionAffinity": "ClientIP", "type": "NodePort"}
 
 
@@ -369,44 +314,6 @@ def test_a_client_stays_with_its_endpoint_on_every_frontend(
     assert len(of_a) == 1
     word = "tcp" if kind == TCP else "udp"
     assert records(proxy) == sorted([f"{WEB}:80/{word} {OUTSIDE_ADDRESS}", f"{WEB}:80/{word} {PODS['a']}"])
-
-
-def test_an_endpoint_that_goes_takes_its_clients_along(proxy: Proxy, network: Topology) -> None:
-    proxy.serve("web", WEB, "abc", **STICKY)
-    first = network.ask("outside", WEB)[0]
-    others = [pod for pod in "abc" if pod != first]
-    # Others that come and go do not matter.
-    proxy.serve("web", WEB, first + others[0], **STICKY)
-    proxy.serve("web", WEB, others[1] + first, **STICKY)
-    assert {network.ask("outside", WEB)[0] for _ in range(10)} == {first}
-    proxy.serve("web", WEB, "".join(others), **STICKY)
-    second = {network.ask("outside", WEB)[0] for _ in range(10)}
-    assert len(second) == 1
-    assert second <= set(others)
-    # It comes back to nobody's mind.
-    proxy.serve("web", WEB, "abc", **STICKY)
-    assert {network.ask("outside", WEB)[0] for _ in range(10)} == second
-
-
-def test_affinity_ends_with_its_time_and_outlives_a_restart(proxy: Proxy, network: Topology) -> None:
-    timeout = SessionAffinityConfig(clientIP=ClientIPConfig(timeoutSeconds=1))
-    proxy.serve("web", WEB, "abc", sessionAffinityConfig=timeout, **STICKY)
-    proxy.serve("more", "10.96.1.1", "abc", sessionAffinity="ClientIP")
-    name = network.ask("a", "10.96.1.1")[0]
-    proxy.dataplane.close()
-    proxy.start()
-    assert not proxy.dataplane.last
-    assert {network.ask("a", "10.96.1.1")[0] for _ in range(10)} == {name}
-    seen = set()
-    for _ in range(30):  # three pods in turn come soon to two
-        seen.add(network.ask("a", WEB)[0])
-        if len(seen) == 2:
-            return
-        deadline = time.monotonic() + 10
-        while any(WEB in record for record in records(proxy)):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    raise AssertionError(f"only {seen}")
 
 
 def test_services_without_affinity_leave_no_record(proxy: Proxy, network: Topology) -> None:

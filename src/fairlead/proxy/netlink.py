@@ -92,6 +92,8 @@ class Link:
     def __init__(self, family: int) -> None:
         self._family = family
         self._sequence = 0
+        self.batches = 0
+        """How many batches the kernel took: each moves its generation on by one."""
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
         )
@@ -117,19 +119,18 @@ class Link:
         Gives the number of batches. Raises `KernelRefused`; the batches before the refused one stay.
         """
         batch: list[Request] = []
-        size = batches = 0
+        size = 0
+        before = self.batches
         for step in steps:
             length = sum(len(request.payload) + 20 for request in step)
             if batch and size + length > self.limit - 64:
                 self._send(batch)
-                batches += 1
                 batch, size = [], 0
             batch += step
             size += length
         if batch:
             self._send(batch)
-            batches += 1
-        return batches
+        return self.batches - before
 
     def _send(self, batch: Sequence[Request]) -> None:
         first = self._sequence + 1
@@ -165,6 +166,7 @@ class Link:
                 if code == 0 and sequence == last:
                     if refused is not None:
                         raise refused
+                    self.batches += 1
                     return
                 if code and refused is None:
                     what = batch[sequence - first].what if sequence >= first else "committing"

@@ -134,6 +134,16 @@ def set_named(name: str) -> bytes:
     )
 
 
+def set_with(name: str, key: bytes) -> bytes:
+    """The attributes that name one element of a set."""
+    return set_named(name) + attribute(ELEM_LIST_ELEMENTS | NESTED, _alone(key))
+
+
+def slot(owner: Frontend, index: int) -> bytes:
+    """The key of a slot."""
+    return owner + _INDEX.pack(index)
+
+
 def _routing(ways: Iterable[tuple[Frontend, Way | None, Way | None]]) -> Iterator[Request]:
     """The requests that lead frontends another way, all of them in one batch."""
     gone: dict[str, list[bytes]] = {}
