@@ -280,3 +280,30 @@ def test_a_pod_has_an_account_and_its_secrets(tmp_path: Path) -> None:
         assert made["spec"]["imagePullSecrets"] == [{"name": "mine"}]
 
     with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("account", "own", "found"),
+    [
+        (None, None, None),
+        (True, None, None),
+        (False, None, False),
+        (False, True, True),
+        (False, False, False),
+        (None, False, False),
+    ],
+)
+def test_whether_a_pod_has_a_token(
+    tmp_path: Path, account: bool | None, own: bool | None, found: bool | None
+) -> None:
+    """The pod decides, then its account."""
+
+    async def test(client: Client) -> None:
+        path = "/api/v1/namespaces/default/serviceaccounts/default"
+        assert (await client.patch(path, {"automountServiceAccountToken": account}))[0] == 200
+        body = pod("web")
+        body["spec"]["automountServiceAccountToken"] = own
+        made = await client.create("/api/v1/namespaces/default/pods", body)
+        assert made["spec"].get("automountServiceAccountToken") is found
+
+    with_server(tmp_path, test)

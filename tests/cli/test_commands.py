@@ -132,6 +132,7 @@ def test_every_command_explains_itself(run: Run, words: tuple[str, ...]) -> None
         (("apiserver", "--listen", "127.0.0.1:99999"), "a port is at most 65535"),
         (("apiserver", "--authorization-mode", "Node,ABAC"), "there is no authorization mode 'ABAC'"),
         (("apiserver", "--client-ca-file", "/nothing"), "/nothing: this file cannot be read"),
+        (("apiserver", "--service-account-key-file", "/nothing"), "/nothing: this file cannot be read"),
         (("apiserver", "--service-cluster-ip-range", "10.0.0.0/16,10.1.0.0/16"), "one network of a family"),
         (("apiserver", "--service-cluster-ip-range", "fd00::/48"), "/64 at most"),
         (("apiserver", "--service-node-port-range", "32767-30000"), "such as 30000-32767"),

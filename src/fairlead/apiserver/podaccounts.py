@@ -1,4 +1,4 @@
-"""The ServiceAccount of a new pod: it has to be there, and gives the pod what it pulls its images with.
+"""The ServiceAccount of a new pod: it has to be there, and says what the pod pulls images with, and has a token for.
 
 Upstream: plugin/pkg/admission/serviceaccount, without the volume of the token (see docs/access.md).
 """
@@ -18,7 +18,10 @@ MIRROR = "kubernetes.io/config.mirror"
 
 
 async def with_account(store: Store, pod: Pod) -> Pod:
-    """The pod with the secrets of its account, where it names none. Raises 403 without the account. One look-up."""
+    """The pod with what its account says, where the pod itself says nothing. Raises 403 without it. One look-up.
+
+    Upstream an account without tokens for its pods keeps the volume of the token out of them; here the pod says it.
+    """
     meta, name = pod.metadata, pod.spec.serviceAccountName
     if MIRROR in meta.annotations:
         return pod
@@ -26,7 +29,11 @@ async def with_account(store: Store, pod: Pod) -> Pod:
     if entry is None:
         why = f'error looking up service account {meta.namespace}/{name}: serviceaccount "{name}" not found'
         raise forbidden(PODS, meta.name, why)
-    if pod.spec.imagePullSecrets or b'"imagePullSecrets"' not in entry.value:
+    if b'"imagePullSecrets"' not in entry.value and b'"automountServiceAccountToken"' not in entry.value:
         return pod
-    account = decoder(ServiceAccount).decode(entry.value)
-    return replace(pod, spec=replace(pod.spec, imagePullSecrets=account.imagePullSecrets))
+    account, spec = decoder(ServiceAccount).decode(entry.value), pod.spec
+    if not spec.imagePullSecrets:
+        spec = replace(spec, imagePullSecrets=account.imagePullSecrets)
+    if spec.automountServiceAccountToken is None and account.automountServiceAccountToken is False:
+        spec = replace(spec, automountServiceAccountToken=False)
+    return replace(pod, spec=spec)

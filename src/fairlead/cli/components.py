@@ -524,6 +524,13 @@ def apiserver(
             show_default="a key in the directory",
         ),
     ] = None,
+    service_account_key_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="More PEM keys, public or private, by which such tokens are good; may be given several times.",
+        ),
+    ] = None,
     service_account_issuer: Annotated[
         str, typer.Option(metavar="URL", help="Who such tokens say has made them.")
     ] = "https://kubernetes.default.svc.cluster.local",
@@ -576,6 +583,7 @@ def apiserver(
         ("--client-ca-file", client_ca_file),
         ("--token-auth-file", token_auth_file),
         ("--service-account-signing-key-file", service_account_signing_key_file),
+        *(("--service-account-key-file", file) for file in service_account_key_file or ()),
     ):
         if file is not None and not os.access(file, os.R_OK):
             raise UserError(f"{option} {file}: this file cannot be read")
@@ -618,6 +626,7 @@ def apiserver(
             client_ca_file=client_ca_file or authority.path,
             token_auth_file=token_auth_file,
             service_account_signing_key_file=service_account_signing_key_file or directory / "sa.key",
+            service_account_key_file=tuple(service_account_key_file or ()),
             service_account_issuer=service_account_issuer,
             api_audiences=tuple(filter(None, api_audiences.split(","))),
             authorization_mode=authorization_mode,

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from fairlead.apiserver.access import accounttokens
 from fairlead.apiserver.access.accounttokens import AccountTokens, Bound, Reference, Rejected
+from fairlead.apiserver.access.gate import AccessConfig
 from fairlead.apiserver.access.webtokens import Key, Malformed, key_set, payload, read_keys, verify
-from fairlead.apiserver.certificates import make_authority
+from fairlead.apiserver.certificates import make_authority, make_signing_key
 from fairlead.apiserver.kinds import PODS, SERVICEACCOUNTS
 from fairlead.store import Change, open_store
 from tests.apiserver.serving import SECONDS, Client, pod, with_server
@@ -297,6 +298,9 @@ def test_an_account_gets_a_token_that_works_until_it_is_deleted(tmp_path: Path) 
         assert (found["authenticated"], found["audiences"]) == (True, [ISSUER])
         assert found["user"]["username"] == "system:serviceaccount:default:default"
         await client.ask("DELETE", ACCOUNT)  # another of this name comes at once, with another uid
+        await client.until(
+            ACCOUNT, lambda code, other: code == 200 and other["metadata"]["uid"] != reference["uid"]
+        )
         await ends(client, token)
         found = await review(client, token)
         assert "authenticated" not in found
@@ -589,3 +593,55 @@ def test_a_certificate_of_a_stranger_is_refused_by_tls(tmp_path: Path) -> None:
         assert (await client.get("/version"))["major"] == "1"
 
     with_server(tmp_path, test)
+
+
+def test_tokens_outlive_the_key_that_signed_them(tmp_path: Path) -> None:
+    """A key that is replaced goes on to verify, by its public half, for as long as it is named."""
+    old, new, public = tmp_path / "old.key", tmp_path / "new.key", tmp_path / "old.pub"
+    make_signing_key(old)
+    make_signing_key(new)
+    private = serialization.load_pem_private_key(old.read_bytes(), None)
+    public.write_bytes(
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    tokens: list[str] = []
+
+    def signed_by(signing: Path, *others: Path) -> AccessConfig:
+        return AccessConfig(service_account_signing_key_file=signing, service_account_key_file=others)
+
+    async def signs(client: Client) -> None:
+        tokens.append(await new_token(client))
+        assert (await whoami(client, tokens[0]))[0] == 201
+
+    async def knows(client: Client) -> None:
+        assert (await whoami(client, tokens[0]))[0] == 201
+        assert (await whoami(client, await new_token(client)))[0] == 201
+        found = await client.get("/openid/v1/jwks")
+        assert [key["kid"] for key in found["keys"]] == [
+            read_keys(one.read_bytes())[0].id for one in (new, old)
+        ]
+
+    async def knows_no_more(client: Client) -> None:
+        assert (await whoami(client, tokens[0]))[0] == 401
+
+    with_server(tmp_path, signs, access=signed_by(old))
+    with_server(tmp_path, knows, access=signed_by(new, public, old))
+    with_server(tmp_path, knows_no_more, access=signed_by(new))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing", b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"]
+)
+def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes) -> None:
+    signing, other = tmp_path / "sa.key", tmp_path / "other.pub"
+    make_signing_key(signing)
+    other.write_bytes(content)
+    access = AccessConfig(service_account_signing_key_file=signing, service_account_key_file=(other,))
+
+    async def test(_: Client) -> None:
+        raise AssertionError("the server is there")
+
+    with pytest.raises(ValueError, match=str(other)):
+        with_server(tmp_path, test, access=access)

@@ -34,7 +34,7 @@ from fairlead.apiserver.access.reviews import Reviews
 from fairlead.apiserver.access.secrettokens import SecretTokens
 from fairlead.apiserver.access.tokenrequests import TokenRequests
 from fairlead.apiserver.access.users import REQUESTER, User
-from fairlead.apiserver.access.webtokens import key_set, read_keys
+from fairlead.apiserver.access.webtokens import Key, key_set, read_keys
 from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.following import Follower
 from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, PODS, ROLEBINDINGS, ROLES, Kind
@@ -55,13 +55,14 @@ ALGORITHMS_PATH, KEYS_PATH = "/.well-known/openid-configuration", "/openid/v1/jw
 class AccessConfig:
     """Whom to know, and what to let him do. The fields are named as the options of kube-apiserver.
 
-    `service_account_signing_key_file` has PEM keys: the first signs the tokens of ServiceAccounts, all verify them;
-    without it there are no such tokens.
+    `service_account_signing_key_file` has PEM keys: the first signs the tokens of ServiceAccounts, all verify them, as
+    do those of each `service_account_key_file`, public or private; without the former there are no such tokens.
     """
 
     token_auth_file: Path | None = None
     client_ca_file: Path | None = None
     service_account_signing_key_file: Path | None = None
+    service_account_key_file: tuple[Path, ...] = ()
     service_account_issuer: str = DEFAULT_ISSUER
     api_audiences: tuple[str, ...] = ()
     authorization_mode: str = "Node,RBAC"
@@ -186,10 +187,19 @@ def _account_tokens(config: AccessConfig, store: Store) -> AccountTokens | None:
     path = config.service_account_signing_key_file
     if path is None:
         return None
+    keys = _keys(path)
+    if keys[0].private is None:
+        raise ValueError(f"{path}: there is no private key at its beginning, to sign tokens with")
+    for other in config.service_account_key_file:
+        keys += [key for key in _keys(other) if key.id not in {known.id for known in keys}]
+    return AccountTokens(store, keys, config.service_account_issuer, config.api_audiences)
+
+
+def _keys(path: Path) -> list[Key]:
     try:
         keys = read_keys(path.read_bytes())
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
-    if not keys or keys[0].private is None:
-        raise ValueError(f"{path}: there is no private key at its beginning, to sign tokens with")
-    return AccountTokens(store, keys, config.service_account_issuer, config.api_audiences)
+    if not keys:
+        raise ValueError(f"{path}: there is no key in it, in PEM")
+    return keys
