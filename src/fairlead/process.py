@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -107,7 +108,12 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Runs a component until it returns, or until SIGTERM or SIGINT cancels it; gives the exit status.
 
     Only the first signal counts: a second one would cancel the orderly end, and requests under way with it.
+
+    What components make either stays, such as the objects of informers, or is freed as its request ends: looking for
+    cycles in all of it after every 700 objects would cost a start a tenth of its time.
     """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     signals = (signal.SIGTERM, signal.SIGINT)
 
     async def supervised() -> None:

@@ -66,7 +66,7 @@ def test_values_out_of_bounds(fields: dict[str, int]) -> None:
         (("--kubeconfig", "/nowhere"), "cannot read the kubeconfig /nowhere: No such file"),
         (("--kubeconfig", "/dev/null", "--context", "a"), "the kubeconfig /dev/null is empty"),
         (("--health", "127.0.0.1:99999", "--kubeconfig", "x"), "cannot read the kubeconfig x"),
-        (("--max-endpoints-per-slice", "1001"), "less than or equal to 1000"),
+        (("--max-endpoints-per-slice", "1001"), "not in the range 1<=x<=1000"),
         (("--endpointslice-updates-batch-period", "soon"), "is no length of time"),
     ],
 )

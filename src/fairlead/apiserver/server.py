@@ -147,13 +147,11 @@ def prepare_interpreter() -> None:
     """What the whole process needs for the work of a server.
 
     The store's thread has to get the interpreter from a busy event loop several times a commit; it asks after 0.5 ms
-    instead of 5. Nearly all that a request allocates is freed as it ends, so the collector need not look at all that is
-    there after every 700 objects.
+    instead of 5. What was made so far stays, and the collector need not look at it.
     """
     sys.setswitchinterval(0.0005)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def attend(store: Store, health: Health) -> None:
