@@ -18,7 +18,6 @@ from subprocess import PIPE, CompletedProcess, Popen
 from typing import Any, NoReturn
 
 MODULES = (
-    "typer._adapters",
     "fairlead.cli.main",
     "fairlead.apiserver.server",
     "fairlead.dns.server",
