@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -157,12 +157,12 @@ def read_object(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(name, api_version, f"couldn't get version/kind; json parse error: {error}") from None
     check_header(obj, name, api_version, data)
-    typed = cast(Any, obj)
+    typed: Any = obj
     if not typed.kind or not typed.apiVersion:
         obj = msgspec.structs.replace(typed, kind=name, apiVersion=api_version)
     if validation == "Ignore":
         return obj, ()
-    found = faults(cast(type[Any], kind), data, thorough=validation == "Strict")
+    found = faults(kind, data, thorough=validation == "Strict")
     if found and validation == "Strict":
         raise unreadable(name, api_version, strict_error(found))
     return obj, tuple(found)

@@ -74,7 +74,7 @@ class Collector:
                         continue
                     if event.value is None:
                         self._removed(event.key)
-                    elif tied(event.value) or (event.previous is not None and tied(event.previous.value)):
+                    elif tied(event.value) or self._owners.owned(event.key):
                         of = facts(event.value)
                         self._owners.put(event.key, of)
                         self._consider(event.key, of)

@@ -12,6 +12,23 @@ from fairlead.apiserver.bodies import LIMIT
 RawHeaders = list[tuple[bytes, bytes]]
 
 
+_NAMES = {
+    spelled.encode(): name
+    for name in (
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    )
+    for spelled in (name, name.title())
+}
+"""What nearly every request has, in small letters as the table wants it."""
+
+
 class Headers(Mapping[str, str]):
     """The headers of a request by their names in any case; where one is given twice, the first counts."""
 
@@ -20,7 +37,10 @@ class Headers(Mapping[str, str]):
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
         self._values: dict[str, str] = {}
         for name, value in raw:
-            self._values.setdefault(name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape"))
+            known = _NAMES.get(name)
+            if known is None:
+                known = name.decode("latin-1").lower()
+            self._values.setdefault(known, value.decode("utf-8", "surrogateescape"))
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]

@@ -88,6 +88,10 @@ class Ownership:
             self._gone.add(uid)
         return uid, owners
 
+    def owned(self, key: str) -> bool:
+        """Whether an object has owners, as far as is known."""
+        return bool(self._facts.get(key, ("", ()))[1])
+
     def key(self, uid: str) -> str | None:
         """Where the object of a uid is; None when there is none."""
         return self._keys.get(uid)

@@ -177,8 +177,10 @@ def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     """The errors in a map of labels. Upstream: ValidateLabels."""
     errors: list[FieldError] = []
     for key, value in labels.items():
-        errors += [invalid(path, key, said) for said in is_qualified_name(key)]
-        errors += [invalid(path, value, said) for said in is_label_value(value)]
+        if found := is_qualified_name(key):
+            errors += [invalid(path, key, said) for said in found]
+        if found := is_label_value(value):
+            errors += [invalid(path, value, said) for said in found]
     return errors
 
 

@@ -18,7 +18,7 @@ from fairlead.objects.containers import (
     validate_containers,
     validate_init_containers,
 )
-from fairlead.objects.core_v1 import Container, Pod, PodSecurityContext, PodSpec, PodStatus, Toleration
+from fairlead.objects.core_v1 import Container, Pod, PodSecurityContext, PodSpec, Toleration
 from fairlead.objects.labels import validate_labels
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.status import FieldError, forbidden, invalid, not_supported, required
@@ -40,20 +40,20 @@ _EVICTED_AFTER = tuple(
 
 def default(pod: Pod) -> Pod:
     """The pod with everything filled in but what its scheduler and its node decide."""
-    spec = _SPECS.of(pod.spec)
-    return replace(pod, spec=spec, status=_with_phase(pod.status, spec))
+    spec, qos = _SPECS.of(pod.spec)
+    status = pod.status
+    if not status.phase or not status.qosClass:
+        status = replace(status, phase=status.phase or "Pending", qosClass=status.qosClass or qos)
+    return replace(pod, spec=spec, status=status)
 
 
 def default_status(pod: Pod) -> Pod:
     """The pod with its status filled in; its spec is what it was made with."""
-    status = _with_phase(pod.status, pod.spec)
-    return pod if status is pod.status else replace(pod, status=status)
-
-
-def _with_phase(status: PodStatus, spec: PodSpec) -> PodStatus:
+    status = pod.status
     if status.phase and status.qosClass:
-        return status
-    return replace(status, phase=status.phase or "Pending", qosClass=status.qosClass or qos_class(spec))
+        return pod
+    qos = status.qosClass or qos_class(pod.spec)
+    return replace(pod, status=replace(status, phase=status.phase or "Pending", qosClass=qos))
 
 
 class Specs:
@@ -66,22 +66,23 @@ class Specs:
     MOST, LARGEST = 256, 4096
 
     def __init__(self) -> None:
-        self._completed: dict[bytes, PodSpec] = {}
+        self._completed: dict[bytes, tuple[PodSpec, str]] = {}
         self._good: dict[int, PodSpec] = {}
 
-    def of(self, spec: PodSpec) -> PodSpec:
-        """The completed spec."""
+    def of(self, spec: PodSpec) -> tuple[PodSpec, str]:
+        """The completed spec, and the class of its quality of service."""
         text = encode(spec)
         known = self._completed.get(text)
         if known is not None:
             return known
         completed = _admit(default_spec(spec))
+        known = completed, qos_class(completed)
         if len(text) <= self.LARGEST:
             if len(self._completed) >= self.MOST:
                 self._completed.clear()
                 self._good.clear()
-            self._completed[text] = completed
-        return completed
+            self._completed[text] = known
+        return known
 
     def good(self, spec: PodSpec) -> bool:
         """Whether this very spec was judged, and nothing is wrong with it."""

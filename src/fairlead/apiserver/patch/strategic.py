@@ -46,19 +46,25 @@ def _merge_map(
                 return {}
             case directive:
                 raise _unknown_directive(directive, patch)
-    merged, patch = _retain_keys(original, patch)
-    patch = _merge_ordered(merged, patch, of)
+    directed = "$" in "".join(patch)
+    if directed:
+        merged, patch = _retain_keys(original, patch)
+        patch = _merge_ordered(merged, patch, of)
+    else:
+        merged = dict(original)
     for name, value in patch.items():
-        if name.startswith(DELETE_FROM_LIST):
+        if directed and name.startswith(DELETE_FROM_LIST):
             _delete_from_list(merged, name, value)
         elif value is None:
             merged.pop(name, None)
-        elif name not in merged or _kind(merged[name]) is not _kind(value):
-            merged[name] = _settled(value)
         elif isinstance(value, dict):
-            merged[name] = _merge_field(merged[name], value, _field(of, name))
+            had = merged.get(name)
+            of_it = _field(of, name)
+            merged[name] = _merge_field(had, value, of_it) if isinstance(had, dict) else _settled(value)
         elif isinstance(value, list):
-            merged[name] = _merge_list_field(merged[name], value, _field(of, name))
+            had = merged.get(name)
+            of_it = _field(of, name)
+            merged[name] = _merge_list_field(had, value, of_it) if isinstance(had, list) else _settled(value)
         else:
             merged[name] = value
     return merged
