@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import shutil
 import socket
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dns.flags
 import dns.message
 import dns.rcode
-import dns.rrset
 import uvloop
 
 from bench.cluster import DEADLINE, api_server, child, pss, until_up
+from bench.dnsperf import ask, bare_loop
 from bench.report import Measure, Unavailable
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import Config
@@ -50,76 +48,126 @@ def measure(quick: bool) -> list[Measure]:
     count = QUICK_COUNT if quick else SERVICES_COUNT
     runs, seconds = (1, 1) if quick else (3, 3)
     with TemporaryDirectory(prefix="fairlead-bench-") as text:
-        directory = Path(text)
-        with api_server(directory) as credentials:
+        file = Path(text) / "queries"
+        with api_server(Path(text)) as credentials:
             expected = uvloop.run(make_services(credentials, count))
             with dns_server(credentials) as (port, pids):
                 check(port, expected)
-                present = [f"{name}.{DOMAIN} A" for name in expected]
-                absent = [f"random-{n}.{DOMAIN} A" for n in range(100_000)]
-                mixed = [absent[n] if n % 10 == 0 else present[n % count] for n in range(100_000)]
-                cookie = ("-E", "10:0123456789abcdef")
-                loads: list[tuple[str, list[str], tuple[str, ...], bool]] = [
-                    ("answers ready, without EDNS", present, (), True),
-                    ("answers ready, with EDNS", present, ("-e",), False),
-                    ("answers ready, with EDNS and a cookie", present, cookie, False),
-                    ("one in ten a name that does not exist, never the same soon", mixed, (), False),
-                    ("only names that do not exist, never the same soon", absent, (), False),
-                    ("answers ready, over TCP", present, ("-m", "tcp"), False),
-                ]
-                found = []
-                for what, queries, options, is_peers in loads:
-                    file = directory / "queries"
-                    file.write_text("\n".join(queries) + "\n")
-                    samples = tuple(ask(port, file, seconds, options) for _ in range(runs))
-                    found.append(
-                        Measure(
-                            what,
-                            samples,
-                            "queries/s",
-                            peer=82_000 if is_peers else None,
-                            peer_name=PEER if is_peers else "",
-                            budget=200_000 if is_peers else None,
-                            more_is_better=True,
-                        )
-                    )
-                file = directory / "queries"
-                file.write_text("\n".join(present) + "\n")
-                changing = [
-                    uvloop.run(ask_while_changing(credentials, port, file, seconds)) for _ in range(runs)
-                ]
-                rates, changes = zip(*changing, strict=True)
-                per_second = f"{statistics.median(changes):.0f}"
-                found.append(
-                    Measure(
-                        f"answers ready, {per_second} slices changed a second meanwhile",
-                        rates,
-                        "queries/s",
-                        more_is_better=True,
-                    )
-                )
-                late = [
-                    uvloop.run(lateness(credentials, port, CHANGES // 4 if quick else CHANGES))
-                    for _ in range(runs)
-                ]
-                for what, at in (("median", 0.5), ("99th percentile", 0.99)):
-                    samples = tuple(sorted(each)[int(at * len(each))] * 1e3 for each in late)
-                    found.append(
-                        Measure(f"slice written to its answer changed, {what}", samples, "ms", budget=50)
-                    )
-                with bare_loop(expected) as bare_port:
-                    file.write_text("\n".join(present) + "\n")
-                    samples = tuple(ask(bare_port, file, seconds, ()) for _ in range(runs))
-                found.append(
-                    Measure(
-                        "the bare loop: receive, look up, send", samples, "queries/s", more_is_better=True
-                    )
-                )
+                found = beside_the_bare_loop(port, pids(), expected, file, runs, seconds)
+                found += loads(port, pids(), list(expected), file, runs, seconds)
+                found += changing(credentials, port, list(expected), file, runs, seconds)
+                found += late(credentials, port, runs, CHANGES // 4 if quick else CHANGES)
                 memory = sum(pss(pid) for pid in pids()) / 1e6
                 found.append(
                     Measure(f"memory of {WORKERS} workers, PSS", (memory,), "MB", 349, PEER, budget=150)
                 )
                 return found
+
+
+def beside_the_bare_loop(
+    port: int, pids: list[int], expected: dict[str, str], file: Path, runs: int, seconds: int
+) -> list[Measure]:
+    """Ready answers without EDNS, in turns with the loop that does nothing but receive, look up, send."""
+    write(file, present(list(expected)))
+    full = {f"{name}.{DOMAIN}": address for name, address in expected.items()}
+    ours, bare, few = [], [], []
+    with bare_loop(full, WORKERS) as (bare_port, bare_pids):
+        for _ in range(runs):
+            ours.append(ask(port, file, seconds, (), pids))
+            bare.append(ask(bare_port, file, seconds, (), bare_pids))
+            few.append(
+                (ask(port, file, 1, (), pids, waiting=1), ask(bare_port, file, 1, (), bare_pids, waiting=1))
+            )
+    pairs = list(zip(ours, bare, strict=True))
+    return [
+        Measure(
+            "answers ready, without EDNS",
+            tuple(asked.rate for asked in ours),
+            "queries/s",
+            peer=82_000,
+            peer_name=PEER,
+            budget=200_000,
+            more_is_better=True,
+        ),
+        Measure(
+            "  the bare loop: receive, look up, send",
+            tuple(asked.rate for asked in bare),
+            "queries/s",
+            more_is_better=True,
+        ),
+        Measure("  share of its rate", tuple(a.rate / b.rate for a, b in pairs), "", more_is_better=True),
+        Measure("  CPU of the server", tuple(asked.cpu for asked in ours), "µs/query"),
+        Measure("  CPU of the bare loop", tuple(asked.cpu for asked in bare), "µs/query"),
+        Measure("  share of its CPU", tuple(a.cpu / b.cpu for a, b in pairs), ""),
+        Measure(
+            "one query at a time: share of the bare loop's rate",
+            tuple(a.rate / b.rate for a, b in few),
+            "",
+            more_is_better=True,
+        ),
+    ]
+
+
+def loads(port: int, pids: list[int], names: list[str], file: Path, runs: int, seconds: int) -> list[Measure]:
+    """The kinds of queries that cost differently: what is ready and what is not, with EDNS, a cookie, over TCP."""
+    ready, absent = present(names), [f"random-{n}.{DOMAIN} A" for n in range(100_000)]
+    mixed = [absent[n] if n % 10 == 0 else ready[n % len(ready)] for n in range(100_000)]
+    edns, cookie, tcp = ("-e",), ("-E", "10:0123456789abcdef"), ("-m", "tcp")
+    cases: list[tuple[str, list[str], tuple[str, ...]]] = [
+        ("answers ready, with EDNS", ready, edns),
+        ("answers ready, with EDNS and a cookie", ready, cookie),
+        ("one in ten a name that does not exist, never the same soon", mixed, ()),
+        ("the same with EDNS and a cookie", mixed, cookie),
+        ("only names that do not exist, never the same soon", absent, ()),
+        ("the same with EDNS and a cookie", absent, cookie),
+        ("answers ready, over TCP", ready, tcp),
+        ("one in ten a name that does not exist, over TCP", mixed, tcp),
+        ("only names that do not exist, over TCP", absent, tcp),
+    ]
+    found = []
+    for what, queries, options in cases:
+        write(file, queries)
+        samples = [ask(port, file, seconds, options, pids) for _ in range(runs)]
+        rates, costs = tuple(s.rate for s in samples), tuple(s.cpu for s in samples)
+        found.append(Measure(what, rates, "queries/s", more_is_better=True))
+        found.append(Measure("  CPU of the server", costs, "µs/query"))
+    return found
+
+
+def changing(
+    credentials: Config, port: int, names: list[str], file: Path, runs: int, seconds: int
+) -> list[Measure]:
+    """Ready answers while EndpointSlices change."""
+    write(file, present(names))
+    rates, changes = zip(
+        *(uvloop.run(ask_while_changing(credentials, port, file, seconds)) for _ in range(runs)), strict=True
+    )
+    what = f"answers ready, {statistics.median(changes):.0f} slices changed a second meanwhile"
+    return [Measure(what, rates, "queries/s", more_is_better=True)]
+
+
+def late(credentials: Config, port: int, runs: int, count: int) -> list[Measure]:
+    """From a changed slice to its changed answer."""
+    found = [sorted(uvloop.run(lateness(credentials, port, count))) for _ in range(runs)]
+    return [
+        Measure(
+            f"slice written to its answer changed, {what}",
+            tuple(each[int(at * len(each))] * 1e3 for each in found),
+            "ms",
+            budget=50,
+        )
+        for what, at in (("median", 0.5), ("99th percentile", 0.99))
+    ]
+
+
+def present(names: list[str]) -> list[str]:
+    """A question for the address of each Service."""
+    return [f"{name}.{DOMAIN} A" for name in names]
+
+
+def write(file: Path, queries: list[str]) -> None:
+    """The questions as dnsperf reads them."""
+    file.write_text("\n".join(queries) + "\n")
 
 
 async def make_services(credentials: Config, count: int) -> dict[str, str]:
@@ -178,7 +226,7 @@ async def ask_while_changing(credentials: Config, port: int, file: Path, seconds
 
     async with Api(credentials) as api:
         task = asyncio.ensure_future(change_on(api))
-        rate = await asyncio.to_thread(ask, port, file, seconds, ())
+        rate, _ = await asyncio.to_thread(ask, port, file, seconds)
         done = True
         await task
     return rate, changed / seconds
@@ -205,39 +253,6 @@ async def lateness(credentials: Config, port: int, count: int) -> list[float]:
                         break
                 found.append(time.perf_counter() - written)
     return found
-
-
-@contextmanager
-def bare_loop(expected: dict[str, str]) -> Iterator[int]:
-    """What Python can do at most with a blocking socket: one lookup between receiving and sending; gives its port."""
-    table = {}
-    for name, address in expected.items():
-        asked = dns.message.make_query(f"{name}.{DOMAIN}", "A", id=0)
-        answer = dns.message.make_response(asked)
-        answer.answer.append(dns.rrset.from_text(f"{name}.{DOMAIN}.", 30, "IN", "A", address))
-        table[asked.to_wire()[2:]] = answer.to_wire()[2:]
-
-    def bound(port: int) -> socket.socket:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(("127.0.0.1", port))
-        return sock
-
-    def answer_on() -> int:
-        with bound(port) as sock:
-            receive, send, find = sock.recvfrom, sock.sendto, table.get
-            while True:
-                query, client = receive(512)
-                if (answer := find(query[2:])) is not None:
-                    send(query[:2] + answer, client)
-
-    with bound(0) as sock:
-        port = sock.getsockname()[1]
-    with ExitStack() as stack:
-        for _ in range(WORKERS):
-            stack.enter_context(child(answer_on))
-        time.sleep(0.2)
-        yield port
 
 
 @contextmanager
@@ -291,17 +306,3 @@ def query(sock: socket.socket, name: str) -> dns.message.Message:
     asked = dns.message.make_query(f"{name}.{DOMAIN}", "A")
     sock.send(asked.to_wire())
     return dns.message.from_wire(sock.recv(4096))
-
-
-def ask(port: int, file: Path, seconds: int, options: tuple[str, ...]) -> float:
-    """Queries a second as dnsperf counts them; raises where answers were lost in number or failed."""
-    command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(file)]
-    command += ["-l", str(seconds), "-c", "16", "-q", "200", *options]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    codes = re.search(r"Response codes:\s+(.*)", output)
-    lost = re.search(r"Queries lost:\s+\d+ \(([\d.]+)%\)", output)
-    if codes is None or lost is None or "SERVFAIL" in codes[1] or float(lost[1]) > 0.1:
-        raise AssertionError(f"dnsperf was not answered well:\n{output}")
-    rate = re.search(r"Queries per second:\s+([\d.]+)", output)
-    assert rate is not None
-    return float(rate[1])
