@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from fairlead.lab import topology
-from fairlead.lab.cloud import EVERY, FAILURES, PATIENCE
+from fairlead.lab.cloud import EVERY, EXCLUDED, FAILURES, PATIENCE
 from tests.lab.conftest import wait_for
 from tests.lab.test_lab import ASK_CLIENT, BALANCED, PODS, Lab, lab_of
 from tests.lab.test_layer2 import balance, inside, reached
@@ -117,6 +117,7 @@ def cloud() -> Iterator[tuple[Lab, dict[str, str]]]:
 def start(lab: Lab, name: str, node: str) -> None:
     linger = f"    env: [{{name: FAIRLEAD_ECHO_LINGER, value: '{LINGER}'}}]\n    readinessProbe"
     text = PODS.replace("web-NUMBER", name).replace("    readinessProbe", linger)
+    text = text.replace("{containerPort: 9000}", "{containerPort: 9001, protocol: UDP}")
     lab.kubectl("apply", "-f", "-", text=text.replace("spec:\n", f"spec:\n  nodeName: {node}\n", 1))
 
 
@@ -237,3 +238,49 @@ def test_packets_come_by_node_port_if_asked_for() -> None:
         ).stdout
         port = lab.kubectl("get", "svc", "balanced", "-o", "jsonpath={.spec.ports[0].nodePort}")
         assert f"192.168.1.11 . {port}" in tables
+
+
+# Asks the same peer from the same port for each line that it reads; prints the node that answers, "" where none does.
+DATAGRAMS = """
+import json, socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(0.5)
+for line in sys.stdin:
+    node = ""
+    try:
+        sock.sendto(b"hello\\n", (sys.argv[1], 9))
+        node = json.loads(sock.recv(2000))["node"]
+    except OSError:
+        pass
+    print(node, flush=True)
+"""
+
+
+def test_datagrams_of_one_sender_leave_a_node_that_serves_no_more(cloud: tuple[Lab, dict[str, str]]) -> None:
+    """The sender goes on, so that the kernel's entry for it would never end by itself."""
+    lab, _ = cloud
+    text = BALANCED.replace("NAME", "datagrams").replace("POLICY", "Local")
+    port = "{name: udp, port: 9, targetPort: 9001, protocol: UDP}"
+    lab.kubectl("apply", "-f", "-", text=text.replace("{name: http, port: 80, targetPort: 8080}", port))
+    address = wait_for(
+        lambda: lab.kubectl("get", "svc", "datagrams", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
+    )
+    sending = lab.start(
+        "lab", "exec", "--name", lab.name, "outside", "--", sys.executable, "-c", DATAGRAMS, address
+    )
+
+    def ask() -> str:
+        assert sending.stdin is not None
+        assert sending.stdout is not None
+        sending.stdin.write("\n")
+        sending.stdin.flush()
+        return sending.stdout.readline().strip()
+
+    first = wait_for(ask)
+    lab.kubectl("label", "node", first, f"{EXCLUDED}=")
+    try:
+        wait_for(lambda: ask() not in ("", first))
+    finally:
+        lab.kubectl("label", "node", first, f"{EXCLUDED}-")
+        sending.communicate(timeout=20)
+    lab.kubectl("delete", "svc", "datagrams")

@@ -176,17 +176,23 @@ async def _node(
         async with (
             Api(kubeconfig.load(credentials.kubeconfig(node.name)), "fairlead-node") as agent_api,
             Api(kubeconfig.load(credentials.kubeconfig(PROXY)), "fairlead-proxy") as proxy_api,
-            Api(kubeconfig.load(credentials.kubeconfig(SPEAKER)), speaker.NAME) as speaker_api,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(agent.run(agent_api, agent_config, agent_health))
             tasks.create_task(proxy.run(proxy_api, proxy_config, proxy_health))
             if record.loadbalancer in ("l2", "bgp"):
-                settings = speaker.SpeakerConfig(node.name)
-                if record.loadbalancer == "bgp":
-                    speaks = directory.path / "bgp" / node.name
-                    speaks.mkdir(parents=True, exist_ok=True)
-                    settings = replace(settings, bgp=router.node_config(), directory=speaks)
-                tasks.create_task(speaker.run(speaker_api, settings, agent_health))
+                tasks.create_task(_speaker(directory, credentials, node, record, agent_health))
     finally:
         await runner.cleanup()
+
+
+async def _speaker(
+    directory: StateDirectory, credentials: Credentials, node: topology.Node, record: Record, health: Health
+) -> None:
+    config = speaker.SpeakerConfig(node.name)
+    if record.loadbalancer == "bgp":
+        files = directory.path / "bgp" / node.name
+        files.mkdir(parents=True, exist_ok=True)
+        config = replace(config, bgp=router.node_config(), directory=files)
+    async with Api(kubeconfig.load(credentials.kubeconfig(SPEAKER)), speaker.NAME) as api:
+        await speaker.run(api, config, health)
