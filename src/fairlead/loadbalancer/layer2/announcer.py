@@ -38,10 +38,10 @@ class Layer2:
         try:
             for name in interfaces:
                 self._links.append(Link(name, self._on_frame))
+            self._heartbeats = Heartbeats(node, self._links, is_known, self._on_members)
         except OSError:
             self._close_links()
             raise
-        self._heartbeats = Heartbeats(node, self._links, is_known, self._on_members)
         self._claims = Claims(self._links, self._heartbeats.members.is_speaker, told)
 
     async def run(self, uid: Callable[[], str]) -> None:

@@ -10,7 +10,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from fairlead.loadbalancer.layer2 import members
 from fairlead.loadbalancer.layer2.link import Link
@@ -33,18 +33,19 @@ class Heartbeats:
     """Says that this node lives, and hears who else does.
 
     `is_known` tells whether a node of that name and uid is in the cluster; `changed` is called with whether a node has
-    come when there is another set of living ones.
+    come when there is another set of living ones. Raises OSError where a link has no address of either family.
     """
 
     def __init__(
         self,
         node: str,
-        links: Iterable[Link],
+        links: Sequence[Link],
         is_known: Callable[[str, str], bool],
         changed: Callable[[bool], None],
     ) -> None:
         self._node = node
-        self._links = tuple(links)
+        self._hardware = tuple(link.hardware for link in links)
+        self._sockets = [_socket(link) for link in links]
         self._is_known = is_known
         self._changed = changed
         self.members = Members(node)
@@ -55,22 +56,25 @@ class Heartbeats:
         Nothing is said before: the others would leave addresses to one that does not know yet who lives.
         """
         loop = asyncio.get_running_loop()
-        sockets = [_socket(link) for link in self._links]
-        for sock, _ in sockets:
+        for sock, _ in self._sockets:
             loop.add_reader(sock, self._read, sock)
-        hardware = tuple(link.hardware for link in self._links)
         try:
             await self._listen(members.DEAD_AFTER)
             ready.set()
             while True:
-                self._send(sockets, members.write(self._node, uid(), hardware))
+                self._send(members.write(self._node, uid(), self._hardware))
                 await self._listen(members.BEAT)
         finally:
             if ready.is_set():
-                self._send(sockets, members.write(self._node, uid(), hardware, leaves=True))
-            for sock, _ in sockets:
+                self._send(members.write(self._node, uid(), self._hardware, leaves=True))
+            for sock, _ in self._sockets:
                 loop.remove_reader(sock)
-                sock.close()
+            self.close()
+
+    def close(self) -> None:
+        """Closes the sockets, as `run` does at its end."""
+        for sock, _ in self._sockets:
+            sock.close()
 
     async def _listen(self, seconds: float) -> None:
         """Waits, and looks often enough for who has become silent."""
@@ -82,8 +86,8 @@ class Heartbeats:
                 log.info("not heard of any more: %s", ", ".join(sorted(dead)))
                 self._changed(False)
 
-    def _send(self, sockets: Iterable[tuple[socket.socket, tuple[str, int]]], data: bytes) -> None:
-        for sock, to in sockets:
+    def _send(self, data: bytes) -> None:
+        for sock, to in self._sockets:
             with contextlib.suppress(OSError):  # the link is down, or full: the next one is soon
                 sock.sendto(data, to)
 
