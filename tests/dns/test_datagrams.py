@@ -52,12 +52,35 @@ def test_each_datagram_is_answered_to_its_sender(kind: type[Batch], address: str
             for slot, length in enumerate(received):
                 assert slots.view[slot * SIZE :][:length] == b"q" * length
                 assert slots.host(slot) == address
-                assert slots.client(slot)[:2] == clients[length - 1].getsockname()[:2]
+                assert slots.client(slot).address[:2] == clients[length - 1].getsockname()[:2]
                 put(slots, slot, b"a" * (10 * length))
             slots.send(0, len(received))
             answered += len(received)
         for number, client in enumerate(clients):
             assert client.recv(100) == b"a" * (10 * (number + 1))
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "asked"), [("0.0.0.0", "127.0.0.77"), ("::", "::1")], ids=["IPv4", "IPv6"]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_come_from_the_address_that_was_asked(kind: type[Batch], everywhere: str, asked: str) -> None:
+    with udp_socket(everywhere, 0) as server, socket.socket(server.family, socket.SOCK_DGRAM) as client:
+        slots = kind(server)  # type: ignore[call-arg]
+        client.settimeout(10)
+        client.connect((asked, server.getsockname()[1]))
+        for number in range(3):
+            client.send(b"?")
+            assert list(slots.receive()) == [1]
+            put(slots, 0, bytes((number,)))
+            slots.send(0, 1)
+            assert client.recv(10) == bytes((number,))
+            # An answer that comes later than others have used the slot.
+            later = slots.client(0)
+            client.send(b"??")
+            assert list(slots.receive()) == [2]
+            later.send(b"later")
+            assert client.recv(10) == b"later"
 
 
 def test_one_call_takes_all_that_are_there_and_sends_a_part() -> None:

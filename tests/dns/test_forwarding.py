@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 import types
@@ -18,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fairlead.dns import forward, upstreams
+from fairlead.dns import forward, listeners, upstreams
 from fairlead.dns.cache import Cache, CacheLimits
 from fairlead.dns.upstreams import Question, Upstream
 from tests.dns.cluster import Running, lines, query, receive_message, running, send_message
@@ -296,3 +297,39 @@ class Clock:
         began = time.monotonic()
         fake = types.SimpleNamespace(monotonic=lambda: began + self.ahead)
         monkeypatch.setattr(forward, "time", fake)
+
+
+def test_a_flood_for_random_names_of_others_stays_bounded() -> None:
+    """The cache forgets, what waits is bounded, and the cluster's own names are answered all the time."""
+    limits = CacheLimits(entries=50)
+
+    def any_name(asked: dns.message.Message) -> list[bytes]:
+        return reply(f"{asked.question[0].name} 300 A 192.0.2.1")(asked)
+
+    with other_server(any_name) as (address, _), running(upstreams=(address,), cache=limits) as server:
+        for number in range(500):
+            name = f"random-{number}.example"
+            assert lines(dns.message.from_wire(server.udp(query(name).to_wire())).answer) == [
+                f"{name}. A 192.0.2.1"
+            ]
+        assert len(server.listeners.forwarder.cache) == 50
+        assert not server.listeners.forwarder._asking
+        assert dns.message.from_wire(server.udp(query(f"my-service.{D}").to_wire())).answer
+
+
+def test_more_questions_than_may_wait_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "MOST_IN_FLIGHT", 10)
+    monkeypatch.setattr(listeners, "DRAIN", 0.05)
+    with (
+        other_server(lambda _: []) as (address, _),
+        running(upstreams=(address,)) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
+        sock.settimeout(10)
+        sock.connect((server.host, server.port))
+        for number in range(15):
+            sock.send(query(f"random-{number}.example", id=number).to_wire())
+        refused = [dns.message.from_wire(sock.recv(4096)) for _ in range(5)]
+        assert {message.rcode() for message in refused} == {dns.rcode.SERVFAIL}
+        assert len(server.listeners.forwarder._asking) <= 10
+        assert dns.message.from_wire(server.udp(query(f"my-service.{D}").to_wire())).answer

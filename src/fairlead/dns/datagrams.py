@@ -7,9 +7,11 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from ctypes import Structure, addressof, c_char, c_int, c_size_t, c_uint, c_void_p, sizeof
 from functools import lru_cache
-from typing import Any, Protocol
+from struct import Struct
+from typing import Any, NamedTuple, Protocol
 
 SLOTS = 32
 """Datagrams of a batch at most. With more, the first of them would wait longer than the system calls cost."""
@@ -23,8 +25,33 @@ WAIT_FOR_ONE = 0x10000
 UNUSABLE = (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)
 """What a kernel or a seccomp filter says that has no such call."""
 
-Client = tuple[Any, ...]
-"""An address as `socket` has it: host, port, in IPv6 two numbers more."""
+_IP_PKTINFO = 8
+"""ip(7); Python has no name for it before 3.14."""
+
+_INFO4, _INFO6 = Struct("=i4s4s"), Struct("=16si")
+"""struct in_pktinfo: interface, address here, address in the header; struct in6_pktinfo: address here, interface."""
+
+
+_INFO = {socket.AF_INET: _INFO4, socket.AF_INET6: _INFO6}
+_INTERFACE = {socket.AF_INET: socket.CMSG_LEN(0), socket.AF_INET6: socket.CMSG_LEN(16)}
+"""Where a control message has the number of the interface."""
+
+_STRIDE = 64
+"""Bytes between the control messages of two slots."""
+
+_NONE = memoryview(bytes(4 * SLOTS)).cast("I")
+
+
+class Client(NamedTuple):
+    """Where an answer goes: an address as `socket` has it, and what says from which of our own addresses."""
+
+    socket: socket.socket
+    address: tuple[Any, ...]
+    source: Sequence[tuple[int, int, bytes]] = ()
+
+    def send(self, answer: bytes) -> None:
+        """Sends it. Raises OSError."""
+        self.socket.sendmsg((answer,), self.source, 0, self.address)
 
 
 class Batch(Protocol):
@@ -47,7 +74,7 @@ class Batch(Protocol):
         """The address that the datagram in a slot came from."""
 
     def client(self, slot: int) -> Client:
-        """The same with its port."""
+        """What sends to there later, when the slot has others in it."""
 
 
 def batch(sock: socket.socket) -> Batch:
@@ -97,6 +124,7 @@ class _Address(Structure):
 class MessageBatch:
     """A batch by recvmmsg and sendmmsg, called through ctypes on memory that is set up once.
 
+    A socket on all addresses answers from the one that was asked (IP_PKTINFO): clients pass over other answers.
     A call costs about a microsecond more than the socket's own method, and spares one for every datagram after the
     first. Raises OSError where the kernel has no such calls.
     """
@@ -106,6 +134,7 @@ class MessageBatch:
         self._receive, self._send = libc.recvmmsg, libc.sendmmsg
         self._receive.argtypes = (c_int, c_void_p, c_uint, c_int, c_void_p)
         self._send.argtypes = (c_int, c_void_p, c_uint, c_int)
+        self._socket = sock
         self._family = sock.family
         self._number = sock.fileno()
         self.buffer = bytearray(SLOTS * SIZE)
@@ -125,6 +154,16 @@ class MessageBatch:
                 head.name_length = name_length
                 head.vectors = addressof(vectors[slot])
                 head.vector_count = 1
+        self._info = _asked_address(sock)
+        self._infos = bytearray(SLOTS * _STRIDE)
+        self._interfaces = memoryview(self._infos).cast("I")[_INTERFACE[self._family] // 4 :: _STRIDE // 4]
+        if self._info:
+            start = addressof((c_char * len(self._infos)).from_buffer(self._infos))
+            for messages in self._messages:
+                for slot in range(SLOTS):
+                    messages[slot].head.control = start + slot * _STRIDE
+                    # Always all of it is used, so that the kernel, which writes the length, leaves it as it is.
+                    messages[slot].head.control_length = socket.CMSG_SPACE(_INFO[self._family].size)
         incoming, outgoing = self._messages
         self._incoming, self._outgoing = addressof(incoming), addressof(outgoing)
         self._step = sizeof(_Message)
@@ -143,6 +182,9 @@ class MessageBatch:
         count: int = self._receive(self._number, self._incoming, SLOTS, WAIT_FOR_ONE, None)
         if count < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        if self._info:
+            # The way back is the route's, not the interface that the query came by.
+            self._interfaces[:count] = _NONE[:count]
         return self._received[:count].tolist()
 
     def send(self, first: int, end: int) -> None:
@@ -164,9 +206,13 @@ class MessageBatch:
         """See `Batch`."""
         name, host = self._names[slot], self.host(slot)
         port = int.from_bytes(bytes(name.port))
+        source: Sequence[tuple[int, int, bytes]] = ()
+        if self._info:
+            start = slot * _STRIDE + socket.CMSG_LEN(0)
+            source = ((*self._info, bytes(self._infos[start : start + _INFO[self._family].size])),)
         if self._family == socket.AF_INET6:
-            return host, port, int.from_bytes(bytes(name.flow)), name.scope
-        return host, port
+            return Client(self._socket, (host, port, int.from_bytes(bytes(name.flow)), name.scope), source)
+        return Client(self._socket, (host, port), source)
 
 
 class SingleBatch:
@@ -174,32 +220,54 @@ class SingleBatch:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._info = _asked_address(sock)
         self.buffer = bytearray(SIZE)
         self.view = memoryview(self.buffer)
         self.lengths = [0]
-        self._client: Client = ()
+        self._client = Client(sock, ("",))
 
     def receive(self) -> Sequence[int]:
         """See `Batch`."""
-        length, client = self._socket.recvfrom_into(self.buffer)
-        self._client = client or ()  # none where the socket was shut down
+        space = socket.CMSG_SPACE(_INFO[self._socket.family].size) if self._info else 0
+        length, infos, _, address = self._socket.recvmsg_into((self.buffer,), space)
+        # None where the socket was shut down.
+        self._client = Client(self._socket, address or ("",), [_without_interface(*info) for info in infos])
         return (length,)
 
     def send(self, first: int, end: int) -> None:
         """See `Batch`."""
         if first < end:
-            try:
-                self._socket.sendto(self.view[: self.lengths[0]], self._client)
-            except OSError:
-                return
+            with suppress(OSError):
+                self._client.send(bytes(self.view[: self.lengths[0]]))
 
     def host(self, slot: int) -> str:
         """See `Batch`."""
-        return str(self._client[0]) if self._client else ""
+        return str(self._client.address[0])
 
     def client(self, slot: int) -> Client:
         """See `Batch`."""
         return self._client
+
+
+def _asked_address(sock: socket.socket) -> tuple[int, int] | None:
+    """Lets the kernel say which of our addresses a query came to, where the socket is on all; gives level and type."""
+    host = sock.getsockname()[0]
+    if host == "0.0.0.0":  # noqa: S104
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        return socket.IPPROTO_IP, _IP_PKTINFO
+    if host == "::":
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO
+    return None
+
+
+def _without_interface(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
+    """A control message that leaves the way back to the routes."""
+    if level == socket.IPPROTO_IP:
+        _, here, header = _INFO4.unpack(data)
+        return level, kind, _INFO4.pack(0, here, header)
+    here, _ = _INFO6.unpack(data)
+    return level, kind, _INFO6.pack(here, 0)
 
 
 @lru_cache(maxsize=4096)

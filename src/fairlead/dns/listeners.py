@@ -124,31 +124,31 @@ class Listeners:
             udp.socket.close()
         self.forwarder.close()
 
-    def _from_udp(self, beyond: Beyond, sock: socket.socket, client: Client, sampled: bool) -> None:
+    def _from_udp(self, beyond: Beyond, client: Client, sampled: bool) -> None:
         """Hands a question from a UDP thread to the loop that asks other servers."""
         assert self._loop is not None
-        if self.forwarder.comes_from_us(client):
+        if self.forwarder.comes_from_us(client.address):
             refusal = wire.answer(beyond.query, Rcode.REFUSED, authoritative=False, limit=beyond.limit)
             self._answered(beyond, beyond.query.id + refusal, client, sampled)
-            sock.sendto(beyond.query.id + refusal, client)
+            client.send(beyond.query.id + refusal)
             return
         kept = self.forwarder.kept(beyond)
         if kept is not None:
             self._answered(beyond, kept, client, sampled)
-            sock.sendto(kept, client)
+            client.send(kept)
             return
-        self._loop.call_soon_threadsafe(self._ask, beyond, sock, client, sampled)
+        self._loop.call_soon_threadsafe(self._ask, beyond, client, sampled)
 
-    def _ask(self, beyond: Beyond, sock: socket.socket, client: Client, sampled: bool) -> None:
-        task = asyncio.ensure_future(self._forward(beyond, sock, client, sampled))
+    def _ask(self, beyond: Beyond, client: Client, sampled: bool) -> None:
+        task = asyncio.ensure_future(self._forward(beyond, client, sampled))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forward(self, beyond: Beyond, sock: socket.socket, client: Client, sampled: bool) -> None:
+    async def _forward(self, beyond: Beyond, client: Client, sampled: bool) -> None:
         answer = await self.forwarder.resolve(beyond)
         self._answered(beyond, answer, client, sampled)
         try:
-            sock.sendto(answer, client)
+            client.send(answer)
         except OSError as error:
             log.debug("UDP: %s", error)
 
@@ -163,7 +163,7 @@ class Listeners:
         self.responder.count(beyond.protocol, beyond.query.type, rcode)
         if sampled:
             name, kind = asked(beyond.query.id + bytes(HEADER - 2) + beyond.query.asked)
-            self.observer.note(name, kind, rcode, client[0])
+            self.observer.note(name, kind, rcode, client.address[0])
 
 
 def policy(config: DnsConfig, forwarder: Forwarder) -> Policy:

@@ -18,8 +18,8 @@ log = logging.getLogger("fairlead.dns")
 BUFFER = 4 << 20
 """Bytes of queries that wait in the kernel while the loop is busy."""
 
-Elsewhere = Callable[[Beyond, socket.socket, Client, bool], None]
-"""Gets a question, the socket and the client for its answer, and whether it belongs to the sample."""
+Elsewhere = Callable[[Beyond, Client, bool], None]
+"""Gets a question, the client that its answer goes to, and whether it belongs to the sample."""
 
 
 def udp_socket(address: str, port: int) -> socket.socket:
@@ -123,7 +123,7 @@ class UdpLoop:
         try:
             answer = self._responder.compute(query, self._batch.host(slot))
             if isinstance(answer, Beyond):
-                self._elsewhere(answer, self.socket, self._batch.client(slot), sampled)
+                self._elsewhere(answer, self._batch.client(slot), sampled)
         except OSError as error:
             log.debug("UDP: %s", error)  # a client that cannot be reached
             return None
