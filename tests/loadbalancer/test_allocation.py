@@ -1,4 +1,4 @@
-"""Which addresses a Service gets, or why none, as tables, and what never happens in any history."""
+"""Which addresses a Service gets, or why none, as tables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fairlead.loadbalancer.allocation import Given, Refused, allocate
 from fairlead.loadbalancer.book import Book
@@ -124,6 +122,30 @@ CASES: dict[str, tuple[Request, list[Pool], Book, str]] = {
         book(),
         "NotAllowed: pool 'team', which has 192.0.2.130, is not for this Service",
     ),
+    "asked for one, of both families": (
+        request(versions=(6, 4), wanted="203.0.113.2"),
+        [BOTH],
+        book(),
+        "2001:db8:: 203.0.113.2",
+    ),
+    "asked for one, the other family is not to be had": (
+        request(versions=(4, 6), wanted="192.0.2.2"),
+        [SMALL],
+        book(),
+        "PoolExhausted: pool 'small' has no free address of IPv6",
+    ),
+    "asked for one, the other family is wished for": (
+        request(versions=(4, 6), all_versions=False, wanted="192.0.2.2"),
+        [SMALL],
+        book(),
+        "192.0.2.2 (pool 'small' has no free address of IPv6)",
+    ),
+    "asked for one, it has the other": (
+        request(versions=(4, 6), wanted="203.0.113.2", held="203.0.113.1 2001:db8::3"),
+        [BOTH],
+        book(a=("203.0.113.1 2001:db8::3", request())),
+        "203.0.113.2 2001:db8::3",
+    ),
     "another one is asked for than it has": (
         request(wanted="192.0.2.2", held="192.0.2.1"),
         [SMALL],
@@ -137,6 +159,25 @@ CASES: dict[str, tuple[Request, list[Pool], Book, str]] = {
         "NotAllowed: no address pool is for this Service, or gives addresses without being asked",
     ),
     "a pool by name": (request(pool="manual"), [SMALL, MANUAL], book(), "198.51.100.0"),
+    "another pool by name than the one of what it has": (
+        request(pool="manual", held="192.0.2.1"),
+        [SMALL, MANUAL],
+        book(a=("192.0.2.1", request())),
+        "198.51.100.0",
+    ),
+    "what it has stays when the pool that it names shrinks": (
+        request(pool="small", held="192.0.2.9"),
+        [SMALL, MANUAL],
+        book(a=("192.0.2.9", request())),
+        "192.0.2.9 (192.0.2.9: in no pool any more that is for this Service;"
+        " the address is kept until it is given up)",
+    ),
+    "a family that it has no more, and no pool": (
+        request(versions=(6,), held="192.0.2.9", pool="x"),
+        [SMALL],
+        book(a=("192.0.2.9", request())),
+        "NoSuchPool: there is no pool 'x'",
+    ),
     "a pool that there is not": (
         request(pool="x"),
         [SMALL],
@@ -235,52 +276,64 @@ def test_a_service_gets(asked: Request, pools: list[Pool], taken: Book, expected
     assert told(allocate(asked, pools, taken)) == expected
 
 
-steps = st.lists(
-    st.tuples(
-        st.sampled_from("abcdefgh"),
-        st.sampled_from(["", "", "k", "j"]),
-        st.sampled_from([WEB, TLS]),
-        st.sampled_from(["", "", "192.0.2.1", "192.0.2.2", "192.0.2.9"]),
-        st.booleans(),
-    ),
-    max_size=40,
+def test_what_is_given_up_is_nobodys_until_it_is_settled() -> None:
+    taken, piece = book(a=("192.0.2.1", request("default/a"))), SMALL.ranges[0]
+    taken.take(request("default/a"), (parse_address("192.0.2.2"),))
+    assert told(allocate(request(), [SMALL], taken)).startswith("PoolExhausted")
+    assert (taken.held("default/a"), taken.left("default/a")) == (
+        (parse_address("192.0.2.2"),),
+        (parse_address("192.0.2.1"),),
+    )
+    assert taken.count(piece) == 2
+    assert taken.settle("default/a") == [parse_address("192.0.2.1")]
+    assert told(allocate(request(), [SMALL], taken)) == "192.0.2.1"
+    # What it asks for again it has again.
+    taken.leave("default/a")
+    taken.take(request("default/a"), (parse_address("192.0.2.2"),))
+    assert taken.settle("default/a") == []
+    assert taken.count(piece) == 1
+
+
+def test_other_ranges_take_the_place_of_those_of_before() -> None:
+    taken = book(a=("192.0.2.1 192.0.2.2 192.0.2.9", request("default/a")))
+    assert [taken.count(parse_range(text)) for text in ("192.0.2.0/30", "192.0.2.8/30")] == [2, 1]
+    whole = parse_range("192.0.2.0/24")
+    assert (taken.count(whole), str(taken.free(whole))) == (3, "192.0.2.0")
+    taken.take(request("default/b"), (parse_address("192.0.2.0"),))
+    assert str(taken.free(whole, avoid_buggy=True)) == "192.0.2.3"
+    taken.release("default/b")
+    assert str(taken.free(whole, avoid_buggy=True)) == "192.0.2.3"
+    assert str(taken.free(whole)) == "192.0.2.0"
+    assert taken.count(whole) == 3
+
+
+@pytest.mark.parametrize(
+    ("ranges", "avoid_buggy", "expected"),
+    [
+        (["192.0.2.0/24"], False, 256),
+        (["192.0.2.0/24"], True, 254),
+        (["192.0.2.255-192.0.3.0", "10.0.0.1-10.0.0.9"], True, 9),
+        (["10.0.0.0/8"], True, 2**24 - 2**17),
+    ],
 )
+def test_how_many_addresses_a_pool_can_give(ranges: list[str], avoid_buggy: bool, expected: int) -> None:
+    assert pool("a", *ranges, avoid_buggy=avoid_buggy).capacity(4) == expected
 
 
-@given(steps)
-def test_no_address_is_given_twice_and_nothing_moves(history: list[tuple[Any, ...]]) -> None:
-    pools = [SMALL, pool("second", "192.0.2.8-192.0.2.10", avoid_buggy=True)]
-    taken = Book()
-    now: dict[str, Request] = {}
-    for key, sharing, ports, wanted, goes in history:
-        if goes:
-            taken.release(key)
-            now.pop(key, None)
-            continue
-        held = taken.held(key)
-        others = {other: taken.held(other) for other in now if other != key}
-        asked = request(key, sharing=sharing, ports=ports, wanted=wanted, held=" ".join(map(str, held)))
-        found = allocate(asked, pools, taken)
-        addresses = found.addresses if isinstance(found, Given) else ()
-        if isinstance(found, Refused) and found.reason == "PoolExhausted":
-            assert all(taken.holders(a) for a in map(parse_address, EVERY))
-        if held and not wanted and sharing == now[key].sharing and ports == now[key].ports:
-            assert addresses == held
-        taken.take(asked, addresses)
-        if addresses:
-            now[key] = asked
-        else:
-            now.pop(key, None)
-        assert all(taken.held(other) == before for other, before in others.items())
-        for text in EVERY:
-            sharing_it = list(taken.holders(parse_address(text)).values())
-            for i, one in enumerate(sharing_it):
-                for other in sharing_it[i + 1 :]:
-                    assert one.sharing == other.sharing != ""
-                    assert not one.ports & other.ports
-
-
-EVERY = ["192.0.2.1", "192.0.2.2", "192.0.2.8", "192.0.2.9", "192.0.2.10"]
+def test_why_pools_that_cannot_be_used_are_not() -> None:
+    unusable = {"bad": "no range", "x": "taken"}
+    refused = allocate(request(), [], book(), unusable)
+    assert told(refused) == (
+        "NoPools: there are no address pools: make an IPAddressPool;"
+        " pool 'bad' cannot be used: no range; pool 'x' cannot be used: taken"
+    )
+    assert told(allocate(request(pool="x"), [SMALL], book(), unusable)) == (
+        "NoSuchPool: pool 'x' cannot be used: taken"
+    )
+    kept = allocate(request(pool="x", held="10.0.0.1"), [SMALL], book(), unusable)
+    assert told(kept) == (
+        "10.0.0.1 (pool 'x' cannot be used: taken; the address is kept until it is given up)"
+    )
 
 
 def test_a_large_pool_costs_no_search() -> None:

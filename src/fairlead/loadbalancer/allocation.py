@@ -123,15 +123,16 @@ def _keep(request: Request, allowed: list[Pool], known: Mapping[str, Pool], book
             return found if isinstance(found, Given) else None
     if request.pool and any(address in pool for pool in known.values() for address in held):
         return None  # another pool is asked for than the one they are of
-    if versions == set(request.versions) or not request.all_versions:
-        said = ", ".join(map(str, held))
-        return _kept_anyway(request, book, f"{said}: in no pool any more that is for this Service")
-    return None
+    said = ", ".join(map(str, held))
+    return _kept_anyway(request, book, f"{said}: in no pool any more that is for this Service")
 
 
 def _kept_anyway(request: Request, book: Book, why: str) -> Given | None:
     """What the Service has stays, though no pool has it now: whoever uses it must not be cut off by a mistake."""
     if not request.held or any(conflict(request, address, book) for address in request.held):
+        return None
+    versions = {address.version for address in request.held}
+    if not versions <= set(request.versions) or (request.all_versions and versions < set(request.versions)):
         return None
     return Given(_ordered(request, request.held), "", f"{why}; the address is kept until it is given up")
 

@@ -220,9 +220,10 @@ class Controller:
                 written["lastTransitionTime"] = timestamp(time.time())
             status["conditions"] = [written]
         if status:
-            await self._patch(service, {"status": status}, "status")
-        if addresses and FINALIZER not in meta.finalizers:
-            await self._patch(service, {"metadata": {"finalizers": [FINALIZER]}})
+            service = await self._patch(service, {"status": status}, "status")
+        if addresses and FINALIZER not in service.metadata.finalizers:
+            # Not if somebody has written meanwhile: another replica may have let the Service go.
+            await self._patch(service, {"metadata": {"finalizers": [FINALIZER]}}, as_it_is=True)
 
     async def _let_go(self, service: Service, had: tuple[Address, ...]) -> None:
         """Nothing of ours stays on the Service, which had these addresses until now."""
@@ -241,12 +242,14 @@ class Controller:
         if _was_ours(service):
             status["conditions"] = [{"type": CONDITION, "$patch": "delete"}]
         try:
-            if status and not gone:
-                await self._patch(service, {"status": status}, "status")
+            # The condition last: without it nobody would know that the finalizer is ours.
             if FINALIZER in meta.finalizers and not theirs:
-                await self._patch(service, {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}})
+                patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+                service = await self._patch(service, patch)
+            if status and not gone:
+                await self._patch(service, {"status": status}, "status", as_it_is=True)
         except StatusError as error:
-            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            if error.code != HTTPStatus.NOT_FOUND:
                 raise
         if had:
             self.recorder.event(
@@ -258,13 +261,20 @@ class Controller:
             return "the Service is deleted"
         if service.spec.type != "LoadBalancer":
             return f"the Service is of type {service.spec.type} now"
-        return f"the Service is of class {service.spec.loadBalancerClass!r} now"
+        if service.spec.loadBalancerClass:
+            return f"the Service is of class {service.spec.loadBalancerClass!r} now"
+        return "the Service has no class, and we are not the default"
 
-    async def _patch(self, service: Service, patch: dict[str, Any], subresource: str = "") -> None:
+    async def _patch(
+        self, service: Service, patch: dict[str, Any], subresource: str = "", *, as_it_is: bool = False
+    ) -> Service:
+        """The Service with the patch; 409 if it is another one now, or, with `as_it_is`, not as we know it."""
         self._check()
         meta = service.metadata
-        patch = {**patch, "metadata": {**patch.get("metadata", {}), "uid": meta.uid}}
-        await self._api.patch(
+        patch["metadata"] = {**patch.get("metadata", {}), "uid": meta.uid}
+        if as_it_is:
+            patch["metadata"]["resourceVersion"] = meta.resourceVersion
+        return await self._api.patch(
             SERVICES, meta.name, meta.namespace, patch, kind="strategic", subresource=subresource
         )
 
