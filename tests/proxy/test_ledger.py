@@ -213,3 +213,26 @@ def test_every_order_of_events_ends_as_a_new_start(
         again.service_changed(key, one)
     assert {key: selected for key, selected in held.items() if selected} == dict(again.everything())
     assert dict(ledger.everything()) == dict(again.everything())
+
+
+def test_service_ports_without_an_endpoint_where_their_policy_wants_one() -> None:
+    ledger = Ledger(NODE)
+    for name, inner, outer in (("a", "Local", ""), ("b", "Local", "Local"), ("c", "", "")):
+        one = service(name, 1, 30000 + ord(name), internalTrafficPolicy=inner, externalTrafficPolicy=outer)
+        ledger.service_changed(f"default/{name}", one)
+        ledger.slice_changed(f"default/{name}-1", None, piece(name, "10.244.1.1"))
+    assert dict(ledger.everything())
+    assert ledger.without_local() == {"internal": 2, "external": 1}
+    # One that has nobody anywhere refuses, and does not lack anybody here.
+    ledger.slice_changed("default/a-1", piece("a", "10.244.1.1"), piece("a"))
+    ledger.changes()
+    assert ledger.without_local() == {"internal": 1, "external": 1}
+    ledger.service_changed("default/b", service("b"))
+    ledger.changes()
+    assert ledger.without_local() == {"internal": 0, "external": 0}
+    ledger.service_changed("default/b", service("b", internalTrafficPolicy="Local"))
+    ledger.changes()
+    assert ledger.without_local() == {"internal": 1, "external": 0}
+    ledger.service_changed("default/b", None)
+    ledger.changes()
+    assert ledger.without_local() == {"internal": 0, "external": 0}

@@ -12,7 +12,7 @@ from fairlead.objects.core_v1 import Service
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.family import IPV4, PROTOCOL_NAMES, Family
 from fairlead.proxy.resources import EndpointSlice, service_of
-from fairlead.proxy.selection import MOST_TARGETS, Node, Selection, select
+from fairlead.proxy.selection import MOST_TARGETS, Node, Selection, Verdict, select
 
 log = logging.getLogger("fairlead.proxy")
 
@@ -48,6 +48,8 @@ class Ledger:
         self._claims: dict[str, Sequence[Claim]] = {}
         self._owners: dict[Claim, str] = {}
         self._waiting: dict[Claim, set[str]] = {}
+        self._lacking: dict[str, tuple[int, int]] = {}
+        """Of each Service that has such, how many ports have nobody on this node for internal and external traffic."""
         self._told: dict[str, set[str]] = {}
         """What was reported about each Service, so that it is said once for as long as it holds."""
 
@@ -62,6 +64,11 @@ class Ledger:
     def slices(self, key: str) -> Iterable[EndpointSlice]:
         """The Service's slices of this family."""
         return self._slices.get(key, {}).values()
+
+    def without_local(self) -> dict[str, int]:
+        """How many Service ports, by the policy, have endpoints but none on this node, which is where it wants them."""
+        internal, external = map(sum, zip((0, 0), *self._lacking.values(), strict=True))
+        return {"internal": internal, "external": external}
 
     def owner(self, claim: Claim) -> Service | None:
         """The Service that has the frontend, as of the last look at it."""
@@ -114,6 +121,7 @@ class Ledger:
         self._claims.clear()
         self._owners.clear()
         self._waiting.clear()
+        self._lacking.clear()
         self.dirty.clear()
         for key in sorted(self._services, key=self._age):
             selected = self._look(key)
@@ -133,6 +141,7 @@ class Ledger:
         if service is None:
             self._claim(key, ())
             self._told.pop(key, None)
+            self._lacking.pop(key, None)
             return ()
         # In the order of their names: of two slices with one address the last one says what it is like.
         held = self._slices.get(key, _NONE)
@@ -148,7 +157,20 @@ class Ledger:
                     f"only {MOST_TARGETS} of them get traffic"
                 )
         self._tell(key, service, found)
+        if key in self._lacking or _local(service):
+            self._note_lacking(key, selected)
         return _without(selected, lost) if lost else selected
+
+    def _note_lacking(self, key: str, selected: Selected) -> None:
+        internal = sum(one.internal is Verdict.DISCARD for one in selected)
+        external = sum(
+            one.external is Verdict.DISCARD and bool(one.external_frontends or one.node_port)
+            for one in selected
+        )
+        if internal or external:
+            self._lacking[key] = internal, external
+        else:
+            self._lacking.pop(key, None)
 
     def _tell(self, key: str, service: Service, found: dict[str, str]) -> None:
         if found or key in self._told:
@@ -226,6 +248,11 @@ class Ledger:
             return f"node port {port}/{name}"
         host = self.family.text(address)
         return f"{f'[{host}]' if ':' in host else host}:{port}/{name}"
+
+
+def _local(service: Service) -> bool:
+    spec = service.spec
+    return spec is not None and "Local" in (spec.internalTrafficPolicy, spec.externalTrafficPolicy)
 
 
 def _claims(selection: Selection) -> Iterator[Claim]:

@@ -25,6 +25,39 @@ ENDPOINT_CHANGES = Counter(
 SERVICE_CHANGES = Counter(
     "kubeproxy_sync_proxy_rules_service_changes", "Changes of Services taken up", ["ip_family"]
 )
+ENDPOINTS_PENDING = Gauge(
+    "kubeproxy_sync_proxy_rules_endpoint_changes_pending",
+    "Changes of EndpointSlices that the kernel does not have yet",
+    ["ip_family"],
+)
+SERVICES_PENDING = Gauge(
+    "kubeproxy_sync_proxy_rules_service_changes_pending",
+    "Changes of Services that the kernel does not have yet",
+    ["ip_family"],
+)
+NO_LOCAL_ENDPOINTS = Gauge(
+    "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+    "Service ports whose policy is Local, that have endpoints, but none on this node",
+    ["ip_family", "traffic_policy"],
+)
+PARTIAL_FAILURES = Counter(
+    "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures",
+    "The same, where only Services that changed were looked at",
+    ["ip_family"],
+)
+CLEANUP_FAILURES = Counter(
+    "kubeproxy_sync_proxy_rules_nftables_cleanup_failures",
+    "Removals of unused chains that the kernel refused",
+    ["ip_family"],
+)
+IPTABLES_RULES = Gauge(
+    "kubeproxy_sync_proxy_rules_iptables_total", "Rules that are ours", ["ip_family", "table"]
+)
+IPTABLES_LAST = Gauge(
+    "kubeproxy_sync_proxy_rules_iptables_last",
+    "Rules that the last transaction wrote or removed",
+    ["ip_family", "table"],
+)
 SYNC_FAILURES = {
     "nftables": Counter(
         "kubeproxy_sync_proxy_rules_nftables_sync_failures",

@@ -36,6 +36,8 @@ class Mode:
     """Raises `dataplane.Unusable` where programs are missing, or the kernel has no such thing; needs no right."""
     interval: Callable[[ProxyOptions], float] = lambda _: 0.0
     """Seconds that commits are apart where changes come all the time, because of what one costs by itself."""
+    apart: bool = False
+    """Whether a commit takes so long that the event loop has to go on meanwhile: it is made in a thread."""
 
 
 def _nftables() -> Mode:
@@ -64,6 +66,7 @@ def _iptables() -> Mode:
         listing,
         lambda: commands.find(IPV4),
         interval=lambda _: 1.0,
+        apart=True,
     )
 
 

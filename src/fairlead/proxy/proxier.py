@@ -8,10 +8,11 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass
 from datetime import datetime
-
-from prometheus_client import Histogram
 
 from fairlead.client.informer import Change
 from fairlead.client.retry import Backoff
@@ -70,6 +71,32 @@ def seen(node: ApiNode | None, name: str, family: Family) -> Node:
     return Node(name, tuple(packed[:1]), node.metadata.labels.get(ZONE, ""))
 
 
+@dataclass(slots=True)
+class Pending:
+    """How many changes the kernel does not have yet."""
+
+    services: int
+    slices: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One transaction on its way."""
+
+    began: float
+    full: bool
+    """Whether everything is compared with what the kernel holds."""
+    changes: dict[str, Selected]
+    work: Callable[[], None]
+    """Tells the dataplane. Raises `dataplane.Unusable`, `dataplane.Refused`, OSError."""
+    pending: Pending
+    """What it takes up."""
+    readdressed: bool
+    """Whether it tells the node's addresses."""
+    triggers: list[float]
+    """When the pods changed that it is about."""
+
+
 class Proxier:
     """One family's Services in one kernel. Informers call the `..._changed` methods, in the event loop."""
 
@@ -81,22 +108,35 @@ class Proxier:
         *,
         mode: str = "nftables",
         interval: float = 0.0,
+        apart: bool = False,
         healthchecks: HealthChecks | None = None,
     ) -> None:
-        """`mode` is what health and log call it; `interval` is the least number of seconds between commits."""
+        """`mode` is what health and log call it; `interval` is the least number of seconds between commits.
+
+        With `apart` the kernel is told in a thread, so that the event loop goes on meanwhile.
+        """
         self.ledger = ledger
         self.dataplane = dataplane
         self._health = health
         self._connections = Connections(dataplane.family)
         self._healthchecks = healthchecks
-        self._mode, self._interval = mode, interval
+        self._mode, self._interval, self._apart = mode, interval, apart
+        # One of its own, which is in the network namespace of the thread that first gives it something to do.
+        self._thread = ThreadPoolExecutor(1) if apart else None
         self._work = mode if dataplane.family is IPV4 else f"{mode} for {dataplane.family.address_type}"
         """What health calls it."""
         self._synced = -math.inf
         self._label = dataplane.family.address_type
         self._service_changes = metrics.SERVICE_CHANGES.labels(self._label)
         self._endpoint_changes = metrics.ENDPOINT_CHANGES.labels(self._label)
+        self._pending = Pending(0, 0)
+        metrics.SERVICES_PENDING.labels(self._label).set_function(lambda: self._pending.services)
+        metrics.ENDPOINTS_PENDING.labels(self._label).set_function(lambda: self._pending.slices)
         self._started = False
+        self._task: asyncio.Task[None] | None = None
+        """The turn that is under way in a thread."""
+        self._again = False
+        """Whether something changed since it began."""
         self._scheduled: asyncio.Handle | None = None
         self._doubtful = True
         """Whether the dataplane may be wrong about the kernel, so that it has to be read."""
@@ -109,12 +149,14 @@ class Proxier:
         """A Service came, changed or went."""
         self.ledger.service_changed(change.key, change.new)
         self._service_changes.inc()
+        self._pending.services += 1
         self._schedule()
 
     def slice_changed(self, change: Change[EndpointSlice]) -> None:
         """A slice came, changed or went."""
         self.ledger.slice_changed(change.key, change.old, change.new)
         self._endpoint_changes.inc()
+        self._pending.slices += 1
         if self._started and change.new is not None:
             moment = change.new.metadata.annotations.get(TRIGGER_TIME)
             if moment:
@@ -142,80 +184,170 @@ class Proxier:
         self._started = True
         self.sync()
 
+    async def begin(self) -> None:
+        """The same as `start`, in a thread where that is wanted; waits for the first transaction."""
+        if not self._apart:
+            self.start()
+            return
+        self._started = True
+        task = self._task = asyncio.create_task(self._sync_apart())
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+
     def close(self) -> None:
         """Lets the kernel keep everything as it is."""
+        if self._thread is not None:
+            self._thread.shutdown()
         self.dataplane.close()
         self._connections.close()
 
     def _schedule(self) -> None:
-        if self._started and self._scheduled is None:
+        if not self._started:
+            return
+        if self._busy:
+            self._again = True
+        elif self._scheduled is None:
             metrics.LAST_QUEUED.labels(self._label).set_to_current_time()
             loop = asyncio.get_running_loop()
             wait = self._synced + self._interval - time.monotonic() if self._interval else 0
-            self._scheduled = loop.call_later(wait, self.sync) if wait > 0 else loop.call_soon(self.sync)
+            self._scheduled = loop.call_later(wait, self._go) if wait > 0 else loop.call_soon(self._go)
+
+    @property
+    def _busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def _go(self) -> None:
+        """A turn, here or in a thread."""
+        if not self._apart:
+            self.sync()
+        elif self._busy:
+            self._again = True
+        else:
+            self._task = asyncio.create_task(self._sync_apart())
 
     def sync(self) -> None:
         """Brings the kernel to what the ledger wants. On failure everything is compared anew, after a while."""
+        with uncollected() if self._doubtful else contextlib.nullcontext():
+            turn = self._turn()
+            try:
+                turn.work()
+            except (OSError, Refused) as error:
+                self._failed(turn, error)
+                return
+        self._done(turn)
+
+    async def _sync_apart(self) -> None:
+        """The same, but the thread has only the dataplane: what it is told is gathered before."""
+        with uncollected() if self._doubtful else contextlib.nullcontext():
+            turn = self._turn()
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, turn.work)
+            except (OSError, Refused) as error:
+                self._failed(turn, error)
+                return
+        self._done(turn)
+        if self._again:
+            self._again = False
+            # When this task is done.
+            asyncio.get_running_loop().call_soon(self._schedule)
+
+    def _turn(self) -> Turn:
+        """Takes up what changed."""
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
         began = time.perf_counter()
-        try:
-            doubtful, self._doubtful = self._doubtful, True
-            if self._readdressed:
-                self.dataplane.node_changed(self.ledger.node.addresses)
-                self._readdressed = False
+        doubtful, self._doubtful = self._doubtful, True
+        addresses = self.ledger.node.addresses if self._readdressed else None
+        self._readdressed = False
+        changes: dict[str, Selected] = {}
+        if doubtful:
+            self._connections.restart()
+            everything = noting(self.ledger.everything, changes)
+            if self._apart:
+                listed = list(everything())
+                everything = listed.__iter__
+        else:
+            changes = self.ledger.changes()
+
+        def work() -> None:
+            if addresses is not None:
+                self.dataplane.node_changed(addresses)
             if doubtful:
-                self._connections.restart()
-                changes: dict[str, Selected] = {}
-                with uncollected():
-                    self.dataplane.rebuild(noting(self.ledger.everything, changes))
+                self.dataplane.rebuild(everything)
             else:
-                changes = self.ledger.changes()
                 self.dataplane.commit(changes)
-        except (OSError, Refused) as error:
-            delay = self._backoff.next()
-            log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
-            if self._mode in metrics.SYNC_FAILURES:
-                metrics.SYNC_FAILURES[self._mode].labels(self._label).inc()
-            self._health.fails(self._work, str(error))
-            self._scheduled = asyncio.get_running_loop().call_later(delay, self.sync)
-            return
+
+        told = addresses is not None
+        return Turn(began, doubtful, changes, work, copy(self._pending), told, self._triggers[:])
+
+    def _failed(self, turn: Turn, error: Exception) -> None:
+        delay = self._backoff.next()
+        log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
+        if self._mode in metrics.SYNC_FAILURES:
+            metrics.SYNC_FAILURES[self._mode].labels(self._label).inc()
+        if self._mode == "iptables" and not turn.full:
+            metrics.PARTIAL_FAILURES.labels(self._label).inc()
+        self._health.fails(self._work, str(error))
+        self._readdressed = self._readdressed or turn.readdressed
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+        self._scheduled = asyncio.get_running_loop().call_later(delay, self._go)
+
+    def _done(self, turn: Turn) -> None:
         self._doubtful = False
         self._backoff.reset()
         self._health.has(self._work)
-        self._connections.changed(changes)
+        self._connections.changed(turn.changes)
         if self._healthchecks is not None:
-            self._healthchecks.look(self.ledger, self.ledger.keys() if doubtful else changes)
-        self._observe(began, metrics.FULL_DURATION if doubtful else metrics.PARTIAL_DURATION)
+            self._healthchecks.look(self.ledger, self.ledger.keys() if turn.full else turn.changes)
+        self._pending.services -= turn.pending.services
+        self._pending.slices -= turn.pending.slices
+        self._observe(turn)
 
-    def _observe(self, began: float, kind: Histogram) -> None:
-        took = time.perf_counter() - began
+    def _observe(self, turn: Turn) -> None:
+        took = time.perf_counter() - turn.began
+        kind = metrics.FULL_DURATION if turn.full else metrics.PARTIAL_DURATION
         for duration in (metrics.SYNC_DURATION, kind):
             duration.labels(self._label).observe(took)
         self._synced = time.monotonic()
         metrics.LAST_SYNC.labels(self._label).set_to_current_time()
+        for policy, count in self.ledger.without_local().items():
+            metrics.NO_LOCAL_ENDPOINTS.labels(self._label, policy).set(count)
         now = time.time()
-        for moment in self._triggers:
+        for moment in turn.triggers:
             metrics.PROGRAMMING_DURATION.labels(self._label).observe(max(0.0, now - moment))
-        self._triggers.clear()
+        del self._triggers[: len(turn.triggers)]
 
     async def watch(self) -> None:
-        """Mends what others do to our table, and tidies it, until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK)
-            if self._doubtful:
-                continue
-            try:
-                if self.dataplane.harmed():
-                    log.warning(
-                        "somebody changed or removed what is ours in %s; putting it right", self._mode
-                    )
-                    self._doubtful = True
-                    self.sync()
-                else:
-                    self.dataplane.tidy()
-            except OSError as error:
-                log.error("%s; reading the kernel again", error)
-                self._doubtful = True
-                self.sync()
+        """Mends what others do to our table, and tidies it, until cancelled; then waits for what is under way."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK)
+                if not self._doubtful and not self._busy:
+                    self._look()
+        finally:
+            if self._task is not None:
+                await asyncio.wait({self._task})
+
+    def _look(self) -> None:
+        try:
+            if not self.dataplane.harmed():
+                self._tidy()
+                return
+            log.warning("somebody changed or removed what is ours in %s; putting it right", self._mode)
+        except OSError as error:
+            log.error("%s; reading the kernel again", error)
+        self._doubtful = True
+        self._go()
+
+    def _tidy(self) -> None:
+        try:
+            self.dataplane.tidy()
+        except OSError:
+            if self._mode == "nftables":
+                metrics.CLEANUP_FAILURES.labels(self._label).inc()
+            raise

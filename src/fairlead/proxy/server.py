@@ -153,6 +153,7 @@ async def _follow(
             state.health,
             mode=config.mode,
             interval=mode.interval(options),
+            apart=mode.apart,
             healthchecks=checks,
         )
         stack.callback(proxier.close)
@@ -163,7 +164,7 @@ async def _follow(
     for informer in (nodes, services, slices):
         await informer.synced()
     for proxier in proxiers:
-        proxier.start()
+        await proxier.begin()
         tasks.create_task(proxier.watch())
     _count(config.traffic, proxiers, stack)
     clean_others(config.mode)

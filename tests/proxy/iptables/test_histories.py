@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from fairlead.node import namespaces
 from fairlead.proxy.family import IPV4
-from fairlead.proxy.iptables.dataplane import cleanup
+from fairlead.proxy.iptables.commands import find
+from fairlead.proxy.iptables.dataplane import Iptables, cleanup
+from fairlead.proxy.iptables.skeleton import jumps
 from tests.proxy.iptables.cluster import ALL, ledger, piece, service
 from tests.proxy.iptables.test_kernel import dataplane, tables
 from tests.proxy.topology import namespace, root
@@ -37,6 +40,14 @@ def network() -> Iterator[int]:
     os.close(made)
 
 
+def counted(made: Iptables) -> Counter[str]:
+    """How many rules of ours each table has."""
+    found = Counter(chain.table for chain, _ in jumps(made.settings))
+    for chain, rules in find(IPV4).save().ours.items():
+        found[chain.table] += len(rules)
+    return found
+
+
 @given(history=turns)
 @settings(max_examples=25)
 def test_every_history_ends_as_a_cold_start(network: int, history: list[list[Change]]) -> None:
@@ -56,6 +67,7 @@ def test_every_history_ends_as_a_cold_start(network: int, history: list[list[Cha
                     before, slices[name] = slices[name], piece(name, IPV4, pods=pods)
                     known.slice_changed(f"default/{name}", before, slices[name])
             made.commit(known.changes())
+        assert made.rules == counted(made)
         incremental = tables()
         made.rebuild(known.everything)
         assert not made.last, made.last.text(1000, 1000)
@@ -64,5 +76,6 @@ def test_every_history_ends_as_a_cold_start(network: int, history: list[list[Cha
         cold = dataplane()
         cold.rebuild(known.everything)
         assert tables() == incremental
+        assert cold.rules == counted(cold)
         cold.close()
         cleanup()

@@ -39,6 +39,11 @@ def adoption(saved: Saved, wanted: Iterable[Selected], settings: Settings) -> Di
     ends = tails(settings)
     for chain in reversed(PORTALS):
         _adopt_portals(chain, portals[chain], ends.get(chain, []), saved, todo)
+    for chain, lines in (fixed | own).items():
+        todo.total[chain.table] += len(lines)
+    for chain in PORTALS:
+        todo.total[chain.table] += len(portals[chain]) + len(ends.get(chain, ()))
+    todo.total.update(chain.table for chain, _ in jumps(settings))
     todo.written |= {chain: lines for chain, lines in own.items() if saved.ours.get(chain) != lines}
     _adopt_jumps(saved, settings, todo)
     stale = [

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from fairlead.proxy import metrics
 from fairlead.proxy.dataplane import Everything, Selected
 from fairlead.proxy.family import IPV4, Family
 from fairlead.proxy.iptables.adoption import adoption, removal
 from fairlead.proxy.iptables.commands import Tools, every, find
 from fairlead.proxy.iptables.difference import Difference
-from fairlead.proxy.iptables.names import CANARIES, SERVICES, SHARED, Chain
+from fairlead.proxy.iptables.names import CANARIES, FILTER, NAT, SERVICES, SHARED, Chain
 from fairlead.proxy.iptables.rendering import render
 from fairlead.proxy.iptables.settings import Settings, crowded
 from fairlead.proxy.iptables.skeleton import tails
@@ -44,6 +46,8 @@ class Iptables:
         self._watch: Watch | None = None
         self._looked = 0.0
         self._applied: dict[str, Selected] = {}
+        self.rules = Counter[str]()
+        """How many rules of each table are ours."""
 
     def close(self) -> None:
         """Lets the kernel keep everything as it is."""
@@ -60,6 +64,7 @@ class Iptables:
         self._prepare(wanted.values())
         todo = adoption(self._tools.save(), wanted.values(), self.settings)
         self._applied = wanted
+        self.rules.clear()
         self._restore(todo)
 
     def commit(self, changes: Mapping[str, Selected]) -> None:
@@ -114,6 +119,11 @@ class Iptables:
         self.last = todo
         if todo:
             self._tools.tell(todo)
+        self.rules.update(todo.total)
+        label, told = self.family.address_type, todo.told()
+        for table in (NAT, FILTER):
+            metrics.IPTABLES_RULES.labels(label, table).set(self.rules[table])
+            metrics.IPTABLES_LAST.labels(label, table).set(told[table])
         if self._tools.legacy:
             self._looked = time.monotonic()
             return

@@ -6,6 +6,7 @@ that are all gone, or come back, need one of the table filter before it or after
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -36,12 +37,28 @@ class Difference:
     """Rules for the heads of chains that are not ours."""
     unjumped: list[tuple[Chain, str]] = field(default_factory=list)
     """Rules to take from there."""
+    total: Counter[str] = field(default_factory=Counter)
+    """How many rules of each table are ours afterwards; where what was there is known, how many more."""
 
     def __bool__(self) -> bool:
         return any((self.written, self.dead, self.added, self.removed, self.whole, self.jumps, self.unjumped))
 
+    def told(self) -> Counter[str]:
+        """How many rules it writes or removes in each table."""
+        found = Counter[str]()
+        for anew in (self.written, self.whole):
+            for chain, rules in anew.items():
+                found[chain.table] += len(rules)
+        for one_by_one in (self.added, self.removed):
+            for chain, some in one_by_one.items():
+                found[chain.table] += len(some) if chain not in self.whole else 0
+        found.update(chain.table for chain, _ in (*self.jumps, *self.unjumped))
+        return found
+
     def change(self, old: ServiceRules, new: ServiceRules) -> None:
         """What one Service had becomes what it wants."""
+        self.total.update(new.counts())
+        self.total.subtract(old.counts())
         for name, rules in new.chains.items():
             if old.chains.get(name) != rules:
                 self.written[Chain(NAT, name)] = rules

@@ -10,6 +10,7 @@ compared with what it should. The test of the round trip through the kernel watc
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, summarize_address_range
@@ -21,6 +22,7 @@ from fairlead.proxy.iptables.names import (
     HEALTH_PORTS,
     MARK_FOREIGN,
     MARK_MASQ,
+    NAT,
     NODE_PORTS,
     SERVICES,
     UNSERVED,
@@ -46,6 +48,12 @@ class ServiceRules:
     """Its own chains in the table nat, such that each stands after those that it leads to."""
     portals: list[tuple[Chain, str]] = field(default_factory=list)
     """Its rules in chains that all Services share."""
+
+    def counts(self) -> Counter[str]:
+        """How many rules that are in each table."""
+        found = Counter(chain.table for chain, _ in self.portals)
+        found[NAT] += sum(map(len, self.chains.values()))
+        return found
 
 
 def render(selections: Iterable[Selection], settings: Settings) -> ServiceRules:

@@ -37,14 +37,15 @@ class Watch:
         return self._generation >= 0
 
     def remember(self) -> None:
-        """How it is now is how it should be."""
+        """How it is now is how it should be; unless what is always there is not, removed since it was made."""
         self._generation = self._current_generation()
-        self._marks = self._current_marks()
+        marks = dict(zip(_WATCHED, self._current_marks(), strict=True))
+        self._marks = tuple(marks.values()) if all(marks[chain] for chain in (*PORTALS, *CANARIES)) else ()
 
     def harmed(self) -> bool:
         """Whether our chains are others now. Costs 20 microseconds while nobody changes any table."""
         generation = self._current_generation()
-        if generation == self._generation:
+        if generation == self._generation and self._marks:
             return False
         self._generation = generation
         return self._marks != self._current_marks()

@@ -271,9 +271,10 @@ class Nftables:
         generation, sent = self._inventory.generation(), self._link.batches
         others = (generation - self._generation) - (sent - self._sent)
         self._generation, self._sent = generation, sent
-        if not others:
+        # Without marks the table was removed as soon as it was made.
+        if not others and self._marks:
             return False
-        return self._marks != self._inventory.marks() or self._incomplete()
+        return not self._marks or self._marks != self._inventory.marks() or self._incomplete()
 
     def _incomplete(self) -> bool:
         """Whether the kernel's maps hold more or less than we put there."""
