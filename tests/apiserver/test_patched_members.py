@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.apiserver.kinds import DEPLOYMENTS, PODS, SERVICES, Kind
+from fairlead.apiserver.kinds import DEPLOYMENTS, PODDISRUPTIONBUDGETS, PODS, SERVICES, Kind
 from fairlead.apiserver.patching import patched, patched_members
 from fairlead.objects.codec import encode
 
@@ -31,6 +31,7 @@ POD = {
         ],
     },
 }
+BARE = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web-1", "namespace": "default"}}
 SERVICE = {
     "kind": "Service",
     "apiVersion": "v1",
@@ -42,6 +43,12 @@ DEPLOYMENT = {
     "apiVersion": "apps/v1",
     "metadata": {"name": "web", "namespace": "default"},
     "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": POD},
+}
+BUDGET = {
+    "kind": "PodDisruptionBudget",
+    "apiVersion": "policy/v1",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {"selector": {"matchLabels": {"app": "web"}}},
 }
 READY = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-02T00:00:00+01:00"}
 
@@ -62,10 +69,41 @@ PATCHES: list[tuple[Kind, dict[str, Any], dict[str, Any]]] = [
     (PODS, POD, {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/b"]}}),
     (PODS, POD, {"metadata": {"finalizers": ["c/d"], "resourceVersion": None}}),
     (PODS, POD, {"spec": {"containers": [{"name": "side", "image": "side:2"}]}}),
+    (
+        PODS,
+        POD,
+        {
+            "status": {
+                "podIP": "10.0.0.2",
+                "podIPs": [{"ip": "10.0.0.2"}],
+                "startTime": "2026-01-01t00:00:00.5Z",
+            }
+        },
+    ),
+    (
+        PODS,
+        POD,
+        {"status": {"initContainerStatuses": [{"name": "a", "state": {"running": {}}}], "reason": "null"}},
+    ),
+    (PODS, POD, {"spec": {"nodeName": "node-1", "securityContext": {"runAsUser": 0}}}),
+    (PODS, POD, {"metadata": {"annotations": {"a": "b"}, "generation": 3}}),
+    (PODS, BARE, {"status": {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}}),
+    (
+        PODS,
+        BARE,
+        {"spec": {"containers": [{"name": "a", "image": "b", "resources": {"limits": {"cpu": 1}}}]}},
+    ),
+    (SERVICES, SERVICE, {"spec": {"clusterIP": "10.0.0.1", "sessionAffinityConfig": {"clientIP": {}}}}),
+    (SERVICES, SERVICE, {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}),
     (SERVICES, SERVICE, {"spec": {"ports": [{"port": 80, "targetPort": "http"}]}}),
     (SERVICES, SERVICE, {"spec": {"selector": None, "type": "NodePort"}}),
     (DEPLOYMENTS, DEPLOYMENT, {"spec": {"replicas": 5}}),
     (DEPLOYMENTS, DEPLOYMENT, {}),
+    (
+        PODDISRUPTIONBUDGETS,
+        BUDGET,
+        {"spec": {"selector": {"matchLabels": {"tier": "front"}}, "minAvailable": 1}},
+    ),
 ]
 
 
@@ -77,7 +115,7 @@ def test_members(kind: Kind, document: dict[str, Any], change: dict[str, Any], f
         expected = patched(kind, form, kind.model.document(old), change, [], "Ignore")[0]
     except Exception:  # refused: the whole object says why
         expected = None
-    found = patched_members(kind, form, old, change)
+    found = patched_members(kind, form, old, change, encode(change))
     assert found == expected
     if found is not None:
         assert all(
@@ -99,4 +137,4 @@ def test_members(kind: Kind, document: dict[str, Any], change: dict[str, Any], f
     ],
 )
 def test_what_is_left_to_the_whole_object(change: Any) -> None:
-    assert patched_members(PODS, "strategic", PODS.model.decode(encode(POD)), change) is None
+    assert patched_members(PODS, "strategic", PODS.model.decode(encode(POD)), change, encode(change)) is None

@@ -56,6 +56,17 @@ def parts(of: type[Any]) -> tuple[Part, ...]:
     return found
 
 
+_BY_NAME: dict[type[Any], dict[str, Part]] = {}
+
+
+def parts_by_name(of: type[Any]) -> dict[str, Part]:
+    """The same by their names in JSON."""
+    found = _BY_NAME.get(of)
+    if found is None:
+        found = _BY_NAME[of] = {part.name: part for part in parts(of)}
+    return found
+
+
 def without_entries(obj: Any) -> Any:
     """The object without `managedFields`."""
     metadata = obj.metadata
@@ -141,7 +152,7 @@ def _compare_members(
             elif not lacked:
                 found.removed[key] = MEMBER if below.leaf else _whole(of, part, before, below)
         elif below.leaf:
-            if isinstance(after, str | int) or msgspec.json.encode(before) != msgspec.json.encode(after):
+            if isinstance(after, (str, int)) or msgspec.json.encode(before) != msgspec.json.encode(after):
                 found.modified[key] = MEMBER
         elif (
             isinstance(below, MapShape) and isinstance(after, msgspec.Struct) and type(after) is type(before)
@@ -214,6 +225,6 @@ def _whole(of: type[Any], part: Part, value: Any, shape: Shape) -> Fields:
         if element is not None and element.leaf and not shape.steps:  # labels, say
             return {SELF: MEMBER, **{f"f:{name}": MEMBER for name in value}}
     fields = whole(msgspec.to_builtins(value), shape)
-    if isinstance(value, tuple | msgspec.Struct):
+    if isinstance(value, (tuple, msgspec.Struct)):
         _LAST[of, part.field] = (value, fields)
     return fields

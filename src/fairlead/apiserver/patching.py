@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fairlead.apiserver import bodies
 from fairlead.apiserver import patch as patches
-from fairlead.apiserver.alterations import parts, without_entries
+from fairlead.apiserver.alterations import parts_by_name, without_entries
 from fairlead.apiserver.aside import LARGE, aside
 from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
 from fairlead.apiserver.kinds import Kind
@@ -62,7 +62,7 @@ async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
     async def modify(old: Any | None) -> Any:
         nonlocal warnings
         if strictness == "Ignore" and not whole and len(body.data) <= LARGE and old is not None:
-            obj = patched_members(kind, form, old, change)
+            obj = patched_members(kind, form, old, change, body.data)
             if obj is not None:
                 warnings = ()
                 return placed(kind, obj, info)
@@ -154,14 +154,17 @@ def patched(
     return obj, (*found, *warnings)
 
 
-def patched_members(kind: Kind, form: str, old: Any, change: Json) -> Any | None:
+def patched_members(kind: Kind, form: str, old: Any, change: Json, data: bytes) -> Any | None:
     """The object after a merge patch that names some of its members: the others are the very values of the old one.
 
-    None where that is not all there is to it, so that the whole object has to be looked at: where the patch does not
-    apply, has directives for all of the object, or says what kind it is of. Cost: in proportion to what is named.
+    `change` is the patch, `data` its text. None where that is not all there is to it, so that the whole object has to
+    be looked at: where the patch does not apply, has directives for all of the object, or says what kind it is of.
+    Cost: in proportion to what is named.
     """
     if not isinstance(kind.model, Typed) or not isinstance(change, dict):
         return None
+    if b'"$' not in data and b"null" not in data and (obj := _overlaid(kind, old, change, data)) is not None:
+        return obj
     before = members_of(without_entries(old) if "metadata" in change else old, change)
     if before is None:
         return None
@@ -173,10 +176,50 @@ def patched_members(kind: Kind, form: str, old: Any, change: Json) -> Any | None
     return replace(old, **{name: getattr(made, name) for name in change})
 
 
+def _overlaid(kind: Kind, old: Any, change: dict[str, Json], data: bytes) -> Any | None:
+    """The object with what a patch says that has neither nulls nor directives, read as it is.
+
+    None where something is there already, below `spec` and the like, with which the patch's has to be merged.
+    """
+    if "kind" in change or "apiVersion" in change:
+        return None
+    try:
+        made = decode(kind.resource.type, in_usual_form(data, kind.model.schema))
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return _overlay(without_entries(old) if "metadata" in change else old, made, change, whole=True)
+
+
+_SCALARS = (str, int, float)
+
+
+def _overlay(old: Any, made: Any, change: dict[str, Json], *, whole: bool) -> Any | None:
+    """`old` with the members of `made` that are in the change. Costs a look at each of them.
+
+    Of a `whole` object members such as `spec` are overlaid in turn; what they have below may be replaced instead
+    (upstream: patchStrategy).
+    """
+    values: dict[str, Any] = {}
+    known = parts_by_name(type(old))
+    for name, given in change.items():
+        part = known.get(name)
+        if part is None or part.field != name:
+            return None
+        before, after = getattr(old, name), getattr(made, name)
+        if whole and isinstance(before, msgspec.Struct) and isinstance(given, dict):
+            after = _overlay(before, after, given, whole=False)
+            if after is None:
+                return None
+        elif not (part.absent(before) or isinstance(before, _SCALARS)):
+            return None
+        values[name] = after
+    return replace(old, **values)
+
+
 def members_of(obj: Any, names: Iterable[str]) -> dict[str, Json] | None:
     """Those members of an object as plain JSON, without what is absent; None where one is no member of its own."""
     found: dict[str, Any] = {}
-    known = {part.name: part for part in parts(type(obj))}
+    known = parts_by_name(type(obj))
     for name in names:
         part = known.get(name)
         if part is None or part.field != name or name in ("kind", "apiVersion"):
