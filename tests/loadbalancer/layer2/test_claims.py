@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+from prometheus_client import REGISTRY
 from pyroute2 import IPRoute
 
 from fairlead.loadbalancer.layer2 import claims
@@ -20,6 +21,7 @@ from tests.loadbalancer.layer2.conftest import Segment, told
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces, which needs root")
 
 OURS = [parse_address("203.0.113.1"), parse_address("2001:db8::1")]
+CONFLICTS, ANNOUNCED = "fairlead_speaker_conflicts_total", "fairlead_speaker_addresses_announced"
 by_family = pytest.mark.parametrize("address", OURS, ids=["IPv4", "IPv6"])
 
 
@@ -104,13 +106,17 @@ def test_an_address_in_use_is_not_claimed_until_it_is_free(
         told(segment.there, change)
 
     async def work(made: Claiming) -> None:
+        before = REGISTRY.get_sample_value(CONFLICTS) or 0
         made.claim(address)
         await made.until(lambda: made.told)
         assert made.told[0] == (address, made.other.hardware.hex(":"))
+        assert (REGISTRY.get_sample_value(CONFLICTS) or 0) > before
+        assert not REGISTRY.get_sample_value(ANNOUNCED, {"protocol": "layer2"})
         assert not made.claims.held
         own("del")
         await made.until(lambda: made.claims.held)
         assert made.told[-1] == (address, "")
+        assert REGISTRY.get_sample_value(ANNOUNCED, {"protocol": "layer2"}) == 1
 
     own("add")
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 
+from fairlead.loadbalancer import speakermetrics
 from fairlead.loadbalancer.bgp.bird import Bird
 from fairlead.loadbalancer.bgp.configuration import BgpConfig, render
 from fairlead.loadbalancer.pools import Address
@@ -65,6 +66,7 @@ class Bgp:
             else:
                 self._announced.discard(address)
                 log.info("%s is withdrawn", address)
+            speakermetrics.announces("bgp", len(self._announced))
             self._changed.set()
 
     async def _tell(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from fairlead.loadbalancer import speakermetrics
 from fairlead.loadbalancer.layer2.frames import Heard, Kind, answer, gratuitous, probe
 from fairlead.loadbalancer.layer2.link import Link
 from fairlead.loadbalancer.pools import Address
@@ -57,7 +58,7 @@ class Claims:
         task = self._tasks.pop(address, None)
         if task is not None:
             task.cancel()
-            self._held.discard(address)
+            self._holds(address, False)
             self._conflicts.pop(address, None)
             for link in self._links:
                 link.leave(address)
@@ -91,12 +92,17 @@ class Claims:
         while True:
             other = await self._probe(address)
             if not other:
-                self._held.add(address)
+                self._holds(address, True)
                 self._told(address, "")
                 other = await self._hold(address)
-                self._held.discard(address)
+                self._holds(address, False)
+            speakermetrics.conflict()
             self._told(address, other)
             await asyncio.sleep(RETRY)
+
+    def _holds(self, address: Address, holds: bool) -> None:
+        (self._held.add if holds else self._held.discard)(address)
+        speakermetrics.announces("layer2", len(self._held))
 
     async def _probe(self, address: Address) -> str:
         """Who has the address, "" if it is free."""

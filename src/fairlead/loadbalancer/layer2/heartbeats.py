@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 
+from fairlead.loadbalancer import speakermetrics
 from fairlead.loadbalancer.layer2 import members
 from fairlead.loadbalancer.layer2.link import Link
 from fairlead.loadbalancer.layer2.members import Heartbeat, Members
@@ -61,6 +62,7 @@ class Heartbeats:
         try:
             await self._listen(members.DEAD_AFTER)
             ready.set()
+            speakermetrics.lives(len(self.members.alive))
             while True:
                 self._send(members.write(self._node, uid(), self._hardware))
                 await self._listen(members.BEAT)
@@ -84,6 +86,7 @@ class Heartbeats:
             dead = self.members.expire(time.monotonic())
             if dead:
                 log.info("not heard of any more: %s", ", ".join(sorted(dead)))
+                speakermetrics.lives(len(self.members.alive))
                 self._changed(False)
 
     def _send(self, data: bytes) -> None:
@@ -110,6 +113,7 @@ class Heartbeats:
     def _hear(self, heartbeat: Heartbeat) -> None:
         if self.members.hear(heartbeat, time.monotonic()):
             log.info("%s %s", heartbeat.node, "takes its leave" if heartbeat.leaves else "is heard of")
+            speakermetrics.lives(len(self.members.alive))
             self._changed(not heartbeat.leaves)
 
 
