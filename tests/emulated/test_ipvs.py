@@ -13,8 +13,16 @@ from tests.emulated import usermode
 from tests.emulated.machine import Unavailable
 
 TREE = Path(__file__).parents[2]
-TESTS = ("tests/proxy/ipvs/test_kernel.py", "tests/proxy/conformance", "tests/proxy/test_faults.py")
-KERNELS = {"IPv6 and faults": "IPv6 or faults", "the rest": "not IPv6 and not faults"}
+TESTS = (
+    "tests/proxy/ipvs/test_kernel.py",
+    "tests/proxy/conformance",
+    "tests/proxy/test_faults.py",
+    "tests/proxy/test_modes.py",
+)
+KERNELS = {
+    "IPv6 and faults": "IPv6 or faults",
+    "the rest": "not IPv6 and not faults and not nftables",
+}
 """Two at once, which have a processor each: which tests run in them, as pytest's -k."""
 
 

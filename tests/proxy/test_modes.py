@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -33,6 +34,8 @@ KINDS = {
     "virtual servers": ("ipvsadm", "--save", "--numeric"),
 }
 """What shows what the modes have in the kernel. A program that the kernel has nothing for says nothing."""
+CHANCE = re.compile(r" initval \S+| ([0-9a-f]{2}:){5}\S+| \[.*")
+"""What is another one each time: the seed of a set, the hardware address of a link, counts."""
 OURS = ("KUBE-", "fairlead", "kube-ipvs0", "-A ", "-a ")
 
 
@@ -70,7 +73,7 @@ def held() -> dict[str, list[str]]:
     found = {}
     for what, command in KINDS.items():
         said = subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
-        found[what] = sorted(line.partition(" [")[0] for line in said if any(word in line for word in OURS))
+        found[what] = sorted(CHANCE.sub("", line) for line in said if any(word in line for word in OURS))
     return found
 
 

@@ -17,6 +17,10 @@ class NftablesMissing(Unusable):
     """The library is not installed, or the kernel has no nf_tables for us. The text says what to do."""
 
 
+class KernelWithout(NftablesMissing):
+    """The kernel has no nf_tables, and so nothing in them."""
+
+
 class RulesetRefused(Refused):
     """The library or the kernel did not take a ruleset. The text is the library's."""
 
@@ -76,7 +80,7 @@ class Context:
         if "Operation not permitted" in said:
             raise NftablesMissing(NO_RIGHTS)
         if "Protocol not supported" in said or "Operation not supported" in said:
-            raise NftablesMissing("this kernel has no nf_tables: load the module (modprobe nf_tables)")
+            raise KernelWithout("this kernel has no nf_tables: load the module (modprobe nf_tables)")
         raise RulesetRefused(said)
 
 

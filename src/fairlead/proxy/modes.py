@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,7 +47,8 @@ def _nftables() -> Mode:
     from fairlead.proxy.nftables.listing import listing
 
     def clean(family: Family, *, beside: str = "") -> None:
-        cleanup(family)
+        with contextlib.suppress(libnftables.KernelWithout):
+            cleanup(family)
 
     def check() -> None:
         libnftables.run("list tables")

@@ -25,6 +25,7 @@ from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.healthchecks import HealthChecks
 from fairlead.proxy.healthserver import ProxyHealth
 from fairlead.proxy.ledger import Ledger, Report, log_only
+from fairlead.proxy.libnftables import KernelWithout
 from fairlead.proxy.options import IpvsOptions, ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
@@ -253,4 +254,5 @@ def cleanup() -> None:
     for family in families():
         for name in modes.MODES:
             modes.load(name).cleanup(family)
-        traffic.cleanup(family)
+        with contextlib.suppress(KernelWithout):
+            traffic.cleanup(family)
