@@ -13,8 +13,10 @@ from fairlead.apiserver.kinds import KINDS
 from fairlead.apiserver.openapi.descriptions import DESCRIPTIONS, ITSELF
 from fairlead.apiserver.openapi.documents import PROTOBUF, PROTOBUF_ASKED, OpenApi
 from fairlead.apiserver.openapi.schemas import definition_name
+from fairlead.apiserver.openapi.values import CORE, ENUMS
 from fairlead.apiserver.requests import Query
-from fairlead.objects import schema
+from fairlead.objects import schema, services
+from fairlead.objects.core_v1 import Service
 
 OPENAPI = OpenApi(KINDS, "v1.36.2")
 
@@ -49,6 +51,39 @@ def test_every_reference_leads_somewhere() -> None:
         v3 = document(f"/openapi/v3/{path}")
         known = set(v3["components"]["schemas"])
         assert {name.removeprefix("#/components/schemas/") for name in references(v3)} <= known
+
+
+def test_values_are_told_where_there_are_few() -> None:
+    for name, fields in ENUMS.items():
+        of = schema.type_named(name)
+        assert of is not None, name
+        for field, values in fields.items():
+            assert of.fields[field].type == "string", (name, field)
+            assert list(values) == sorted(values), (name, field)
+    schemas = document("/openapi/v3/api/v1")["components"]["schemas"]
+    spec = schemas["io.k8s.api.core.v1.ServiceSpec"]["properties"]
+    assert spec["type"]["enum"] == ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]
+    port = schemas["io.k8s.api.core.v1.ServicePort"]["properties"]["protocol"]
+    assert (port["default"], port["enum"]) == ("TCP", ["SCTP", "TCP", "UDP"])
+    old = document("/openapi/v2")["definitions"]["io.k8s.api.core.v1.ServiceSpec"]["properties"]
+    assert "enum" not in old["type"]
+
+
+def refused(spec: dict[str, Any]) -> list[str]:
+    """The values that validation has for the one that is wrong."""
+    obj = {
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"ports": [{"port": 80}], "clusterIP": "10.0.0.1", **spec},
+    }
+    errors = services.validate(services.default(msgspec.convert(obj, Service)))
+    [said] = [error.detail for error in errors if "supported values" in error.detail]
+    return said.removeprefix("supported values: ").replace('"', "").split(", ")
+
+
+@pytest.mark.parametrize("field", ENUMS[f"{CORE}.ServiceSpec"])
+def test_the_values_of_a_service_are_those_that_validation_takes(field: str) -> None:
+    more = {"type": "NodePort"} if field == "externalTrafficPolicy" else {}
+    assert refused({**more, field: "x"}) == list(ENUMS[f"{CORE}.ServiceSpec"][field])
 
 
 def test_ports_merge_by_their_number() -> None:

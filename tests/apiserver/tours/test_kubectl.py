@@ -61,6 +61,7 @@ async def explains(tour: Guide) -> None:
     shown = await tour("explain deployment.spec.strategy")
     assert "rollingUpdate" in shown
     assert "type" in shown
+    assert tour.version < (1, 27) or "enum: Recreate, RollingUpdate" in shown, "those before read version 2"
     assert "pathType" in await tour("explain ingress.spec.rules.http.paths")
     shown = await tour("explain rs --api-version=apps/v1 --recursive")
     assert "ReplicaSet" in shown

@@ -10,6 +10,7 @@ from fairlead.apiserver.openapi.descriptions import DESCRIPTIONS, ITSELF
 from fairlead.apiserver.openapi.elsewhere import API_VERSIONS, VERSION_INFO
 from fairlead.apiserver.openapi.operations import PATCH
 from fairlead.apiserver.openapi.published import GVK
+from fairlead.apiserver.openapi.values import values_of
 from fairlead.objects import schema
 
 V2, V3 = "#/definitions/", "#/components/schemas/"
@@ -132,6 +133,9 @@ def definition(name: str, prefix: str) -> Json:
     found["properties"] = {
         field.name: _property(field, prefix, about.get(field.name, "")) for field in of.fields.values()
     }
+    if prefix == V3:  # as upstream: generators of clients read version 2, and made types of their own of them
+        for field in of.fields.values():
+            found["properties"][field.name] |= values_of(name, field.name)
     if of.kind:
         for own, said in ABOUT.items():
             found["properties"][own] = {**STRING, "description": said}
