@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import dns.message
@@ -158,10 +159,15 @@ SERIAL = 1_700_000_000
 DOMAIN = "cluster.local"
 
 
+@cache
+def parsed(manifests: str) -> tuple[Any, ...]:
+    return tuple(yaml.safe_load_all(manifests))
+
+
 def apply(zone: Zone, manifests: str) -> set[str]:
     """Puts manifests into a zone; the owners that this touched."""
     touched: set[str] = set()
-    for manifest in yaml.safe_load_all(manifests):
+    for manifest in parsed(manifests):
         meta = manifest["metadata"]
         if manifest["kind"] == "Namespace":
             touched |= zone.put_namespace(meta["name"], True)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.dns.cluster import query
 
-SECONDS = int(os.environ.get("FAIRLEAD_FUZZ_SECONDS", "3"))
+SECONDS = int(os.environ.get("FAIRLEAD_FUZZ_SECONDS", "2"))
 
 
 def seeds() -> dict[str, list[bytes]]:
