@@ -367,21 +367,31 @@ def test_an_index_follows_the_changes() -> None:
     tells(scenario, "a", "b")
 
 
-def test_a_resource_that_the_server_may_lack_is_empty_until_it_is_there() -> None:
+def test_a_resource_that_the_server_may_lack_is_empty_until_it_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "fairlead.client")
+
+    class Lacking(Pods):
+        lacks = True
+
+        async def answer(self, request: web.Request) -> web.StreamResponse:
+            return await refused(404, request) if self.lacks else await super().answer(request)
+
     async def run() -> None:
-        pods = Pods()
+        pods = Lacking()
         pods.put(pod("a"))
-        pods.script = [lambda request: refused(404, request)] * 2
         async with serving(pods) as api:
             informer, health = Informer(api, PODS, optional=True), Health()
             seen = Seen(informer)
             async with all_synced([informer], health, "test"):
                 assert seen.words == []
+                pods.lacks = False
                 await until(lambda: seen.words == ["+a"], "it is there")
-                # and taken away again
-                pods.script = [lambda request: refused(404, request)]
+                assert [r.levelname for r in caplog.records if "does not know them" in r.message] == ["INFO"]
+                pods.lacks = True
                 await cut(pods)
-                await until(lambda: seen.words[:2] == ["+a", "-a"], "it is gone")
+                await until(lambda: seen.words == ["+a", "-a"], "it is gone")
 
     asyncio.run(run())
 

@@ -350,8 +350,17 @@ def test_a_load_balancer_leads_to_the_nodes_that_can_answer(served: tuple[Lab, s
             if node != left:
                 lab.kubectl("label", "pod", pod, "app-")
         assert wait_for(lambda: seen(addresses[1], {left})) == {"198.51.100.10"}
+        # Under Cluster it still lets connections in, and passes them on: the pod sees its address.
+        wait_for(lambda: seen(addresses[0], {left}) == {"192.168.1.10", "192.168.1.11"})
         for pod in on:
             lab.kubectl("label", "pod", pod, "app=web", "--overwrite")
+        counts = "jsonpath={.status.assignedIPv4} {.status.availableIPv4}"
+
+        def counted() -> bool:
+            assigned, free = map(int, lab.kubectl("get", "ipaddresspool", "lab", "-o", counts).split())
+            return assigned >= 2 and assigned + free == 254
+
+        wait_for(counted)
         said = f"Assigned IP {addresses[0]} of pool lab"
         wait_for(lambda: said in lab.kubectl("get", "events", "-o", "jsonpath={.items[*].message}"))
     finally:

@@ -170,8 +170,7 @@ class Informer(Generic[T]):
                     self._streams = False
                     continue
                 if error.code == HTTPStatus.NOT_FOUND and self._optional:
-                    self._all_are((), "")
-                    self._listed = False
+                    self._lack()
                 else:
                     self._complain(error)
                 if error.code in _HISTORY_LOST:
@@ -267,6 +266,13 @@ class Informer(Generic[T]):
         self._complaint = ""
         self._synced.set()
         self._reached()
+
+    def _lack(self) -> None:
+        """There are none, since the server does not know the resource; said once."""
+        text = f"{self.resource.full_name}: {self._api.server} does not know them, so there are none yet"
+        log.log(logging.DEBUG if text == self._complaint else logging.INFO, "%s", text)
+        self._all_are((), "")
+        self._listed, self._complaint = False, text
 
     def _complain(self, error: StatusError) -> None:
         """Says what the server refused, and what to do; the same again is for debugging."""
