@@ -24,6 +24,7 @@ from fairlead.dns.listeners import Listeners
 from fairlead.dns.responder import Responder
 from fairlead.dns.source import EndpointSlice, Service, read
 from fairlead.dns.zone import Zone
+from tests.loopback import own_address
 from tests.waiting import LIMIT
 
 EXAMPLES = """
@@ -269,7 +270,7 @@ def running(manifests: str = EXAMPLES, *, synced: bool = True, **settings: Any) 
     """A server with these manifests on a free port of loopback."""
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
-    listeners = Listeners(DnsConfig(listen=(("127.0.0.1", 0),), **settings))
+    listeners = Listeners(DnsConfig(listen=((own_address(), 0),), **settings))
     server = Running(listeners, loop)
     listeners.responder.change(lambda zone: apply(zone, manifests))
     if synced:

@@ -14,6 +14,7 @@ from fairlead.dns import datagrams
 from fairlead.dns.datagrams import SIZE, SLOTS, Batch, MessageBatch, SingleBatch, batch
 from fairlead.dns.udp import udp_socket
 from tests.dns.cluster import lines, query, running
+from tests.waiting import LIMIT
 
 KINDS = (MessageBatch, SingleBatch)
 LOOPBACK = ("127.0.0.1", "::1")
@@ -27,7 +28,7 @@ def pair(address: str, clients: int = 1) -> Iterator[tuple[socket.socket, list[s
         found = []
         for _ in range(clients):
             client = stack.enter_context(socket.socket(server.family, socket.SOCK_DGRAM))
-            client.settimeout(10)
+            client.settimeout(LIMIT)
             client.connect(server.getsockname()[:2])
             found.append(client)
         yield server, found
@@ -67,7 +68,7 @@ def test_each_datagram_is_answered_to_its_sender(kind: type[Batch], address: str
 def test_answers_come_from_the_address_that_was_asked(kind: type[Batch], everywhere: str, asked: str) -> None:
     with udp_socket(everywhere, 0) as server, socket.socket(server.family, socket.SOCK_DGRAM) as client:
         slots = kind(server)  # type: ignore[call-arg]
-        client.settimeout(10)
+        client.settimeout(LIMIT)
         client.connect((asked, server.getsockname()[1]))
         for number in range(3):
             client.send(b"?")

@@ -12,6 +12,7 @@ import dns.rcode
 
 from tests.dns.cluster import Running, lines, query, receive_message, running, send_message
 from tests.dns.others import other_server, reply
+from tests.waiting import LIMIT
 
 D = "default.svc.cluster.local"
 QUESTIONS = 400
@@ -38,7 +39,7 @@ def right(answer: bytes, number: int) -> None:
 def ask_over_udp(server: Running) -> int:
     """Each question once: one that gets no answer ends the test."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(10)
+        sock.settimeout(LIMIT)
         sock.connect((server.host, server.port))
         for number in range(QUESTIONS):
             sock.send(query(names(number)[0], id=number).to_wire())
@@ -76,5 +77,5 @@ def test_no_query_is_lost() -> None:
             return count
 
         changes = server.start(reconfigure())
-        assert [client.result(60) for client in clients] == [QUESTIONS] * 3
-        assert changes.result(10) > 1
+        assert [client.result(LIMIT) for client in clients] == [QUESTIONS] * 3
+        assert changes.result(LIMIT) > 1

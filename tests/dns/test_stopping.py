@@ -16,6 +16,7 @@ from fairlead.dns import listeners
 from fairlead.dns.upstreams import Upstream
 from tests.dns.cluster import lines, query, receive_message, running, send_message
 from tests.dns.others import other_server, reply
+from tests.waiting import LIMIT
 
 D = "default.svc.cluster.local"
 AWAY = "www.example.com"
@@ -40,9 +41,9 @@ def slow_server() -> Iterator[tuple[Upstream, list[str], Event]]:
 
 def test_queries_that_the_kernel_holds_are_answered() -> None:
     with running() as server:
-        sockets = [socket.create_connection((server.host, server.port), 10)]
+        sockets = [socket.create_connection((server.host, server.port), LIMIT)]
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.settimeout(10)
+        udp.settimeout(LIMIT)
         udp.connect((server.host, server.port))
 
         async def stop() -> None:
@@ -63,7 +64,7 @@ def test_queries_that_the_kernel_holds_are_answered() -> None:
             assert lines(answer.answer) == [f"my-service.{D}. A 10.96.0.100"]
         assert sockets[0].recv(1) == b""
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection((server.host, server.port), 10)
+            socket.create_connection((server.host, server.port), LIMIT)
         udp.close()
         sockets[0].close()
 
@@ -75,7 +76,7 @@ def test_questions_that_wait_for_others_get_their_answers() -> None:
         server.tcp() as tcp,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
     ):
-        udp.settimeout(10)
+        udp.settimeout(LIMIT)
         udp.connect((server.host, server.port))
         udp.send(query(AWAY, id=1).to_wire())
         send_message(tcp, query(AWAY, id=2).to_wire())
@@ -89,7 +90,7 @@ def test_questions_that_wait_for_others_get_their_answers() -> None:
             message = dns.message.from_wire(answer)
             assert lines(message.answer) == [f"{AWAY}. A 192.0.2.80"]
         assert tcp.recv(1) == b""
-        ending.result(10)
+        ending.result(LIMIT)
 
 
 def test_the_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

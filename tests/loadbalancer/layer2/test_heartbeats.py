@@ -15,10 +15,9 @@ from fairlead.loadbalancer.layer2.heartbeats import GROUP, PORT, Heartbeats
 from fairlead.loadbalancer.layer2.link import Link
 from fairlead.node import namespaces
 from tests.loadbalancer.layer2.conftest import Segment, told
+from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces, which needs root")
-
-LIMIT = 30.0
 
 
 @pytest.fixture(params=["IPv4", "IPv6"])
