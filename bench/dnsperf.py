@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -37,14 +38,13 @@ def ask(
     seconds: int,
     options: Sequence[str] = (),
     pids: Sequence[int] = (),
-    waiting: int = WAITING,
 ) -> Asked:
     """Asks what is in the file for some seconds; raises where answers were lost in number or failed.
 
     `pids` are the processes whose CPU is taken. Over UDP dnsperf and the server share the cores.
     """
     command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(file)]
-    command += ["-l", str(seconds), "-c", str(min(CLIENTS, waiting)), "-q", str(waiting), *options]
+    command += ["-l", str(seconds), "-c", str(CLIENTS), "-q", str(WAITING), *options]
     before = sum(map(cpu_seconds, pids))
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     spent = sum(map(cpu_seconds, pids)) - before
@@ -57,6 +57,21 @@ def ask(
     assert rate is not None
     assert completed is not None
     return Asked(float(rate[1]), spent / int(completed[1]) * 1e6)
+
+
+def round_trip(port: int, name: str, count: int) -> float:
+    """Seconds from a question to its answer where nobody else asks: the median."""
+    asked = dns.message.make_query(name, "A", id=0).to_wire()
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect(("127.0.0.1", port))
+        for _ in range(count):
+            started = time.perf_counter()
+            sock.send(asked)
+            sock.recv(4096)
+            found.append(time.perf_counter() - started)
+    return statistics.median(found)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -66,9 +66,9 @@ def test_one_in_so_many() -> None:
     observer.configure(1.0, False)
     assert list(sampler.due(3)) == [0, 1, 2]
     observer.configure(0, False)
-    assert list(sampler.due(1000)) == []
+    assert list(sampler.due(1000)) == list(sampler.due(1000)) == []
     observer.configure(1 / 4, False)
-    assert list(sampler.due(9)) == [0, 4, 8]
+    assert list(sampler.due(9)) == [3, 7]
 
 
 def test_the_rcode_of_an_answer() -> None:

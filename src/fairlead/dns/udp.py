@@ -79,7 +79,7 @@ class UdpLoop:
                 if not self._running:
                     return
                 continue
-            sample = tuple(sampler.due(len(received)))
+            sample = sampler.due(len(received))
             try:
                 self._answer(received, sample)
                 for slot in sample:
