@@ -148,63 +148,65 @@ def test_a_body_too_large_is_413(tmp_path: Path, how: str, request_: bytes) -> N
     with_server(tmp_path, test)
 
 
-@pytest.mark.parametrize(
-    ("request_", "code"),
-    [
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * (HEAD_LIMIT + 99) + b"\r\n\r\n", 431),
-        (b"GET /" + b"y" * (HEAD_LIMIT + 99) + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 300 + b"\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nBad header\r\n\r\n", 400),
-        (b"\x16\x03\x01\r\n\r\n", 400),
-        (post(b"0\r\n\r\n", "Content-Length: 5", "Transfer-Encoding: chunked"), 400),
-        (post(b"", "Content-Length: -5"), 400),
-        (post(b"{}", "Content-Length: 2", "Content-Length: 2"), 400),
-        (post(b"{}", "Content-Length: 2, 2"), 400),
-        (post(b"0\r\n\r\n", "Transfer-Encoding: gzip, chunked"), 501),
-        (post(b"0\r\n\r\n", "Transfer-Encoding: identity"), 501),
-        (post(b"{}", "Content-Length : 2"), 400),
-        (post(b"{}", "Content-Length: 2", "Connection: Upgrade", "Upgrade: h2c"), 400),
-        (b"GET /version HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
-        (b"GET /version HTTP/1.1\r\n\r\n", 400),
-        (b"POST /version HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"GET /version HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", 400),
-        (b"GET /version HTTP/1.1\nHost: x\n\n", 400),
-        (b"GET /version HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n", 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-        (post(b"z\r\n", "Transfer-Encoding: chunked"), 400),
-    ],
-    ids=[
-        "a long header",
-        "a long path",
-        "many headers",
-        "no header",
-        "no HTTP",
-        "two lengths",
-        "negative length",
-        "a length twice",
-        "a list of lengths",
-        "chunks in another encoding",
-        "an unknown encoding",
-        "space before a colon",
-        "a body and an upgrade",
-        "two hosts",
-        "no host",
-        "chunks in HTTP/1.0",
-        "a folded header",
-        "bare line feeds",
-        "a control character",
-        "HTTP/2",
-        "no chunk",
-    ],
-)
-def test_what_cannot_be_read_is_refused(tmp_path: Path, request_: bytes, code: int) -> None:
-    async def test(client: Client) -> None:
+UNREADABLE: dict[str, tuple[bytes, int]] = {
+    "a long header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * (HEAD_LIMIT + 99) + b"\r\n\r\n", 431),
+    "a long path": (b"GET /" + b"y" * (HEAD_LIMIT + 99) + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+    "many headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 300 + b"\r\n", 400),
+    "no header": (b"GET / HTTP/1.1\r\nHost: x\r\nBad header\r\n\r\n", 400),
+    "no HTTP": (b"\x16\x03\x01\r\n\r\n", 400),
+    "two lengths": (post(b"0\r\n\r\n", "Content-Length: 5", "Transfer-Encoding: chunked"), 400),
+    "negative length": (post(b"", "Content-Length: -5"), 400),
+    "a length twice": (post(b"{}", "Content-Length: 2", "Content-Length: 2"), 400),
+    "a list of lengths": (post(b"{}", "Content-Length: 2, 2"), 400),
+    "chunks in another encoding": (post(b"0\r\n\r\n", "Transfer-Encoding: gzip, chunked"), 501),
+    "an unknown encoding": (post(b"0\r\n\r\n", "Transfer-Encoding: identity"), 501),
+    "space before a colon": (post(b"{}", "Content-Length : 2"), 400),
+    "a body and an upgrade": (post(b"{}", "Content-Length: 2", "Connection: Upgrade", "Upgrade: h2c"), 400),
+    "two hosts": (b"GET /version HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "no host": (b"GET /version HTTP/1.1\r\n\r\n", 400),
+    "chunks in HTTP/1.0": (b"POST /version HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "a folded header": (b"GET /version HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", 400),
+    "bare line feeds": (b"GET /version HTTP/1.1\nHost: x\n\n", 400),
+    "a control character": (b"GET /version HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n", 400),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "no chunk": (post(b"z\r\n", "Transfer-Encoding: chunked"), 400),
+    "another version": (b"GET /version HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+    "the first version": (b"GET /version HTTP/0.9\r\n\r\n", 505),
+    "another expectation": (b"GET /version HTTP/1.1\r\nHost: x\r\nExpect: nothing\r\n\r\n", 417),
+}
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    async def refuses(client: Client, what: str) -> None:
+        request, code = UNREADABLE[what]
         async with wire(client) as connection:
-            connection.send(request_)
+            connection.send(request)
             found, _, status = await connection.answer()
-            assert (found, status["kind"], status["code"]) == (code, "Status", code)
-            assert await connection.closed()
+            assert (found, status["kind"], status["code"]) == (code, "Status", code), what
+            assert await connection.closed(), what
+
+    async def test(client: Client) -> None:
+        await asyncio.gather(*(refuses(client, what) for what in UNREADABLE))
         assert (await client.ask("GET", "/readyz"))[0] == 200
+
+    with_server(tmp_path, test)
+
+
+TARGETS = ("http://other/version", "https://127.0.0.1:1/version?x", "HTTP://u@h/version", "/version")
+
+
+def test_a_target_may_name_scheme_and_host(tmp_path: Path) -> None:
+    """As for a proxy: it is taken by its path, and the rights to that are asked for."""
+
+    async def test(client: Client) -> None:
+        for target in TARGETS:
+            async with wire(client) as connection:
+                connection.send(f"GET {target} HTTP/1.1\r\n{HEAD}\r\n")
+                code, _, found = await connection.answer()
+                assert (code, found["major"]) == (200, "1"), target
+                secrets = target.replace("version", "api/v1/namespaces/default/secrets")
+                connection.send(f"GET {secrets} HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await connection.answer())[0] == 403, target
 
     with_server(tmp_path, test)
 
