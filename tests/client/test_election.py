@@ -149,6 +149,29 @@ def test_one_of_two_replicas_leads_and_the_other_takes_over_at_once_when_it_stop
     with_server(told)
 
 
+def test_a_lease_that_changed_meanwhile_is_given_back_all_the_same() -> None:
+    """As by a renewal of our own that was under way when we were told to stop."""
+
+    async def scenario(api: Api) -> None:
+        # Renewed once in a thousand seconds, so that only the end can notice the change.
+        own = config("a", lease_duration=3000, renew_deadline=2000, retry_period=1000)
+        leads = asyncio.Event()
+
+        async def work() -> None:
+            leads.set()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(Election(api, own).run(work))
+        await asyncio.wait_for(leads.wait(), 30)
+        await api.patch(LEASES, NAME, "kube-system", {"metadata": {"labels": {"changed": "meanwhile"}}})
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        lease = await api.get(LEASES, NAME, "kube-system")
+        assert (lease.spec.holderIdentity, lease.metadata.labels) == (None, {"changed": "meanwhile"})
+
+    with_server(scenario)
+
+
 def test_a_leader_that_cannot_renew_stops_before_the_next_one_starts() -> None:
     """The first one's requests do not get through any more; it must not lead when the second one does."""
 

@@ -224,28 +224,35 @@ class Election:
 
     async def _release(self) -> None:
         """Gives the lease back, so that the next one need not wait for its end."""
-        observed = self._observed
-        if observed is None or not self._leads():
-            return
-        self._observed, self._renewed = None, float("-inf")
-        moment = microtime(time.time())
-        spec = replace(
-            observed.lease.spec,
-            holderIdentity=None,
-            leaseDurationSeconds=1,
-            renewTime=moment,
-            acquireTime=moment,
-        )
+        self._renewed = float("-inf")
         try:
             async with asyncio.timeout(2):
-                await self._api.replace(LEASES, replace(observed.lease, spec=spec))
+                while self._observed is not None and self._leads():
+                    try:
+                        await self._api.replace(LEASES, _given_back(self._observed.lease))
+                        break
+                    except StatusError as error:
+                        if error.code != HTTPStatus.CONFLICT:
+                            raise
+                    await self._look()  # a renewal that was under way when we stopped has come after all
         except (StatusError, OSError) as error:
             log.info("the lease %s was not given back: %s", self._config.resource_name, error)
+        finally:
+            self._observed = None
 
     def _tell(self, recorder: Recorder, what: str) -> None:
         if self._observed is not None:
             message = f"{self._config.identity} {what}"
             recorder.event(self._observed.lease, "Normal", "LeaderElection", message)
+
+
+def _given_back(lease: Lease) -> Lease:
+    """The lease as the next one may take it at once."""
+    moment = microtime(time.time())
+    spec = replace(
+        lease.spec, holderIdentity=None, leaseDurationSeconds=1, renewTime=moment, acquireTime=moment
+    )
+    return replace(lease, spec=spec)
 
 
 def _clock() -> float:
