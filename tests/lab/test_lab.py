@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from fairlead.lab.state import NoLab, Process, StateDirectory
+from fairlead.proxy import modes
+from fairlead.proxy.dataplane import Unusable
 from tests import ordinary
 from tests.lab.conftest import wait_for
 from tests.ordinary import user_namespaces
@@ -566,6 +568,31 @@ def test_an_ordinary_user_has_a_lab_too(mode: str) -> None:
             process.identity.send(signal.SIGKILL)
         wait_for(lambda: not lab.processes())
         assert "pod default/web-1" in lab.down().stdout
+        assert lab.leftovers() == []
+
+
+def why_no_ipvs() -> str:
+    try:
+        modes.load("ipvs").available()
+    except Unusable as reason:
+        return str(reason)
+    return ""
+
+
+def test_a_lab_in_the_mode_ipvs_or_why_there_is_none() -> None:
+    with lab_of("ipvs") as lab:
+        done = lab.up("--nodes", "2", "--detach", "--proxy-mode", "ipvs")
+        if reason := why_no_ipvs():
+            assert done.returncode == 2
+            assert reason in done.stderr
+            assert lab.leftovers() == []
+            return
+        assert done.returncode == 0, done.stderr
+        address = lab.serve(2)
+        for where in ("node/node1", "pod/web-1"):
+            assert re.fullmatch(r"web-[12]", lab.ask(where, address))
+        assert f"{address}:80" in lab.exec("node/node1", "ipvsadm", "--list", "--numeric").stdout
+        assert lab.down().returncode == 0
         assert lab.leftovers() == []
 
 

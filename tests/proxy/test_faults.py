@@ -48,7 +48,7 @@ class Clients:
                 self.failed.append(f"{type(error).__name__}: {error}")
             self.answered[number] += 1
 
-    async def more(self, times: int = 50) -> None:
+    async def more(self, times: int = 20) -> None:
         """Until each was answered so many times more. Nobody may have failed until then."""
         goal = [count + times for count in self.answered]
 
