@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import statistics
-import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pyroute2 import IPRoute
@@ -54,17 +57,26 @@ def endpoint_of_server() -> Endpoint:
     return Endpoint(addresses=(SERVER,), nodeName="node1")
 
 
-def accepting(where: Pods) -> None:
-    """A server that closes every connection at once, until the process ends."""
+@contextmanager
+def serving(where: Pods, handle: Callable[[socket.socket], None] = socket.socket.close) -> Iterator[None]:
+    """A server in a process of its own, which takes one connection after the other; it closes each at once."""
     with namespaces.entered(where.server):
         listening = socket.create_server(("0.0.0.0", PORT), backlog=1024)
-
-    def accept() -> None:
-        while True:
-            connection, _ = listening.accept()
-            connection.close()
-
-    threading.Thread(target=accept, daemon=True).start()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            while True:
+                connection, _ = listening.accept()
+                with connection, suppress(ConnectionError):
+                    handle(connection)
+        finally:
+            os._exit(1)
+    listening.close()
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def reachable(where: Pods) -> bool:

@@ -249,8 +249,8 @@ def connections(
     """As `pods.through_a_cluster_ip`, with so many Services in the kernel."""
     where = pods.pods()
     started(make, services)
-    pods.accepting(where)
-    return pods.through_a_cluster_ip(where, seconds)
+    with pods.serving(where):
+        return pods.through_a_cluster_ip(where, seconds)
 
 
 def started(make: Callable[[], Proxier], services: int) -> Proxier:
@@ -267,7 +267,6 @@ def flushed(services: int) -> dict[str, float]:
     """Milliseconds from somebody's `nft flush ruleset` until a connection through a ClusterIP succeeds again."""
     where = pods.pods()
     made = started(proxier, services)
-    pods.accepting(where)
 
     async def mend() -> float:
         watching = asyncio.create_task(made.watch())
@@ -282,7 +281,8 @@ def flushed(services: int) -> dict[str, float]:
         return taken
 
     logging.disable()
-    return {"mended": asyncio.run(mend()) * 1e3}
+    with pods.serving(where):
+        return {"mended": asyncio.run(mend()) * 1e3}
 
 
 def connecting(make: Callable[[], Proxier], runs: int, seconds: float) -> list[Measure]:

@@ -6,10 +6,9 @@ import os
 import socket
 import statistics
 import struct
-import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 
 from bench import pods
 from bench.proxy import in_child, proxier, started
@@ -58,21 +57,21 @@ def passing(turns: int) -> dict[str, float]:
     """Microseconds of connects and of round trips with each setting, in turns: the medians of the turns."""
     where = pods.pods()
     started(proxier, SERVICES)
-    _echoing(where)
     taken: dict[str, list[float]] = {}
-    for _ in range(turns):
-        for counted in Counted:
-            _set(counted)
-            (connects,) = pods.in_turns(where, TURN, pods.THROUGH)
-            taken.setdefault(f"connect {counted.value}", []).append(pods.mean(connects))
-            taken.setdefault(f"packet {counted.value}", []).append(pods.mean(_round_trips(where)))
-            with closing(Traffic(counted, IPV4)) as traffic:
-                found = {} if counted is Counted.NONE else traffic.read()
-                assert sum(totals.connections for totals in found.values()) == len(found) * (
-                    len(connects) + 1
-                )
-                assert len(found) == (counted is not Counted.NONE)
-            cleanup(IPV4)
+    with pods.serving(where, _echo):
+        for _ in range(turns):
+            for counted in Counted:
+                _set(counted)
+                (connects,) = pods.in_turns(where, TURN, pods.THROUGH)
+                taken.setdefault(f"connect {counted.value}", []).append(pods.mean(connects))
+                taken.setdefault(f"packet {counted.value}", []).append(pods.mean(_round_trips(where)))
+                with closing(Traffic(counted, IPV4)) as traffic:
+                    found = {} if counted is Counted.NONE else traffic.read()
+                    assert sum(totals.connections for totals in found.values()) == len(found) * (
+                        len(connects) + 1
+                    )
+                    assert len(found) == (counted is not Counted.NONE)
+                cleanup(IPV4)
     return {name: statistics.median(samples) for name, samples in taken.items()}
 
 
@@ -82,19 +81,9 @@ def _set(counted: Counted) -> None:
             traffic.start()
 
 
-def _echoing(where: pods.Pods) -> None:
-    """A server that gives back what it gets, over one connection after the other, until the process ends."""
-    with namespaces.entered(where.server):
-        listening = socket.create_server(("0.0.0.0", pods.PORT), backlog=1024)
-
-    def echo() -> None:
-        while True:
-            connection, _ = listening.accept()
-            with connection, suppress(ConnectionError):
-                while data := connection.recv(64):
-                    connection.send(data)
-
-    threading.Thread(target=echo, daemon=True).start()
+def _echo(connection: socket.socket) -> None:
+    while data := connection.recv(64):
+        connection.send(data)
 
 
 def _round_trips(where: pods.Pods) -> list[float]:
