@@ -69,8 +69,10 @@ def noting(everything: Everything, noted: dict[str, Selected]) -> Everything:
     def passing() -> Iterator[tuple[str, Selected]]:
         noted.clear()
         for key, selected in everything():
-            if any(selection.protocol == IPPROTO_UDP for selection in selected):
-                noted[key] = selected
+            for selection in selected:
+                if selection.protocol == IPPROTO_UDP:
+                    noted[key] = selected
+                    break
             yield key, selected
 
     return passing

@@ -148,14 +148,12 @@ class Proxier:
     def service_changed(self, change: Change[Service]) -> None:
         """A Service came, changed or went."""
         self.ledger.service_changed(change.key, change.new)
-        self._service_changes.inc()
         self._pending.services += 1
         self._schedule()
 
     def slice_changed(self, change: Change[EndpointSlice]) -> None:
         """A slice came, changed or went."""
         self.ledger.slice_changed(change.key, change.old, change.new)
-        self._endpoint_changes.inc()
         self._pending.slices += 1
         if self._started and change.new is not None:
             moment = change.new.metadata.annotations.get(TRIGGER_TIME)
@@ -306,6 +304,8 @@ class Proxier:
             self._healthchecks.look(self.ledger, self.ledger.keys() if turn.full else turn.changes)
         self._pending.services -= turn.pending.services
         self._pending.slices -= turn.pending.slices
+        self._service_changes.inc(turn.pending.services)
+        self._endpoint_changes.inc(turn.pending.slices)
         self._observe(turn)
 
     def _observe(self, turn: Turn) -> None:

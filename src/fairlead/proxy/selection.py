@@ -116,12 +116,10 @@ class _Usable:
 
     def own(self, node: str, size: int) -> tuple[bytes, ...]:
         """The addresses, of that size, of those that may be the node's."""
-        return tuple(
-            target[:size]
-            for chosen in (self.ready, self.draining)
-            for target, endpoint in chosen.items()
-            if endpoint.nodeName == node or not endpoint.nodeName
-        )
+        own = [t[:size] for t, e in self.ready.items() if e.nodeName == node or not e.nodeName]
+        if self.draining:
+            own += [t[:size] for t, e in self.draining.items() if e.nodeName == node or not e.nodeName]
+        return tuple(own)
 
 
 def select(

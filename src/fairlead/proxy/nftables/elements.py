@@ -167,7 +167,8 @@ def render(selections: Iterable[Selection], family: Family) -> Elements:
             ways[frontend(address, protocol, port)] = _from_outside(selection, Key.ALIAS, owner, sources)
         if selection.node_port:
             ways[port_key] = _from_outside(selection, Key.PORT, owner)
-        members += [(HAIRPIN, address + address) for address in selection.local]
+        if selection.local:
+            members += [(HAIRPIN, address + address) for address in selection.local]
     return Elements(ways, backings, frozenset(members))
 
 

@@ -59,5 +59,6 @@ class Wanted:
             desired.ways.update(elements.ways)
             desired.backings.update(elements.backings)
             for member in elements.members:
-                counts[member] += 1
+                # Not `+=`: a Counter asks Python for each that it does not have.
+                counts[member] = counts.get(member, 0) + 1
                 desired.members[member] = True
