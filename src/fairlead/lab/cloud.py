@@ -132,7 +132,7 @@ class _Cloud:
     def __init__(self) -> None:
         self._wanted: dict[str, Balanced] = {}
         self._failures: dict[Place, int] = {}
-        self._answers: dict[Place, Answer] = {}
+        self._silences: dict[Place, int] = {}
         self._leads: dict[str, Lead] = {}
         self._dead: set[str] = set()
         self._tables = Tables()
@@ -152,18 +152,16 @@ class _Cloud:
     async def ask(self) -> None:
         """Asks everybody, all at once."""
         places = list(self._failures)
-        self._answers = dict(zip(places, await asyncio.gather(*map(answer_of, places)), strict=True))
-        for place, answer in self._answers.items():
+        answers = zip(places, await asyncio.gather(*map(answer_of, places)), strict=True)
+        before, self._silences = self._silences, {}
+        for place, answer in answers:
             self._failures[place] = 0 if answer is Answer.WELL else self._failures[place] + 1
+            self._silences[place] = before.get(place, 0) + 1 if answer is Answer.SILENT else 0
 
     async def lead(self) -> None:
         """Brings the kernel to what the answers say."""
         new = leads(self._wanted, {place: failures < FAILURES for place, failures in self._failures.items()})
-        silent = {
-            place[0]
-            for place, answer in self._answers.items()
-            if answer is Answer.SILENT and self._failures[place] >= DEAD_AFTER
-        }
+        silent = {place[0] for place, times in self._silences.items() if times >= DEAD_AFTER}
         moved = [
             (address, node)
             for address, lead in self._leads.items()
@@ -172,16 +170,17 @@ class _Cloud:
         died, self._dead = silent - self._dead, silent
         if new != self._leads or died:
             # pyroute2's blocking interface has a loop of its own, and two do not go together in a thread.
-            await asyncio.to_thread(self._tell, new, moved, died)
-        self._leads = new
+            told = await asyncio.to_thread(self._tell, new, moved, died)
+            self._leads = new if told else {}
 
-    def _tell(self, new: dict[str, Lead], moved: Iterable[tuple[str, str]], died: Iterable[str]) -> None:
-        self._tables.lead(new)
+    def _tell(self, new: dict[str, Lead], moved: Iterable[tuple[str, str]], died: Iterable[str]) -> bool:
+        told = self._tables.lead(new)
         for address, node in moved:
             self._tables.forget_datagrams(address, node)
         for node in died:
             log.info("%s does not answer any more", node)
             self._tables.forget(node)
+        return told
 
     async def rest(self) -> None:
         """Waits for the next round, or for a change."""

@@ -110,11 +110,14 @@ class Tables:
         self._taken_over = False
         self._routed: set[str] = set()
 
-    def lead(self, leads: Mapping[str, Lead]) -> None:
-        """Every address leads to these nodes from now on, and those not named, or with no nodes, nowhere."""
+    def lead(self, leads: Mapping[str, Lead]) -> bool:
+        """Every address leads to these nodes from now on, and those not named, or with no nodes, nowhere.
+
+        Gives whether the kernel took it; why not is logged, and all is to be told anew.
+        """
         wanted = {address: lead for address, lead in leads.items() if lead.nodes}
         if wanted == self._leads and self._taken_over:
-            return
+            return True
         self._route(node for lead in wanted.values() for node in lead.nodes)
         text = "" if self._taken_over else SKELETON
         for address in sorted(self._leads.keys() | wanted.keys()):
@@ -128,9 +131,10 @@ class Tables:
             libnftables.run(text)
         except (libnftables.RulesetRefused, libnftables.NftablesMissing) as error:
             log.error("cannot lead addresses to nodes: %s", error)
-            self._leads, self._taken_over = {}, False  # all anew next time
-            return
+            self._leads, self._taken_over = {}, False
+            return False
         self._leads, self._taken_over = wanted, True
+        return True
 
     def _route(self, nodes: Iterable[str]) -> None:
         """Routes what bears a node's mark to the node."""
