@@ -40,7 +40,7 @@ def speaker(
         str, typer.Option(metavar="NAME", help="The spec.loadBalancerClass of Services that are ours.")
     ] = "fairlead.dev/loadbalancer",
     default_class: Annotated[bool, typer.Option(help="Services without a class are ours, too.")] = True,
-    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10259",
+    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10261",
     log_level: Level = "info",
 ) -> None:
     """On each node: lead the addresses of load balancers there, by ARP and neighbour discovery, or by BGP."""
