@@ -116,6 +116,8 @@ def test_every_command_explains_itself(run: Run, words: tuple[str, ...]) -> None
         (("proxy", "--detect-local-mode", "Guess"), "use ClusterCIDR, NodeCIDR, BridgeInterface"),
         (("proxy", "--detect-local-mode", "BridgeInterface"), "needs --pod-bridge-interface"),
         (("proxy", "--pod-bridge-interface", 'a"; flush'), "this is no interface's name"),
+        (("proxy", "--traffic-metrics", "all"), "use none, connections or bytes"),
+        (("proxy", "--traffic-metrics", "bytes", "--mode", "ipvs"), "not mark the connections that IPVS"),
         (("proxy", "--cluster-cidr", "10.244.0.0/33"), "--cluster-cidr 10.244.0.0/33"),
         (("proxy", "--nodeport-addresses", "primary"), "--nodeport-addresses primary"),
         (("proxy", "--masquerade-bit", "32"), "Invalid value for '--masquerade-bit'"),
