@@ -19,10 +19,11 @@ from fairlead.lab.cloudtables import mark
 from tests.lab.conftest import wait_for
 from tests.lab.test_lab import ASK_CLIENT, BALANCED, PODS, Lab, lab_of
 from tests.lab.test_layer2 import balance, inside, reached
+from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="pulls a node's cable, which needs root")
 
-LINGER = 4
+LINGER = 6
 """Seconds that a pod goes on answering when it was told to end: longer than the cloud needs to see it."""
 
 # Until its input ends: many at a time connect, ask ten times in a second, and close.
@@ -35,13 +36,13 @@ done, failed = 0, []
 async def one(address):
     global done
     try:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(address, 80), 5)
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(address, 80), 60)
         try:
             for _ in range(10):
                 writer.write(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-                head = await asyncio.wait_for(reader.readuntil(b"\\r\\n\\r\\n"), 5)
+                head = await asyncio.wait_for(reader.readuntil(b"\\r\\n\\r\\n"), 60)
                 length = int(head.lower().split(b"content-length:")[1].split(b"\\r")[0])
-                await asyncio.wait_for(reader.readexactly(length), 5)
+                await asyncio.wait_for(reader.readexactly(length), 60)
                 await asyncio.sleep(0.1)
         finally:
             writer.close()
@@ -65,13 +66,13 @@ async def main():
 asyncio.run(main())
 """
 
-# Opens 24 connections, and for each line that it reads asks on each of them.
+# Opens 48 connections, and for each line that it reads asks on each of them.
 # Prints the clients that the pods saw, "" where none answers.
 HOLD = """
 import concurrent.futures, http.client, json, sys
 
 def opened(_):
-    connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=2)
+    connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=5)
     connection.connect()
     connection.auto_open = 0
     return connection
@@ -83,8 +84,8 @@ def ask(connection):
     except (OSError, http.client.HTTPException):
         return ""
 
-with concurrent.futures.ThreadPoolExecutor(24) as threads:
-    connections = list(threads.map(opened, range(24)))
+with concurrent.futures.ThreadPoolExecutor(48) as threads:
+    connections = list(threads.map(opened, range(48)))
     for line in sys.stdin:
         print(json.dumps(list(threads.map(ask, connections))), flush=True)
 """
@@ -142,7 +143,7 @@ def test_a_rolling_update_loses_no_connection(cloud: tuple[Lab, dict[str, str]])
         start(lab, f"new-{number}", node)
         lab.kubectl("wait", "--for=condition=Ready", "pod", f"new-{number}", "--timeout=60s")
         lab.kubectl("delete", "pod", f"web-{number}", "--wait")
-    done, failed = json.loads(loading.communicate("\n", timeout=60)[0])
+    done, failed = json.loads(loading.communicate("\n", timeout=2 * LIMIT)[0])
     print(f"{done} connections of ten requests each, {len(failed)} failed")
     assert failed == []
     assert done > 100
@@ -217,13 +218,13 @@ def test_a_node_that_dies_takes_along_what_it_carried_and_no_more(cloud: tuple[L
         assert ask() == [client if client != dead else "" for client in before]
         wait_for(lambda: not carried(lab, dead))
         assert dead not in wait_for(lambda: _clients(lab, address))
-        last = float(knocking.communicate("\n", timeout=20)[0])
+        last = float(knocking.communicate("\n", timeout=LIMIT)[0])
         assert last > pulled
         print(f"the last connection that found nobody began {last - pulled:.2f} s after the cable was pulled")
         assert ask() == [client if client != dead else "" for client in before]
     finally:
         inside(lab, topology.UNDERLAY, "ip", "link", "set", "node3", "up")
-        holding.communicate(timeout=20)
+        holding.communicate(timeout=LIMIT)
     wait_for(lambda: dead in _clients(lab, address))
 
 
@@ -315,5 +316,5 @@ def test_datagrams_of_one_sender_leave_a_node_that_serves_no_more(cloud: tuple[L
         wait_for(lambda: ask() not in ("", first))
     finally:
         lab.kubectl("label", "node", first, f"{EXCLUDED}-")
-        sending.communicate(timeout=20)
+        sending.communicate(timeout=LIMIT)
     lab.kubectl("delete", "svc", "datagrams")

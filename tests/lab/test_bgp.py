@@ -85,7 +85,7 @@ def test_a_speaker_that_is_killed_comes_back(announced: tuple[Lab, str, str]) ->
     wait_for(lambda: ways(lab, address) == NODES)
     lab.processes()["node2"].identity.send(signal.SIGKILL)
     wait_for(lambda: ways(lab, address) == NODES - {"192.168.1.11"})
-    wait_for(lambda: ways(lab, address) == NODES, 30)
+    wait_for(lambda: ways(lab, address) == NODES)
 
 
 def test_the_time_until_a_dead_nodes_routes_go_is_below_two_seconds() -> None:
@@ -107,4 +107,4 @@ def test_the_routes_of_a_node_that_dies_go(announced: tuple[Lab, str, str]) -> N
         assert reached(lab, address) == "web-1"
     finally:
         inside(lab, topology.UNDERLAY, "ip", "link", "set", dead, "up")
-    wait_for(lambda: ways(lab, address) == NODES, 30)
+    wait_for(lambda: ways(lab, address) == NODES)

@@ -53,7 +53,7 @@ spec:
 """
 ASK = """
 import json, sys, urllib.request
-print(json.load(urllib.request.urlopen(sys.argv[1], timeout=60))["pod"])
+print(json.load(urllib.request.urlopen(sys.argv[1], timeout=10))["pod"])
 """
 # Sends a request on one and the same connection for each line it reads.
 HOLD = """
@@ -311,7 +311,7 @@ spec:
 ASK_CLIENT = """
 import json, sys, urllib.request
 for _ in range(20):
-    answer = json.load(urllib.request.urlopen(sys.argv[1], timeout=60))
+    answer = json.load(urllib.request.urlopen(sys.argv[1], timeout=5))
     print(answer["node"], answer["client"])
 """
 

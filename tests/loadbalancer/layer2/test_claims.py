@@ -17,6 +17,7 @@ from fairlead.loadbalancer.layer2.link import Link
 from fairlead.loadbalancer.pools import Address, parse_address
 from fairlead.node import namespaces
 from tests.loadbalancer.layer2.conftest import Segment, told
+from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces, which needs root")
 
@@ -47,7 +48,7 @@ class Claiming:
         with namespaces.entered(self.segment.here):
             self.claims.claim(address)
 
-    async def until(self, holds: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], object], seconds: float = LIMIT) -> None:
         async with asyncio.timeout(seconds):
             while not holds():  # noqa: ASYNC110 -- the kernel does not tell
                 await asyncio.sleep(0.01)
