@@ -36,6 +36,28 @@ def test_a_network_namespace_stays_at_its_path_until_removed(tmp_path: Path) -> 
 
 
 @root
+def test_a_network_namespace_goes_though_its_directory_was_mounted_over_itself(tmp_path: Path) -> None:
+    """The first `ip netns add` of a machine does that."""
+
+    def test() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.keep_mounts(namespaces.MS_PRIVATE)
+        path, stays = tmp_path / "net", tmp_path / "stays"
+        for each in (path, stays):
+            os.close(namespaces.make_network(each))
+        namespaces.mount(tmp_path, tmp_path, flags=namespaces.MS_BIND | namespaces.MS_REC)
+        namespaces.remove_network(path)
+        assert not path.exists()
+        assert namespaces.is_namespace(stays)
+        namespaces.umount(tmp_path, namespaces.MNT_DETACH)
+        assert not path.exists()
+        assert namespaces.is_namespace(stays)
+        assert str(path) not in Path("/proc/self/mountinfo").read_text()
+
+    in_child(test)
+
+
+@root
 def test_a_socket_belongs_to_the_namespace_it_was_made_in(tmp_path: Path) -> None:
     def test() -> None:
         namespaces.unshare(namespaces.CLONE_NEWNS)

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -221,7 +222,40 @@ def remove_network(path: str | Path) -> None:
     target = Path(path)
     while is_namespace(target):
         umount(target, MNT_DETACH)
-    target.unlink(missing_ok=True)
+    try:
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        _unlink_below(target)
+
+
+def _unlink_below(target: Path) -> None:
+    """Removes a file that has a mount below one of its directory over itself, as the first `ip netns add` makes it.
+
+    The kernel lets go of the mounts on a file that is removed where nothing is mounted on it: here, in a mount
+    namespace made for that.
+    """
+
+    def remove() -> None:
+        unshare(CLONE_NEWNS)
+        keep_mounts(MS_PRIVATE)
+        directory = os.stat(target.parent)
+        while os.path.samestat(directory, os.stat(target.parent)):
+            while is_namespace(target):
+                umount(target, MNT_DETACH)
+            try:
+                target.unlink(missing_ok=True)
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+            umount(target.parent, MNT_DETACH)
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), os.fspath(target))
+
+    # Of its own, so that the caller stays where it is.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(remove).result()
 
 
 def is_namespace(path: str | Path) -> bool:
