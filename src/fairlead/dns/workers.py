@@ -9,10 +9,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 log = logging.getLogger("fairlead.dns")
 
 PR_SET_PDEATHSIG = 1
+STOPS = (signal.SIGTERM, signal.SIGINT)
 TOO_SOON = 1.0
 """Seconds; a worker that ends before is not started again, since it would end again."""
 
@@ -30,14 +32,22 @@ def prefork(count: int, work: Callable[[int], int]) -> int:
         nonlocal stopping
         stopping = True
         for pid in started:
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    def start(index: int) -> None:
+        # A signal between the fork and the child's own handlers would go lost in the parent's, or miss the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        if not stopping:
+            started[_fork(index, work)] = (index, time.monotonic())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+    for number in STOPS:
         signal.signal(number, stop)
     # What is there already is not walked through, and thereby copied, by every worker's garbage collector.
     gc.freeze()
     for index in range(count):
-        started[_fork(index, work)] = (index, time.monotonic())
+        start(index)
     result = 0
     while started:
         pid, status = os.wait()
@@ -50,7 +60,7 @@ def prefork(count: int, work: Callable[[int], int]) -> int:
             stop()
         else:
             log.warning("worker %d ended (%d) and is started again", index, code)
-            started[_fork(index, work)] = (index, time.monotonic())
+            start(index)
     return result
 
 
@@ -60,8 +70,9 @@ def _fork(index: int, work: Callable[[int], int]) -> int:
     if pid:
         return pid
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == parent:
             os._exit(work(index))

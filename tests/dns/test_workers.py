@@ -1,0 +1,183 @@
+"""`fairlead dns` as a user starts it: several processes on one port, health, an API that goes away, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from pathlib import Path
+
+import aiohttp
+import dns.message
+import dns.rcode
+import uvloop
+
+from fairlead.client.api import Api
+from fairlead.client.kubeconfig import Config
+from fairlead.dns.exposition import HEALTH_PORT, METRICS_PORT, READY_PORT
+from fairlead.dns.workers import TOO_SOON
+from fairlead.objects.resources import SERVICES
+from tests.client.cluster import api_server, eventually
+from tests.dns.test_server import service
+from tests.loopback import free_ports, own_address
+from tests.waiting import LIMIT
+
+FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
+WORKERS = 2
+CLIENTS = 24
+"""So many ports that each worker is asked from some: the kernel picks the worker by the client's port."""
+
+
+def kubeconfig(directory: Path, config: Config) -> Path:
+    """A file with what a client needs."""
+    authority = base64.b64encode(config.authority).decode()
+    path = directory / "kubeconfig"
+    path.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "clusters": [
+                    {
+                        "name": "c",
+                        "cluster": {"server": config.server, "certificate-authority-data": authority},
+                    }
+                ],
+                "users": [{"name": "c", "user": {"token": config.token}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+            }
+        )
+    )
+    return path
+
+
+class Command:
+    """The running command."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self._port = port
+
+    def workers(self) -> set[int]:
+        pid = self.process.pid
+        return {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+    def ask(self, name: str) -> set[str]:
+        """What the clients are told: addresses, or the response's code."""
+        asked = dns.message.make_query(f"{name}.default.svc.cluster.local", "A").to_wire()
+        found = set()
+        with ExitStack() as stack:
+            for _ in range(CLIENTS):
+                sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                sock.settimeout(1)
+                sock.connect((own_address(), self._port))
+                try:
+                    sock.send(asked)
+                    answer = dns.message.from_wire(sock.recv(4096))
+                except OSError:
+                    return {"nothing"}
+                found |= {rdata.to_text() for rrset in answer.answer for rdata in rrset} or {
+                    dns.rcode.to_text(answer.rcode())
+                }
+        return found
+
+    async def until_told(self, name: str, wanted: str) -> None:
+        async def told() -> bool:
+            return await asyncio.to_thread(self.ask, name) == {wanted}
+
+        await eventually(told, f"every worker says {wanted} of {name}")
+
+
+@contextmanager
+def command(directory: Path, config: Config) -> Iterator[Command]:
+    [port] = free_ports(1)
+    words = ["dns", "--kubeconfig", str(kubeconfig(directory, config)), "--workers", str(WORKERS)]
+    words += ["--listen", f"{own_address()}:{port}", "--expose", own_address()]
+    with subprocess.Popen([FAIRLEAD, *words], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield Command(process, port)
+        finally:
+            process.terminate()
+            process.wait(LIMIT)
+
+
+async def status(port: int, path: str) -> tuple[int, str]:
+    """What health says; 0 where nobody listens."""
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{own_address()}:{port}{path}") as response,
+        ):
+            return response.status, await response.text()
+    except aiohttp.ClientError:
+        return 0, ""
+
+
+async def until_ready() -> None:
+    async def ready() -> bool:
+        return (await status(READY_PORT, "/ready"))[0] == 200
+
+    await eventually(ready, "/ready is 200")
+
+
+def test_workers_share_the_port_and_the_data_and_come_back(tmp_path: Path) -> None:
+    async def test(directory: Path) -> None:
+        async with AsyncExitStack() as stack:
+            config = await stack.enter_async_context(api_server(directory))
+            api = await stack.enter_async_context(Api(config))
+            started = stack.enter_context(command(directory, config))
+            await until_ready()
+            since = time.monotonic()
+            await api.create(SERVICES, service("web", clusterIP="10.96.0.100"), "default")
+            await started.until_told("web", "10.96.0.100")
+            assert len(started.workers()) == WORKERS
+            assert (await status(HEALTH_PORT, "/health"))[0] == 200
+            assert "coredns_dns_requests_total" in (await status(METRICS_PORT, "/metrics"))[1]
+
+            # One that ends right after its start is not started again.
+            async def old_enough() -> bool:
+                return time.monotonic() - since > TOO_SOON
+
+            await eventually(old_enough, "the workers have run for a while")
+            killed = max(started.workers())
+            os.kill(killed, signal.SIGKILL)
+
+            async def replaced() -> bool:
+                now = started.workers()
+                return killed not in now and len(now) == WORKERS
+
+            await eventually(replaced, "a killed worker is replaced")
+            await started.until_told("web", "10.96.0.100")
+            started.process.terminate()
+            assert await asyncio.to_thread(started.process.wait, LIMIT) == 0
+
+    uvloop.run(test(tmp_path))
+
+
+def test_it_goes_on_answering_while_the_api_is_away(tmp_path: Path) -> None:
+    async def test(directory: Path) -> None:
+        stack = ExitStack()
+        async with api_server(directory) as config:
+            port = int(config.server.rpartition(":")[2])
+            async with Api(config) as api:
+                await api.create(SERVICES, service("web", clusterIP="10.96.0.100"), "default")
+            started = stack.enter_context(command(directory, config))
+            await until_ready()
+            await started.until_told("web", "10.96.0.100")
+        with stack:
+            for _ in range(5):
+                assert await asyncio.to_thread(started.ask, "web") == {"10.96.0.100"}
+                assert await asyncio.to_thread(started.ask, "other") == {"NXDOMAIN"}
+            assert (await status(READY_PORT, "/ready"))[0] == 200
+            async with api_server(directory, port) as config, Api(config) as api:
+                await api.create(SERVICES, service("other", clusterIP="10.96.0.101"), "default")
+                await started.until_told("other", "10.96.0.101")
+
+    uvloop.run(test(tmp_path))
