@@ -10,8 +10,9 @@ from fairlead.loadbalancer import controller
 from fairlead.loadbalancer.config import LoadBalancerConfig, parse_pool
 from fairlead.loadbalancer.controller import FINALIZER
 from fairlead.loadbalancer.requests import ADDRESSES, CLASS, SHARING
-from fairlead.objects.core_v1 import ServicePort
-from fairlead.objects.resources import LEASES, SERVICES
+from fairlead.objects.core_v1 import Node, ServicePort
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import LEASES, NODES, SERVICES
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 from tests.client.cluster import eventually, running
@@ -269,6 +270,34 @@ def test_one_that_was_made_anew_under_its_name() -> None:
         await cluster.has("web", "192.0.2.3")
         await cluster.make("next")
         await cluster.has("next", "192.0.2.1")
+
+    scenario(test, POOL)
+
+
+def test_a_nodes_own_address_is_given_to_nobody() -> None:
+    async def test(cluster: Cluster) -> None:
+        node = Node(metadata=ObjectMeta(name="node1"))
+        await cluster.api.create(NODES, node)
+
+        async def lives_at(*addresses: str) -> None:
+            listed = [{"type": "InternalIP", "address": address} for address in addresses]
+            named = [{"type": "Hostname", "address": "node1"}]
+            patch = {"status": {"addresses": named + listed}}
+            await cluster.api.patch(NODES, "node1", "", patch, subresource="status")
+
+        await lives_at("192.0.2.1")
+        await cluster.make("ask", loadBalancerIP="192.0.2.1")
+        await cluster.says("ask", "False", "AddressInUse", "192.0.2.1 is used by node node1")
+        await cluster.restart()
+        await cluster.make("web")
+        await cluster.has("web", "192.0.2.2")
+        # It takes a Service's address, too: that one gets another.
+        await lives_at("192.0.2.1", "192.0.2.2")
+        await cluster.has("web", "192.0.2.3")
+        await cluster.api.delete(NODES, "node1")
+        await cluster.has("ask", "192.0.2.1")
+        await cluster.make("next")
+        await cluster.has("next", "192.0.2.2")
 
     scenario(test, POOL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,11 +19,11 @@ from fairlead.loadbalancer.allocation import Given, Refused, allocate, conflict
 from fairlead.loadbalancer.book import Book
 from fairlead.loadbalancer.config import LoadBalancerConfig
 from fairlead.loadbalancer.poolcontroller import PoolController
-from fairlead.loadbalancer.pools import Address
+from fairlead.loadbalancer.pools import Address, parse_address
 from fairlead.loadbalancer.reports import ALLOCATED, Condition, condition, event, known, said
 from fairlead.loadbalancer.requests import Request, held_by, is_ours, ports_of, request_of
-from fairlead.objects.core_v1 import Namespace, Service
-from fairlead.objects.resources import NAMESPACES, SERVICES
+from fairlead.objects.core_v1 import Namespace, Node, Service
+from fairlead.objects.resources import NAMESPACES, NODES, SERVICES
 from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
@@ -88,15 +89,17 @@ class Controller:
         self.queue: WorkQueue[str] = WorkQueue("loadbalancer")
         self.services = Informer(api, SERVICES)
         self.namespaces = Informer(api, NAMESPACES)
+        self.nodes = Informer(api, NODES)
         self.pools = PoolController(api, config, self._book, self.recorder, check, self._on_pools)
         self.services.index("namespace", lambda service: (service.metadata.namespace,))
         self.services.subscribe(self._on_service)
         self.namespaces.subscribe(self._on_namespace)
+        self.nodes.subscribe(self._on_node)
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
         """All that has to be known before the first decision."""
-        return (self.services, self.namespaces, *self.pools.informers)
+        return (self.services, self.namespaces, self.nodes, *self.pools.informers)
 
     def adopt(self) -> None:
         """Notes what Services have already, the older ones first, so that nothing moves on a restart."""
@@ -126,6 +129,22 @@ class Controller:
             for service in self.services.by_index("namespace", change.key):
                 if self._is_ours(service):
                     self.queue.add(f"{service.metadata.namespace}/{service.metadata.name}")
+
+    def _on_node(self, change: Change[Node]) -> None:
+        """A node's own addresses are given to nobody: its ports would be the Service's."""
+        before, after = (_addresses(node) if node is not None else () for node in (change.old, change.new))
+        if before == after:
+            return
+        key = f"node {change.key}"  # no Service is called so
+        for address in after:
+            for holder in self._book.holders(address):
+                if holder in self.services.items:
+                    self.queue.add(holder)  # it has to have another one
+        self._book.take(Request(key, (4, 6)), after)
+        freed = self._book.settle(key)
+        self.pools.moved((*after, *freed))
+        if freed:
+            self._wake()
 
     def _on_pools(self) -> None:
         for key, service in self.services.items.items():
@@ -195,8 +214,12 @@ class Controller:
         freed = self._book.settle(key)
         if freed:
             self.pools.moved(freed)
-            for each in self._waiting:
-                self.queue.add(each)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Those that wait may have what was given back."""
+        for each in self._waiting:
+            self.queue.add(each)
 
     async def _write(self, service: Service, found: Given | Refused) -> None:
         """The status first: by its condition, a Service with the finalizer is known as ours, whatever becomes of it."""
@@ -282,6 +305,16 @@ class Controller:
 def _was_ours(service: Service) -> bool:
     """Whether our condition is on the Service; the finalizer alone may be another provider's."""
     return known(service.status, CONDITION) is not None
+
+
+def _addresses(node: Node) -> tuple[Address, ...]:
+    """The addresses that a node's status tells of; names are passed over."""
+    found: dict[Address, None] = {}
+    for each in node.status.addresses if node.status is not None else ():
+        if each.type in ("InternalIP", "ExternalIP"):
+            with contextlib.suppress(ValueError):
+                found[parse_address(each.address)] = None
+    return tuple(found)
 
 
 def _bare(service: Service) -> Request:
