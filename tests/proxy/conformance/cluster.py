@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
@@ -25,11 +27,13 @@ from fairlead.proxy.conntrack import noting
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4, Family
+from fairlead.proxy.ipvs.interface import NAME as INTERFACE
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
 from fairlead.proxy.selection import Node
 from tests.proxy.topology import ADDRESSES, NODE_OF, NODES, POD_CIDRS, PORT, SERVICE_CIDRS, ZONES, Topology
+from tests.waiting import LIMIT
 
 NODE_PORT = 30080
 
@@ -111,6 +115,7 @@ class NodeProxy:
         """Takes what the ledger was told into the kernel."""
         changes = self.ledger.changes()
         self._network.inside(self._node, lambda: self.dataplane.commit(changes))
+        self._network.inside(self._node, wait_for_addresses)
         self.forgotten = self._connections.changed(changes)
 
     def harmed(self) -> bool:
@@ -121,6 +126,19 @@ class NodeProxy:
         """Ends, and leaves nothing."""
         self.stop()
         self._network.inside(self._node, lambda: self._mode.cleanup(self.family))
+
+
+def wait_for_addresses() -> None:
+    """Until what is sent to an address of `kube-ipvs0` stays here: in IPv6 the kernel sees to that a moment later."""
+    added = {words[0] for words in fields("/proc/thread-self/net/if_inet6") if words[5] == INTERFACE}
+    deadline = time.monotonic() + LIMIT
+    while added - {words[0] for words in fields("/proc/thread-self/net/ipv6_route") if words[1] == "80"}:
+        assert time.monotonic() < deadline, "the addresses of kube-ipvs0 are not the node's"
+        time.sleep(0.001)
+
+
+def fields(path: str) -> list[list[str]]:
+    return [line.split() for line in Path(path).read_text().splitlines()]
 
 
 class Cluster:
