@@ -112,6 +112,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     What components make either stays, such as the objects of informers, or is freed as its request ends: looking for
     cycles in all of it after every 700 objects would cost a start a tenth of its time.
     """
+    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     signals = (signal.SIGTERM, signal.SIGINT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import socket
 import ssl
@@ -147,11 +146,9 @@ def prepare_interpreter() -> None:
     """What the whole process needs for the work of a server.
 
     The store's thread has to get the interpreter from a busy event loop several times a commit; it asks after 0.5 ms
-    instead of 5. What was made so far stays, and the collector need not look at it.
+    instead of 5.
     """
     sys.setswitchinterval(0.0005)
-    gc.collect()
-    gc.freeze()
 
 
 async def attend(store: Store, health: Health) -> None:
