@@ -11,7 +11,8 @@ from fairlead.client.informer import Change, Informer
 from fairlead.node import registration
 from fairlead.node.config import NodeConfig
 from fairlead.node.network import AddressPool
-from fairlead.node.worker import Node, PodWorker
+from fairlead.node.podstate import Node
+from fairlead.node.worker import PodWorker
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
 from fairlead.process import Health

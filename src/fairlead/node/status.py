@@ -84,9 +84,9 @@ def difference(old: PodStatus, new: PodStatus) -> dict[str, Any]:
     return changed
 
 
-def container_id(record: ContainerRecord) -> str:
-    """The `containerID` of a run."""
-    return f"fairlead://{record.id}"
+def container_id(run: str) -> str:
+    """The `containerID` of a run, from the id in its record."""
+    return f"fairlead://{run}"
 
 
 def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> ContainerStatus:
@@ -121,7 +121,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
         restartCount=current.attempt if current else 0,
         image=container.image,
         imageID=identifier(container.image, None) if current else "",
-        containerID=container_id(current) if current else "",
+        containerID=container_id(current.id) if current else "",
     )
 
 
@@ -133,7 +133,7 @@ def _terminated(record: ContainerRecord) -> ContainerState:
             message=record.message,
             startedAt=timestamp(record.started_at),
             finishedAt=timestamp(record.finished_at),
-            containerID=container_id(record),
+            containerID=container_id(record.id),
         )
     )
 

@@ -1,0 +1,136 @@
+"""Which probes of a pod are being asked, and what they have said: the watches of `probes`, run by run.
+
+Upstream: pkg/kubelet/prober, prober_manager.go and worker.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from fairlead.node import probes
+from fairlead.node.podstate import PodState, containers_of
+from fairlead.node.status import container_id
+from fairlead.objects.core_v1 import Container, Pod, Probe
+
+
+class Probing:
+    """Asks the probes of a pod's running containers, and knows from them which have started and are ready."""
+
+    def __init__(self, state: PodState) -> None:
+        self._state = state
+        self._watches: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._results: dict[tuple[str, str], bool] = {}
+
+    def follow(self, pod: Pod) -> None:
+        """Lets every probe of every running container be asked, and no other. Cost: that of the pod's containers."""
+        wanted: dict[tuple[str, str], tuple[Container, Probe]] = {}
+        histories = self._state.histories() if self._state.sandbox is not None else {}
+        for container in containers_of(pod):
+            history = histories.get(container.name)
+            if history is None or not history.current.running:
+                continue
+            run = history.current.id
+            startup = container.startupProbe
+            if startup is not None and not self._results.get((run, "startup")):
+                if _said_before(pod, run, "started"):
+                    self._results[run, "startup"] = True
+                else:
+                    wanted[run, "startup"] = (container, startup)
+                    continue
+            if container.livenessProbe is not None and pod.metadata.deletionTimestamp is None:
+                wanted[run, "liveness"] = (container, container.livenessProbe)
+            if container.readinessProbe is not None:
+                wanted[run, "readiness"] = (container, container.readinessProbe)
+                if _said_before(pod, run, "ready"):
+                    self._results.setdefault((run, "readiness"), True)
+        self._keep(wanted)
+        for key, (container, probe) in wanted.items():
+            if key not in self._watches:
+                self._watches[key] = asyncio.create_task(self._watch(key, container, probe))
+
+    def stop(self) -> None:
+        """Asks nothing any more."""
+        self._keep({})
+
+    def _keep(self, wanted: Mapping[tuple[str, str], object]) -> None:
+        for key in [key for key in self._watches if key not in wanted]:
+            self._watches.pop(key).cancel()
+
+    def target(self, container: Container, run: str) -> probes.Target:
+        """A run of a container, as what probes and hooks are sent to."""
+        state = self._state
+        assert state.sandbox is not None
+        assert state.pod is not None
+        record = state.sandbox.histories[container.name].current
+        ip = next(iter(state.ips(state.pod)), "127.0.0.1")
+        return probes.Target(container, run, ip, state.sandbox, record.started_at)
+
+    def _watch(self, key: tuple[str, str], container: Container, probe: Probe) -> Coroutine[Any, Any, None]:
+        run, kind = key
+        told = True if kind == "liveness" else self._results.get(key)
+
+        def tell(good: bool) -> None:
+            self._results[key] = good
+            self._state.changed.set()
+
+        def failed(problem: str) -> None:
+            message = f"{kind.capitalize()} probe failed: {problem}"
+            self._state.event("Warning", "Unhealthy", message, container)
+            if kind == "readiness" and key not in self._results:
+                tell(False)  # the first answer is news, whatever the threshold
+
+        return probes.watch(self.target(container, run), probe, told, tell, failed)
+
+    def unhealthy(self) -> dict[str, str]:
+        """Runs that a liveness or startup probe has given up, and which kind of probe."""
+        return {
+            run: kind
+            for (run, kind), good in self._results.items()
+            if not good and kind in ("liveness", "startup")
+        }
+
+    def started(self, pod: Pod) -> frozenset[str]:
+        """Runs whose startup probe has succeeded, or that have none."""
+        probed = {container.name for container in containers_of(pod) if container.startupProbe}
+        return frozenset(
+            record.id
+            for record in self._state.running()
+            if record.name not in probed or self._results.get((record.id, "startup"))
+        )
+
+    def ready(self, pod: Pod) -> frozenset[str]:
+        """Runs that have started and whose readiness probe, if any, says yes."""
+        probed = {container.name for container in containers_of(pod) if container.readinessProbe}
+        started = self.started(pod)
+        return frozenset(
+            record.id
+            for record in self._state.running()
+            if record.id in started
+            and (record.name not in probed or self._results.get((record.id, "readiness")))
+        )
+
+    def unanswered(self, pod: Pod) -> list[float]:
+        """When the runs started whose readiness probe goes out at once and has not been answered yet."""
+        running = {record.name: record for record in self._state.running()}
+        return [
+            running[container.name].started_at
+            for container in pod.spec.containers
+            if container.name in running
+            and _asked_at_once(container)
+            and (running[container.name].id, "readiness") not in self._results
+        ]
+
+
+def _asked_at_once(container: Container) -> bool:
+    probe = container.readinessProbe
+    return probe is not None and probe.initialDelaySeconds == 0 and container.startupProbe is None
+
+
+def _said_before(pod: Pod, run: str, what: str) -> bool:
+    """Whether the API has this run as ready or started: an earlier agent asked, and nothing speaks against it."""
+    return any(
+        one.containerID == container_id(run) and getattr(one, what)
+        for one in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)
+    )

@@ -1,0 +1,195 @@
+"""Starting what a pod's plan says: the sandbox, the containers, and why one of them cannot be started.
+
+Upstream: SyncPod and startContainer in pkg/kubelet/kuberuntime, EnsureImageExists in pkg/kubelet/images.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+from fairlead.node import environment, images, plan, records, resolver, runtime
+from fairlead.node.account import Account
+from fairlead.node.container import ACCOUNT
+from fairlead.node.network import AddressesExhausted
+from fairlead.node.podstate import PodState, containers_of
+from fairlead.node.records import SandboxSpec
+from fairlead.objects.core_v1 import ConfigMap, Container, ContainerStateWaiting, Pod, Secret
+from fairlead.objects.resources import CONFIGMAPS, SECRETS
+from fairlead.objects.status import StatusError
+
+RETRY_CONFIG = 5.0
+"""Seconds until a ConfigMap or Secret that was missing is asked for again."""
+
+REFUSAL_SHOWN = 0.25
+"""Seconds for which a program that could not be started is called so, before its restart is planned."""
+
+
+class Starting:
+    """Starts a pod's containers and remembers which of them failed, and how often."""
+
+    def __init__(self, state: PodState) -> None:
+        self._state = state
+        self._account = Account(state.node.api, state.directory / ACCOUNT)
+        self._refused: dict[str, tuple[float, ContainerStateWaiting]] = {}
+        self._missing_since: dict[str, float] = {}
+        self.crashes: dict[str, plan.CrashLoop] = {}
+
+    def unresolved(self, pod: Pod, now: float) -> tuple[dict[str, ContainerStateWaiting], float | None]:
+        """Why containers, by name, cannot be started now; and when that may be different."""
+        unresolved: dict[str, ContainerStateWaiting] = {}
+        wakes = []
+        for container in containers_of(pod):
+            name = container.name
+            if container.volumeMounts:
+                message = "volumes are not built yet: this node mounts none"
+                unresolved[name] = ContainerStateWaiting(reason="CreateContainerConfigError", message=message)
+            elif (
+                not container.command and images.find(container.image, self._state.node.config.images) is None
+            ):
+                unresolved[name], rest = self._pulling(container, now)
+                wakes.append(now + rest)
+            elif name in self._refused:
+                until, waiting = self._refused[name]
+                if now < until:
+                    unresolved[name] = waiting
+                    wakes.append(until)
+        return unresolved, min(wakes, default=None)
+
+    def _pulling(self, container: Container, now: float) -> tuple[ContainerStateWaiting, float]:
+        first = container.name not in self._missing_since
+        since = self._missing_since.setdefault(container.name, now)
+        waiting, rest = plan.pulling(container.image, container.imagePullPolicy, now - since)
+        if first:
+            self._state.event("Warning", "Failed", f"Failed to pull image: {waiting.message}", container)
+            self._state.event("Warning", "Failed", f"Error: {waiting.reason}", container)
+        return waiting, rest
+
+    async def keep_account(self, pod: Pod, now: float) -> float | None:
+        """Keeps the pod's token fresh; gives when to come again."""
+        return await self._account.keep(pod, now)
+
+    async def start_all(self, pod: Pod, starts: tuple[plan.Start, ...]) -> None:
+        """Starts containers, the sandbox first if it does not run. Raises OSError where there can be no sandbox."""
+        if self._state.sandbox is None:
+            try:
+                await self._make_sandbox(pod)
+            except AddressesExhausted as error:
+                self._state.event("Warning", "FailedCreatePodSandBox", str(error))
+                raise OSError(str(error)) from error
+            except runtime.SandboxError as error:
+                message = f"Failed to create pod sandbox: {error}"
+                self._state.event("Warning", "FailedCreatePodSandBox", message)
+                raise
+        for start in starts:
+            await self._start(pod, start)
+
+    async def _make_sandbox(self, pod: Pod) -> None:
+        state, config = self._state, self._state.node.config
+        if not state.addresses and not pod.spec.hostNetwork:
+            state.addresses = state.node.addresses.take()
+        addresses = [address.ip for address in state.addresses]
+        spec = SandboxSpec(
+            uid=state.uid,
+            namespace=pod.metadata.namespace,
+            name=pod.metadata.name,
+            hostname=config.name if pod.spec.hostNetwork else resolver.hostname(pod),
+            addresses=state.addresses,
+            host_network=pod.spec.hostNetwork,
+            share_processes=bool(pod.spec.shareProcessNamespace),
+            shared=config.shared_paths,
+            hosts=resolver.hosts(pod, addresses, config.cluster_domain, _text("/etc/hosts")),
+            resolv_conf=resolver.resolv_conf(
+                pod, config.cluster_dns, config.cluster_domain, _text("/etc/resolv.conf")
+            ),
+        )
+        state.sandbox = await runtime.create(spec, state.directory, config.images, state.changed.set)
+
+    async def _start(self, pod: Pod, start: plan.Start) -> None:
+        state, container = self._state, start.container
+        assert state.sandbox is not None
+        request = await self._request(pod, container, start.attempt)
+        if request is None:
+            return
+        before = state.histories().get(container.name)
+        await state.sandbox.start(request)
+        record = state.sandbox.histories[container.name].current
+        if before is not None:
+            self.crashes[container.name] = plan.crashed(self.crashes.get(container.name), time.time())
+        if record.reason == "StartError":
+            self._refuse(container.name, "RunContainerError", record.message, REFUSAL_SHOWN)
+            state.event("Warning", "Failed", f"Error: {record.message}", container)
+            return
+        self._refused.pop(container.name, None)
+        state.event("Normal", "Created", f"Container created: {container.name}", container)
+        state.event("Normal", "Started", f"Container started: {container.name}", container)
+
+    async def _request(self, pod: Pod, container: Container, attempt: int) -> records.Start | None:
+        """The start request; None, with the reason among the refusals, where it cannot be made."""
+        config = self._state.node.config
+        try:
+            values = environment.make(
+                pod, container, config.environment(pod, container), await self._sources(pod, container)
+            )
+        except environment.ConfigError as error:
+            self._refuse(container.name, "CreateContainerConfigError", str(error), RETRY_CONFIG)
+            self._state.event("Warning", "Failed", f"Error: {error}", container)
+            return None
+        return request(pod, container, attempt, values, config.images)
+
+    async def _sources(self, pod: Pod, container: Container) -> environment.Sources:
+        node = self._state.node
+        configs: dict[tuple[str, str], Mapping[str, str]] = {}
+        for resource, name in environment.references(container):
+            try:
+                obj: ConfigMap | Secret
+                if resource is CONFIGMAPS:
+                    obj = await node.api.get(CONFIGMAPS, name, pod.metadata.namespace)
+                else:
+                    obj = await node.api.get(SECRETS, name, pod.metadata.namespace)
+            except StatusError as error:
+                if error.code != HTTPStatus.NOT_FOUND:
+                    raise
+            else:
+                configs[resource.plural, name] = environment.contents(obj)
+        return environment.Sources(node.config.name, node.config.addresses, self._state.ips(pod), configs)
+
+    def _refuse(self, name: str, reason: str, message: str, seconds: float) -> None:
+        self._refused[name] = (time.time() + seconds, ContainerStateWaiting(reason=reason, message=message))
+        self._state.changed.set()
+
+
+def request(
+    pod: Pod, container: Container, attempt: int, values: dict[str, str], known: Mapping[str, images.Image]
+) -> records.Start:
+    """What the sandbox is asked for: the container's program, with `values` as its environment. Pure."""
+    found = images.find(container.image, known)
+    pattern, image = found if found else ("", images.Image())
+    entry = image.entrypoint
+    arguments = container.args or image.command
+    if container.command:
+        entry, arguments = container.command, container.args
+    context, default = container.securityContext, pod.spec.securityContext
+    user = context.runAsUser if context and context.runAsUser is not None else None
+    group = context.runAsGroup if context and context.runAsGroup is not None else None
+    return records.Start(
+        name=container.name,
+        attempt=attempt,
+        image=container.image,
+        argv=tuple(environment.expand(word, values) for word in (*entry, *arguments)),
+        builtin=pattern if image.run is not None and not container.command else "",
+        environment=values,
+        directory=container.workingDir or image.directory,
+        root=str(image.root) if image.root else "",
+        user=user if user is not None else default.runAsUser if default else None,
+        group=group if group is not None else default.runAsGroup if default else None,
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
