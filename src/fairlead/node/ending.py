@@ -112,7 +112,8 @@ class Ending:
             await asyncio.sleep(hook.sleep.seconds)
         elif self._state.sandbox is not None:
             probe = Probe(exec=hook.exec, httpGet=hook.httpGet, tcpSocket=hook.tcpSocket, timeoutSeconds=3600)
-            problem = await probes.ask(self._probing.target(container, run), probe)
+            answer = await probes.ask(self._probing.target(container, run), probe)
+            problem = "" if answer.good else answer.message
         if problem:
             message = f"PreStopHook failed: {problem}"
             self._state.event("Warning", "FailedPreStopHook", message, container)

@@ -24,7 +24,11 @@ class Probing:
         self._results: dict[tuple[str, str], bool] = {}
 
     def follow(self, pod: Pod) -> None:
-        """Lets every probe of every running container be asked, and no other. Cost: that of the pod's containers."""
+        """Lets every probe of every running container be asked, and no other. Cost: that of the pod's containers.
+
+        Of a pod that terminates it is the readiness alone: a load balancer may still want to know.
+        """
+        ending = pod.metadata.deletionTimestamp is not None
         wanted: dict[tuple[str, str], tuple[Container, Probe]] = {}
         histories = self._state.histories() if self._state.sandbox is not None else {}
         for container in containers_of(pod):
@@ -37,9 +41,10 @@ class Probing:
                 if _said_before(pod, run, "started"):
                     self._results[run, "startup"] = True
                 else:
-                    wanted[run, "startup"] = (container, startup)
+                    if not ending:
+                        wanted[run, "startup"] = (container, startup)
                     continue
-            if container.livenessProbe is not None and pod.metadata.deletionTimestamp is None:
+            if container.livenessProbe is not None and not ending:
                 wanted[run, "liveness"] = (container, container.livenessProbe)
             if container.readinessProbe is not None:
                 wanted[run, "readiness"] = (container, container.readinessProbe)
@@ -69,19 +74,20 @@ class Probing:
 
     def _watch(self, key: tuple[str, str], container: Container, probe: Probe) -> Coroutine[Any, Any, None]:
         run, kind = key
-        told = True if kind == "liveness" else self._results.get(key)
+        known = True if kind == "liveness" else self._results.get(key)
 
-        def tell(good: bool) -> None:
+        def decided(good: bool) -> None:
             self._results[key] = good
             self._state.changed.set()
 
-        def failed(problem: str) -> None:
-            message = f"{kind.capitalize()} probe failed: {problem}"
-            self._state.event("Warning", "Unhealthy", message, container)
-            if kind == "readiness" and key not in self._results:
-                tell(False)  # the first answer is news, whatever the threshold
+        def answered(answer: probes.Answer) -> None:
+            event = answer.event(kind)
+            if event is not None:
+                self._state.event("Warning", *event, container)
+            if kind == "readiness" and not answer.good and key not in self._results:
+                decided(False)  # the first answer is news, whatever the threshold
 
-        return probes.watch(self.target(container, run), probe, told, tell, failed)
+        return probes.watch(self.target(container, run), probe, known, decided, answered)
 
     def unhealthy(self) -> dict[str, str]:
         """Runs that a liveness or startup probe has given up, and which kind of probe."""
