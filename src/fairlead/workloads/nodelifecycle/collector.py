@@ -1,0 +1,118 @@
+"""The pod garbage collector: removes the pods of nodes that are gone, and of ended ones those that are too many.
+
+Upstream: pkg/controller/podgc/gc_controller.go, there by looking at all pods every 20 s; here by what changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+from fairlead.client.api import Api
+from fairlead.client.informer import Change, Informer, key_of
+from fairlead.client.queue import WorkQueue
+from fairlead.objects.core_v1 import Node, Pod, PodCondition
+from fairlead.objects.resources import NODES, PODS
+from fairlead.objects.scalars import timestamp
+from fairlead.objects.status import StatusError
+from fairlead.workloads.nodelifecycle import garbage
+from fairlead.workloads.nodelifecycle.config import NodeLifecycleConfig
+from fairlead.workloads.nodelifecycle.pods import condition_patch, on_node
+
+_SURPLUS = ""
+"""The key under which the ended pods are counted."""
+
+
+class PodGarbageCollector:
+    """Pods by key."""
+
+    def __init__(
+        self,
+        api: Api,
+        nodes: Informer[Node],
+        pods: Informer[Pod],
+        config: NodeLifecycleConfig,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`pods` has to have the index of `by_node`; `check` raises OSError where another replica may lead."""
+        self.queue: WorkQueue[str] = WorkQueue("pod_gc")
+        self.workers = 4
+        self._api, self._nodes, self._pods = api, nodes, pods
+        self._config, self._check = config, check
+        self._ended: dict[str, None] = {}
+        pods.subscribe(self._on_pod)
+        nodes.subscribe(self._on_node)
+
+    async def sync(self, key: str) -> None:
+        """Removes one pod if it is garbage, or the surplus of ended ones."""
+        if key == _SURPLUS:
+            there = [pod for each in self._ended if (pod := self._pods.items.get(each)) is not None]
+            for pod in garbage.surplus(there, self._config.terminated_pod_gc_threshold):
+                await self._remove(pod, garbage.UNPLACED)
+            return
+        found = self._pods.items.get(key)
+        if found is None:
+            return
+        verdict = garbage.verdict(found, self._nodes.items.get(found.spec.nodeName))
+        if verdict is None or (verdict is garbage.ORPHANED and await self._exists(found.spec.nodeName)):
+            return
+        await self._remove(found, verdict)
+
+    async def _exists(self, node: str) -> bool:
+        """Whether the server has the node: what we were told may be behind."""
+        try:
+            await self._api.get(NODES, node)
+        except StatusError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def _remove(self, pod: Pod, verdict: garbage.Verdict) -> None:
+        self._check()
+        meta = pod.metadata
+        try:
+            if verdict.message:
+                condition = PodCondition(
+                    type="DisruptionTarget",
+                    status="True",
+                    reason="DeletionByPodGC",
+                    message=verdict.message,
+                    lastTransitionTime=timestamp(time.time()),
+                )
+                phase = "" if pod.status.phase in garbage.ENDED else "Failed"
+                patch = condition_patch(meta, condition, phase)
+                await self._api.patch(
+                    PODS, meta.name, meta.namespace, patch, kind="strategic", subresource="status"
+                )
+            await self._api.delete(PODS, meta.name, meta.namespace, uid=meta.uid, grace_period_seconds=0)
+        except StatusError as error:
+            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+
+    def _on_pod(self, change: Change[Pod]) -> None:
+        key, pod = change.key, change.new
+        if pod is None or pod.status.phase not in garbage.ENDED:
+            self._ended.pop(key, None)
+        elif key not in self._ended:
+            self._ended[key] = None
+            if 0 < self._config.terminated_pod_gc_threshold < len(self._ended):
+                self.queue.add(_SURPLUS)
+        if pod is not None:
+            self._consider(pod)
+
+    def _consider(self, pod: Pod) -> None:
+        verdict = garbage.verdict(pod, self._nodes.items.get(pod.spec.nodeName))
+        if verdict is garbage.ORPHANED:
+            self.queue.add_after(key_of(pod), self._config.orphan_quarantine)
+        elif verdict is not None:
+            self.queue.add(key_of(pod))
+
+    def _on_node(self, change: Change[Node]) -> None:
+        old, new = change.old, change.new
+        if new is None or (
+            garbage.is_out_of_service(new) and (old is None or not garbage.is_out_of_service(old))
+        ):
+            for pod in on_node(self._pods, change.key):
+                self._consider(pod)
