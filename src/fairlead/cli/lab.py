@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fairlead.cli.controllers import seconds
 from fairlead.cli.refusal import UserError
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ def up(
             show_default="6443, or a free one",
         ),
     ] = 0,
+    node_monitor_grace_period: Annotated[
+        float,
+        typer.Option(
+            help="How long a node may be silent before it is not ready; it speaks every 10 s.",
+            metavar="DURATION",
+            parser=seconds,
+        ),
+    ] = "50s",  # type: ignore[assignment]
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the lab is ready.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let the components log more.")] = False,
     name: Name = "default",
@@ -120,6 +129,7 @@ def up(
         store=store,
         kubeconfig=kubeconfig,
         port=port,
+        node_monitor_grace_period=node_monitor_grace_period,
         log_level="debug" if verbose else "info",
     )
     try:

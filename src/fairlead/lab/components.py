@@ -19,7 +19,15 @@ from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.lab import cloud, router, topology
-from fairlead.lab.credentials import CONTROLLERS, LOADBALANCER, PROXY, SCHEDULER, SPEAKER, Credentials
+from fairlead.lab.credentials import (
+    CONTROLLERS,
+    LOADBALANCER,
+    NODE_CONTROLLER,
+    PROXY,
+    SCHEDULER,
+    SPEAKER,
+    Credentials,
+)
 from fairlead.lab.network import Network
 from fairlead.lab.state import Record, StateDirectory
 from fairlead.lab.supervisor import Component
@@ -32,6 +40,8 @@ from fairlead.process import Health, configure_logging, listener, run, serve_hea
 from fairlead.proxy import server as proxy
 from fairlead.proxy.options import IpvsOptions
 from fairlead.workloads import scheduler
+from fairlead.workloads.nodelifecycle import run as nodelifecycle
+from fairlead.workloads.nodelifecycle.config import NodeLifecycleConfig
 
 NODE_HEALTH_PORT = 10248
 """As the kubelet's --healthz-port; on the node's loopback."""
@@ -130,6 +140,7 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
             Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS)), "fairlead-endpoints") as endpoints_api,
             Api(kubeconfig.load(credentials.kubeconfig(SCHEDULER)), "fairlead-scheduler") as scheduler_api,
             Api(kubeconfig.load(credentials.kubeconfig(LOADBALANCER)), loadbalancer.NAME) as loadbalancer_api,
+            Api(kubeconfig.load(credentials.kubeconfig(NODE_CONTROLLER)), "fairlead-nodes") as nodes_api,
             asyncio.TaskGroup() as tasks,
         ):
             if record.loadbalancer != "none":
@@ -138,6 +149,8 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
                 tasks.create_task(cloud.run(loadbalancer_api, record.loadbalancer_via))
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
             tasks.create_task(scheduler.run(scheduler_api, health))
+            lifecycle = NodeLifecycleConfig(node_monitor_grace_period=record.node_monitor_grace_period)
+            tasks.create_task(nodelifecycle.run(nodes_api, lifecycle, health))
     finally:
         await runner.cleanup()
 

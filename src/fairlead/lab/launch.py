@@ -55,6 +55,8 @@ class Options:
     store: str = ""
     kubeconfig: Path | None = None
     port: int = 0
+    node_monitor_grace_period: float = 50.0
+    """Seconds of silence after which a node is not ready."""
     log_level: str = "info"
 
 
@@ -155,6 +157,7 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
             kubeconfig_digest="",
             store=store,
             images=str(options.images or ""),
+            node_monitor_grace_period=options.node_monitor_grace_period,
             log_level=options.log_level,
         )
         made, token = credentials.make(directory.path, plan.nodes)

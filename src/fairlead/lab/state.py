@@ -51,6 +51,7 @@ class Record(msgspec.Struct, frozen=True):
     proxy_mode: str = "nftables"
     loadbalancer: str = "cloud"
     loadbalancer_via: str = "vip"
+    node_monitor_grace_period: float = 50.0
     log_level: str = "info"
     stopping: bool = False
     user_namespace: int = 0

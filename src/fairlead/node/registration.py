@@ -95,7 +95,7 @@ async def _beat(api: Api, config: NodeConfig, registered: Node) -> None:
         await asyncio.sleep(RENEW_SECONDS)
         try:
             await _renew(api, config, registered)
-            if time.monotonic() - reported >= REPORT_SECONDS:
+            if time.monotonic() - reported >= REPORT_SECONDS or await _is_doubted(api, config):
                 await _report(api, config)
                 reported = time.monotonic()
         except StatusError as error:
@@ -132,6 +132,12 @@ async def _report(api: Api, config: NodeConfig) -> Node:
         conditions.append(condition)
     status = msgspec.to_builtins(replace(wanted.status, conditions=tuple(conditions)))
     return await api.patch(NODES, config.name, "", {"status": status}, kind="strategic", subresource="status")
+
+
+async def _is_doubted(api: Api, config: NodeConfig) -> bool:
+    """Whether the Node is said to be in another state than we said: it is once we have been silent for too long."""
+    found = {c.type: c.status for c in (await api.get(NODES, config.name)).status.conditions}
+    return any(found.get(own.type) != own.status for own in _conditions(time.time()))
 
 
 async def _renew(api: Api, config: NodeConfig, registered: Node) -> None:
