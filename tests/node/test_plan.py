@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+import dataclasses
+from typing import Any
 
-from fairlead.node.plan import CrashLoop, Observed, crashed, duration, plan, pulling
+import pytest
+from msgspec.structs import replace
+
+from fairlead.node.plan import CrashLoop, Observed, crashed, deadline, duration, plan, pulling
 from fairlead.node.records import ContainerRecord, History
-from fairlead.objects.core_v1 import Container, ContainerStateWaiting, Pod, PodSpec, PodStatus
+from fairlead.objects.core_v1 import (
+    Container,
+    ContainerStateWaiting,
+    EphemeralContainer,
+    Pod,
+    PodSpec,
+    PodStatus,
+    Probe,
+)
+from fairlead.objects.scalars import timestamp
 
 NOW = 1_000_000.0
 MISSING = ContainerStateWaiting(reason="ErrImagePull", message="no such image")
@@ -26,6 +39,15 @@ def ended(code: int, ago: float = 1, name: str = "c", attempt: int = 0) -> Histo
         name=name, id=f"{name}-id", attempt=attempt, started_at=NOW - 9, finished_at=NOW - ago, exit_code=code
     )
     return History(record)
+
+
+def two() -> Pod:
+    return replace(pod(), spec=replace(pod().spec, containers=(Container(name="c"), Container(name="d"))))
+
+
+def debugged(policy: str = "Always") -> Pod:
+    given = pod(policy)
+    return replace(given, spec=replace(given.spec, ephemeralContainers=(EphemeralContainer(name="e"),)))
 
 
 INIT, SIDECAR = Container(name="i"), Container(name="s", restartPolicy="Always")
@@ -80,6 +102,57 @@ CASES = {
         [],
         False,
     ),
+    "a sidecar does not keep a pod alive": (
+        pod("Never", inits=(SIDECAR,)),
+        Observed(histories={"s": running("s"), "c": ended(0)}, started=frozenset({"s-id"})),
+        [],
+        [],
+        True,
+    ),
+    "nor is it restarted then": (
+        pod("Never", inits=(SIDECAR,)),
+        Observed(histories={"s": ended(1, name="s"), "c": ended(0)}),
+        [],
+        [],
+        True,
+    ),
+    "but it is restarted while others run": (
+        pod("Never", inits=(SIDECAR,)),
+        Observed(histories={"s": ended(1, name="s"), "c": running()}),
+        ["s:1"],
+        [],
+        False,
+    ),
+    "a postStart hook holds up the next container": (
+        two(),
+        Observed(histories={"c": running()}, hooking=frozenset({"c-id"})),
+        [],
+        [],
+        False,
+    ),
+    "and lets it start when it has ended": (two(), Observed(histories={"c": running()}), ["d:0"], [], False),
+    "an ephemeral container needs a sandbox": (debugged(), Observed(), ["c:0"], [], False),
+    "and is started once it is there": (
+        debugged(),
+        Observed(sandbox=True, histories={"c": running()}),
+        ["e:0"],
+        [],
+        False,
+    ),
+    "only once": (
+        debugged(),
+        Observed(sandbox=True, histories={"c": running(), "e": ended(1, name="e")}),
+        [],
+        [],
+        False,
+    ),
+    "and keeps no pod alive": (
+        debugged("Never"),
+        Observed(sandbox=True, histories={"c": ended(0), "e": running("e")}),
+        [],
+        [],
+        True,
+    ),
 }
 
 
@@ -96,6 +169,32 @@ def test_a_container_that_a_liveness_probe_gave_up_is_killed() -> None:
     observed = Observed(histories={"c": running()}, unhealthy={"c-id": "liveness"})
     (kill,) = plan(pod(), observed, NOW).kills
     assert (kill.id, kill.message) == ("c-id", "Container c failed liveness probe, will be restarted")
+
+
+@pytest.mark.parametrize(("kind", "grace"), [("liveness", 5.0), ("startup", 7.0), ("hook", 30.0)])
+def test_why_a_container_is_killed_says_how_long_it_has(kind: str, grace: float) -> None:
+    container = Container(
+        name="c",
+        livenessProbe=Probe(terminationGracePeriodSeconds=5),
+        startupProbe=Probe(terminationGracePeriodSeconds=7),
+    )
+    given = pod()
+    spec = replace(given.spec, containers=(container,), terminationGracePeriodSeconds=30)
+    failed: dict[str, Any] = {"unhealthy": {"c-id": kind}}
+    if kind == "hook":
+        failed = {"hook_failed": frozenset({"c-id"})}
+    observed = dataclasses.replace(Observed(histories={"c": running()}), **failed)
+    (kill,) = plan(replace(given, spec=spec), observed, NOW).kills
+    assert kill.grace == grace
+    assert (kill.message == "FailedPostStartHook") == (kind == "hook")
+
+
+def test_a_pod_has_a_deadline_from_its_start() -> None:
+    assert deadline(pod()) is None
+    spec = replace(pod().spec, activeDeadlineSeconds=60)
+    assert deadline(replace(pod(), spec=spec)) is None
+    started = replace(pod().status, startTime=timestamp(NOW))
+    assert deadline(replace(pod(), spec=spec, status=started)) == NOW + 60
 
 
 def test_it_wakes_when_a_back_off_is_over() -> None:

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from fairlead.node import status
 from fairlead.node.records import ContainerRecord, History
-from fairlead.node.status import Facts
+from fairlead.node.status import OVERDUE, Facts, Failure
 from fairlead.objects.core_v1 import (
     Container,
     ContainerStateWaiting,
+    EphemeralContainer,
     Pod,
     PodCondition,
     PodReadinessGate,
@@ -22,6 +23,7 @@ from fairlead.objects.meta_v1 import ObjectMeta
 NOW = 1_000_000.0
 THEN = "1970-01-12T13:46:40Z"
 INIT = Container(name="i")
+SIDECAR = Container(name="s", restartPolicy="Always")
 
 
 def pod(policy: str = "Always", inits: tuple[Container, ...] = (), names: tuple[str, ...] = ("c",)) -> Pod:
@@ -60,6 +62,26 @@ CASES = {
     "has succeeded": (pod("Never"), Facts(histories={"c": ended(0)}), "Succeeded", "False"),
     "has failed": (pod("Never"), Facts(histories={"c": ended(1)}), "Failed", "False"),
     "will be tried again": (pod("OnFailure"), Facts(histories={"c": ended(1)}), "Running", "False"),
+    "over but for its sidecar": (
+        pod("Never", inits=(SIDECAR,)),
+        Facts(histories={"c": ended(0), "s": running("s")}, started=frozenset({"s"})),
+        "Pending",  # as it was: the end is told when nothing runs
+        "False",
+    ),
+    "over with its sidecar": (
+        pod("Never", inits=(SIDECAR,)),
+        Facts(histories={"c": ended(0), "s": ended(137, "s")}),
+        "Succeeded",
+        "False",
+    ),
+    "overdue, not ended yet": (pod(), Facts(histories={"c": running()}, failure=OVERDUE), "Pending", "False"),
+    "overdue": (pod(), Facts(histories={"c": ended(0)}, failure=OVERDUE), "Failed", "False"),
+    "after its start it has a hook to wait for": (
+        pod(),
+        Facts(histories={"c": running()}, hooking=READY),
+        "Pending",
+        "False",
+    ),
     "initialises": (pod(inits=(INIT,)), Facts(histories={"i": running("i")}), "Pending", "False"),
     "cannot be initialised": (
         pod("Never", inits=(INIT,)),
@@ -130,3 +152,26 @@ def test_only_what_differs_is_written() -> None:
     assert status.difference(first, first) == {}
     assert status.difference(first, replace(first, phase="Failed")) == {"phase": "Failed"}
     assert status.difference(replace(first, reason="Evicted"), first) == {"reason": None}
+
+
+def test_a_pod_that_its_node_ended_says_why_and_how_each_container_ended() -> None:
+    evicted = Failure("Evicted", "Pod used too much. ", disrupted=True)
+    made = status.make(pod(names=("c", "d")), Facts(histories={"c": ended(1)}, failure=evicted), NOW)
+    assert (made.phase, made.reason, made.message) == ("Failed", "Evicted", "Pod used too much. ")
+    ends = [one.state.terminated for one in made.containerStatuses]
+    assert [(end.exitCode, end.reason) for end in ends if end] == [(1, ""), (137, "ContainerStatusUnknown")]
+    target = made.conditions[-1]
+    assert (target.type, target.status, target.reason) == ("DisruptionTarget", "True", "TerminationByKubelet")
+    again = status.make(replace(pod(names=("c", "d")), status=made), Facts(histories={"c": ended(1)}), NOW)
+    assert again == made  # the next agent knows nothing of the reason, and leaves it
+
+
+def test_ephemeral_containers_have_a_list_of_their_own() -> None:
+    given = pod()
+    given = replace(
+        given, spec=replace(given.spec, ephemeralContainers=(EphemeralContainer(name="e", image="i"),))
+    )
+    made = status.make(given, Facts(histories={"c": running(), "e": running("e")}, ready=READY), NOW)
+    assert [one.name for one in made.ephemeralContainerStatuses] == ["e"]
+    assert made.ephemeralContainerStatuses[0].state.running is not None
+    assert {c.type: c.status for c in made.conditions}["Ready"] == "True"

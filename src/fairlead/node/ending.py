@@ -1,74 +1,86 @@
-"""Ending containers and pods: hooks, SIGTERM, the grace period, SIGKILL, and then nothing stays.
+"""Ending containers and pods: hooks, the signal, the grace period, SIGKILL, and then nothing stays.
 
-Upstream: killContainer in pkg/kubelet/kuberuntime, SyncTerminatingPod in pkg/kubelet.
+What is done when is `stopping`'s decision. Upstream: killContainer in pkg/kubelet/kuberuntime, SyncTerminatingPod in
+pkg/kubelet.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import shutil
 import signal
-import time
+from dataclasses import replace
 
-from fairlead.node import plan, probes, records
-from fairlead.node.podstate import PodState, containers_of
-from fairlead.node.probing import Probing
-from fairlead.objects.core_v1 import Container, LifecycleHandler, Pod, Probe
+from fairlead.node import hooks, records
+from fairlead.node.containers import containers_of, stop_signal, turn_to_stop
+from fairlead.node.podstate import PodState
+from fairlead.node.stopping import Act, Stop
+from fairlead.objects.core_v1 import Container, LifecycleHandler, Pod
+
+log = logging.getLogger("fairlead.node")
 
 
 class Ending:
     """Ends a pod's containers one by one, or all of it; knows what is about to end."""
 
-    def __init__(self, state: PodState, probing: Probing) -> None:
+    def __init__(self, state: PodState) -> None:
         self._state = state
-        self._probing = probing
-        self._killing: dict[str, float] = {}
+        self._stops: dict[str, Stop] = {}
         self._hooks: dict[str, asyncio.Task[None]] = {}
-        self._since: float | None = None
 
     @property
-    def killing(self) -> set[str]:
+    def stopping(self) -> set[str]:
         """The runs of containers that have been told to end."""
-        return set(self._killing)
+        return set(self._stops)
 
-    def kill(self, pod: Pod, kill: plan.Kill) -> None:
-        """Begins to end one run of a container."""
-        grace = float(pod.spec.terminationGracePeriodSeconds or 0)
-        probe = kill.container.livenessProbe
-        if probe is not None and probe.terminationGracePeriodSeconds is not None:
-            grace = float(probe.terminationGracePeriodSeconds)
-        self._killing[kill.id] = time.time() + grace
-        self._state.event("Normal", "Killing", kill.message, kill.container)
-        self._terminate(kill.container, kill.id)
+    def stop(
+        self, container: Container | None, run: str, name: str, grace: float, message: str, now: float
+    ) -> None:
+        """Begins to end one run of a container, or shortens the grace period (seconds) of one that ends already."""
+        known = self._stops.get(run)
+        if known is not None:
+            self._stops[run] = known.shortened(grace, now)
+            return
+        self._state.event("Normal", "Killing", message, container)
+        hook = container.lifecycle.preStop if container and container.lifecycle else None
+        self._stops[run] = Stop(name, now, grace, hook=hook is not None and grace > 0)
+        if container is not None and hook is not None and grace > 0:
+            self._hooks[run] = asyncio.create_task(self._before_stop(container, run, hook))
 
-    async def finish_kills(self, now: float) -> float | None:
-        """Sends SIGKILL to what has used up its grace period; gives when the next has."""
-        running = {record.id for record in self._state.running()}
-        for run in [run for run in self._killing if run not in running]:
-            del self._killing[run]
-        for run, deadline in self._killing.items():
-            if deadline <= now and self._state.sandbox is not None:
-                await self._state.sandbox.signal(run, signal.SIGKILL)
-                self._killing[run] = now + 1
-        return min(self._killing.values(), default=None)
-
-    def terminate_all(self, pod: Pod) -> float | None:
-        """Lets everything end that still runs; when it has to have ended at the latest, None where nothing runs."""
-        now = time.time()
-        if self._since is None:
-            self._since = now
-        deadline = self._since + (pod.metadata.deletionGracePeriodSeconds or 0)
-        running = self._state.running() if self._state.sandbox is not None else []
-        if not running or now >= deadline:
-            return None
+    def stop_all(self, pod: Pod, grace: float, now: float) -> None:
+        """Begins to end everything that still runs, or shortens the grace period of what ends already."""
         containers = {container.name: container for container in containers_of(pod)}
-        for record in running:
-            container = containers.get(record.name)
-            if record.id not in self._hooks:
-                self._state.event("Normal", "Killing", f"Stopping container {record.name}", container)
-            self._terminate(container, record.id)
-        return deadline
+        for record in self._running():
+            message = f"Stopping container {record.name}"
+            self.stop(containers.get(record.name), record.id, record.name, grace, message, now)
+
+    async def advance(self, pod: Pod, now: float, *, all: bool) -> float | None:
+        """Sends what signals are due; gives when the next ones are. `all`: the whole pod ends, in its order.
+
+        Cost: that of the pod's containers.
+        """
+        running = self._running()
+        alive = {record.id for record in running}
+        for run in [run for run in self._stops if run not in alive]:
+            del self._stops[run]
+            self._drop_hook(run)
+        containers = {container.name: container for container in containers_of(pod)} if self._stops else {}
+        wakes = []
+        for run, stop in list(self._stops.items()):
+            turn = not all or turn_to_stop(pod, stop.name, running)
+            act, wake = stop.next(turn=turn, now=now)
+            if act is Act.SIGNAL:
+                self._stops[run] = replace(stop, signalled=now)
+                self._drop_hook(run)
+                await self._signal(run, stop_signal(containers.get(stop.name)))
+            elif act is Act.KILL:
+                self._stops[run] = replace(stop, killed=now)
+                await self._signal(run, signal.SIGKILL)
+            if wake is not None:
+                wakes.append(wake)
+        return min(wakes, default=None)
 
     async def end_sandbox(self) -> None:
         """Ends the pod's every process at once. What ran is recorded as killed."""
@@ -78,7 +90,8 @@ class Ending:
         await sandbox.release()
         self._state.sandbox = None
         records.settle(self._state.directory)
-        self._probing.stop()
+        self._stops.clear()
+        self.forget()
 
     async def clear_away(self) -> None:
         """Nothing of the pod stays: processes, network, files; its addresses are free."""
@@ -87,33 +100,31 @@ class Ending:
         self._state.free_addresses()
         shutil.rmtree(self._state.directory, ignore_errors=True)
 
-    def stop(self) -> None:
-        """Lets go of hooks that are under way: the agent ends."""
-        for task in self._hooks.values():
+    def forget(self) -> None:
+        """Lets go of hooks that are under way: their containers are gone, or the agent ends."""
+        for run in list(self._hooks):
+            self._drop_hook(run)
+
+    def _running(self) -> list[records.ContainerRecord]:
+        return self._state.running() if self._state.sandbox is not None else []
+
+    def _drop_hook(self, run: str) -> None:
+        task = self._hooks.pop(run, None)
+        if task is not None:
             task.cancel()
 
-    def _terminate(self, container: Container | None, run: str) -> None:
-        """Runs the preStop hook, then sends SIGTERM, in the background."""
+    async def _signal(self, run: str, number: int) -> None:
+        if self._state.sandbox is not None:
+            with contextlib.suppress(OSError):  # it has ended; its history will say so
+                await self._state.sandbox.signal(run, number)
 
-        async def stop() -> None:
-            hook = container.lifecycle.preStop if container and container.lifecycle else None
-            if container is not None and hook is not None:
-                await self._hook(container, run, hook)
-            if self._state.sandbox is not None:
-                with contextlib.suppress(OSError):
-                    await self._state.sandbox.signal(run, signal.SIGTERM)
-
-        if run not in self._hooks:
-            self._hooks[run] = asyncio.create_task(stop())
-
-    async def _hook(self, container: Container, run: str, hook: LifecycleHandler) -> None:
-        problem = ""
-        if hook.sleep is not None:
-            await asyncio.sleep(hook.sleep.seconds)
-        elif self._state.sandbox is not None:
-            probe = Probe(exec=hook.exec, httpGet=hook.httpGet, tcpSocket=hook.tcpSocket, timeoutSeconds=3600)
-            answer = await probes.ask(self._probing.target(container, run), probe)
-            problem = "" if answer.good else answer.message
+    async def _before_stop(self, container: Container, run: str, hook: LifecycleHandler) -> None:
+        problem = await hooks.run(self._state.target(container, run), hook)
         if problem:
-            message = f"PreStopHook failed: {problem}"
-            self._state.event("Warning", "FailedPreStopHook", message, container)
+            log.info("pod %s: container %s: preStop: %s", self._state.name, container.name, problem)
+            self._state.event("Warning", "FailedPreStopHook", "PreStopHook failed", container)
+        stop = self._stops.get(run)
+        if stop is not None:
+            self._stops[run] = replace(stop, hook=False)
+        self._hooks.pop(run, None)
+        self._state.changed.set()

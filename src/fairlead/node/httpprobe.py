@@ -46,7 +46,7 @@ class Request:
         return f"{self.scheme}://{join(self.host, self.port)}{self.target}"
 
 
-def request(action: HTTPGetAction, ip: str, port: int) -> Request:
+def request(action: HTTPGetAction, ip: str, port: int, agent: str = "kube-probe/1.36") -> Request:
     """The request of a probe or hook against a pod's address. Pure.
 
     `User-Agent` and `Accept` may be replaced, and left out by an empty value; `Host` goes where it belongs.
@@ -57,7 +57,7 @@ def request(action: HTTPGetAction, ip: str, port: int) -> Request:
         target = "/" + target
     given = [(header.name, header.value) for header in action.httpHeaders]
     names = {name.lower() for name, _ in given}
-    defaults = (("Host", join(host, port)), ("User-Agent", "kube-probe/1.36"), ("Accept", "*/*"))
+    defaults = (("Host", join(host, port)), ("User-Agent", agent), ("Accept", "*/*"))
     headers = [(name, value) for name, value in defaults if name.lower() not in names]
     headers += [
         (name, value) for name, value in given if value or name.lower() not in ("user-agent", "accept")

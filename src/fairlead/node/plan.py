@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from fairlead.node.containers import ephemeral_of, is_sidecar, restarts
 from fairlead.node.records import ContainerRecord, History
 from fairlead.objects.core_v1 import Container, ContainerStateWaiting, Pod
 
@@ -40,6 +42,10 @@ class Observed:
     """By container name; a container that has never been started has none."""
     unhealthy: Mapping[str, str] = field(default_factory=dict)
     """Runs of containers, by id, that a liveness or startup probe has given up, and which kind of probe."""
+    hooking: frozenset[str] = frozenset()
+    """Runs of containers, by id, whose postStart hook has not ended yet."""
+    hook_failed: frozenset[str] = frozenset()
+    """Runs of containers, by id, whose postStart hook went wrong."""
     started: frozenset[str] = frozenset()
     """Runs of containers, by id, whose startup probe (if any) has succeeded."""
     crashes: Mapping[str, CrashLoop] = field(default_factory=dict)
@@ -62,6 +68,8 @@ class Kill:
     container: Container
     id: str
     message: str
+    grace: float
+    """Seconds."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +79,39 @@ class Plan:
     starts: tuple[Start, ...] = ()
     kills: tuple[Kill, ...] = ()
     finished: bool = False
-    """Nothing runs and nothing will: the sandbox can go."""
+    """The pod's work is over, for good: what still runs (sidecars) is to end, and the sandbox can go."""
     waiting: Mapping[str, ContainerStateWaiting] = field(default_factory=dict)
     wake: float | None = None
 
 
 def plan(pod: Pod, observed: Observed, now: float) -> Plan:
-    """The next steps for a pod that is to run. `now` is in seconds since the epoch, as are the records' times."""
+    """The next steps for a pod that is to run. `now` is in seconds since the epoch, as are the records' times.
+
+    Containers are started in order; one whose postStart hook still runs holds up those after it.
+    """
     if pod.status.phase in ("Succeeded", "Failed"):
         return Plan(finished=True)
     draft = _Draft(pod, observed, now)
+    if observed.sandbox:
+        for container in ephemeral_of(pod):
+            draft.consider(container, init=False, once=True)
+    draft.over = True
     if draft.initialise():
         for container in pod.spec.containers:
-            draft.consider(container, pod.spec.restartPolicy or "Always")
-    idle = not (draft.starts or draft.kills or draft.waiting or draft.alive)
-    return Plan(tuple(draft.starts), tuple(draft.kills), idle, draft.waiting, draft.wake)
+            draft.consider(container, init=False)
+    if draft.over:
+        return Plan(finished=True)
+    return Plan(tuple(draft.starts), tuple(draft.kills), False, draft.waiting, draft.wake)
+
+
+def deadline(pod: Pod) -> float | None:
+    """When the pod has been active for as long as it may be, in seconds since the epoch. None without such a limit.
+
+    Upstream: pkg/kubelet/active_deadline.go.
+    """
+    if pod.spec.activeDeadlineSeconds is None or not pod.status.startTime:
+        return None
+    return datetime.fromisoformat(pod.status.startTime).timestamp() + pod.spec.activeDeadlineSeconds
 
 
 class _Draft:
@@ -99,45 +125,52 @@ class _Draft:
         self.kills: list[Kill] = []
         self.waiting: dict[str, ContainerStateWaiting] = {}
         self.wake: float | None = None
-        self.alive = False
+        self.over = True
+        """Whether no container that was looked at runs or will run."""
+        self.held = False
+        """Whether a postStart hook holds up the starts that come after it."""
 
     def initialise(self) -> bool:
         """Considers the init containers in order; whether the others may run."""
         begun = any(container.name in self.observed.histories for container in self.pod.spec.containers)
-        policy = self.pod.spec.restartPolicy or "Always"
         for container in self.pod.spec.initContainers:
             record = self._current(container.name)
-            if container.restartPolicy == "Always":
-                self.consider(container, "Always")
-                if not begun and (
-                    record is None or not record.running or record.id not in self.observed.started
-                ):
+            if is_sidecar(container):
+                over = self.over
+                self.consider(container, init=True)
+                self.over = over  # sidecars do not keep a pod alive
+                if not begun and not (record and record.running and record.id in self.observed.started):
+                    self.over = False
                     return False
             elif not begun and not (record and not record.running and record.exit_code == 0):
-                # A failed init container is run again unless the pod is to be run only once.
-                self.consider(container, "Never" if policy == "Never" else "OnFailure")
+                self.consider(container, init=True)
                 return False
         return True
 
-    def consider(self, container: Container, policy: str) -> None:
+    def consider(self, container: Container, *, init: bool, once: bool = False) -> None:
         """Starts, restarts or ends a container, or says why it waits."""
         record = self._current(container.name)
         if record is not None and record.running:
-            self.alive = True
-            kind = self.observed.unhealthy.get(record.id)
-            if kind:
-                message = f"Container {container.name} failed {kind} probe, will be restarted"
-                self.kills.append(Kill(container, record.id, message))
+            self.over = False
+            self.held = self.held or record.id in self.observed.hooking
+            message = self._problem(container, record)
+            if message:
+                self.kills.append(Kill(container, record.id, message, self._grace(container, record)))
             return
-        if record is not None and not restarts(policy, record):
+        if record is not None and (once or not restarts(self.pod, container, record.exit_code, init=init)):
             return
+        self.over = False
         refused = self.observed.unresolved.get(container.name)
         if refused is not None:
             self.waiting[container.name] = refused
+        elif self.held:
             return
-        if record is None:
+        elif record is None:
             self.starts.append(Start(container, 0))
-            return
+        else:
+            self._restart(container, record)
+
+    def _restart(self, container: Container, record: ContainerRecord) -> None:
         crash = self.observed.crashes.get(container.name)
         if crash is not None and not crash.expired(self.now) and self.now < record.finished_at + crash.delay:
             self._wake_at(record.finished_at + crash.delay)
@@ -145,17 +178,27 @@ class _Draft:
             return
         self.starts.append(Start(container, record.attempt + 1))
 
+    def _problem(self, container: Container, record: ContainerRecord) -> str:
+        """Why a run has to end, in the kubelet's words; nothing if it may go on."""
+        if record.id in self.observed.hook_failed:
+            return "FailedPostStartHook"
+        kind = self.observed.unhealthy.get(record.id)
+        return f"Container {container.name} failed {kind} probe, will be restarted" if kind else ""
+
+    def _grace(self, container: Container, record: ContainerRecord) -> float:
+        """Seconds. Upstream: setTerminationGracePeriod."""
+        kind = self.observed.unhealthy.get(record.id)
+        probe = {"liveness": container.livenessProbe, "startup": container.startupProbe}.get(kind or "")
+        if probe is not None and probe.terminationGracePeriodSeconds is not None:
+            return float(probe.terminationGracePeriodSeconds)
+        return float(self.pod.spec.terminationGracePeriodSeconds or 0)
+
     def _current(self, name: str) -> ContainerRecord | None:
         history = self.observed.histories.get(name)
         return history.current if history else None
 
     def _wake_at(self, moment: float) -> None:
         self.wake = moment if self.wake is None else min(self.wake, moment)
-
-
-def restarts(policy: str, record: ContainerRecord) -> bool:
-    """Whether a container that ended so is started again."""
-    return policy == "Always" or (policy == "OnFailure" and record.exit_code != 0)
 
 
 def crashed(previous: CrashLoop | None, now: float) -> CrashLoop:

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder, reference
-from fairlead.node import records, runtime
+from fairlead.node import probes, records, runtime
 from fairlead.node.config import NodeConfig
+from fairlead.node.containers import field_path
 from fairlead.node.network import AddressPool
 from fairlead.node.records import Address, ContainerRecord, History
 from fairlead.objects.core_v1 import Container, ObjectReference, Pod
@@ -41,6 +42,8 @@ class PodState:
         self.sandbox: runtime.Sandbox | None = None
         self.addresses: tuple[Address, ...] = ()
         """Those that the pod has taken from the node's pool."""
+        self.hooking: set[str] = set()
+        """Runs of containers whose postStart hook has not ended yet: to the world they have not started."""
 
     @property
     def name(self) -> str:
@@ -70,6 +73,14 @@ class PodState:
             return tuple(self.node.config.addresses)
         return tuple(address.ip for address in self.addresses)
 
+    def target(self, container: Container, run: str) -> probes.Target:
+        """A run of a container, as what probes and hooks are sent to."""
+        assert self.sandbox is not None
+        assert self.pod is not None
+        record = self.sandbox.histories[container.name].current
+        ip = next(iter(self.ips(self.pod)), "127.0.0.1")
+        return probes.Target(container, run, ip, self.sandbox, record.started_at)
+
     def free_addresses(self) -> None:
         """Gives the addresses back to the pool. Only for a pod of which nothing runs."""
         self.node.addresses.give_back(self.addresses)
@@ -86,13 +97,7 @@ def directory_of(config: NodeConfig, uid: str) -> Path:
     return config.state_directory / "pods" / uid
 
 
-def containers_of(pod: Pod) -> tuple[Container, ...]:
-    """All containers of the spec, in the order in which they are started."""
-    return (*pod.spec.initContainers, *pod.spec.containers)
-
-
 def _about(pod: Pod, container: Container | None) -> ObjectReference:
     if container is None:
         return reference(pod)
-    group = "initContainers" if container in pod.spec.initContainers else "containers"
-    return replace(reference(pod), fieldPath=f"spec.{group}{{{container.name}}}")
+    return replace(reference(pod), fieldPath=field_path(pod, container))

@@ -10,7 +10,8 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from fairlead.node import probes
-from fairlead.node.podstate import PodState, containers_of
+from fairlead.node.containers import containers_of
+from fairlead.node.podstate import PodState
 from fairlead.node.status import container_id
 from fairlead.objects.core_v1 import Container, Pod, Probe
 
@@ -23,17 +24,16 @@ class Probing:
         self._watches: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._results: dict[tuple[str, str], bool] = {}
 
-    def follow(self, pod: Pod) -> None:
+    def follow(self, pod: Pod, *, ending: bool = False) -> None:
         """Lets every probe of every running container be asked, and no other. Cost: that of the pod's containers.
 
-        Of a pod that terminates it is the readiness alone: a load balancer may still want to know.
+        Of a pod that is ending it is the readiness alone: a load balancer may still want to know.
         """
-        ending = pod.metadata.deletionTimestamp is not None
         wanted: dict[tuple[str, str], tuple[Container, Probe]] = {}
         histories = self._state.histories() if self._state.sandbox is not None else {}
         for container in containers_of(pod):
             history = histories.get(container.name)
-            if history is None or not history.current.running:
+            if history is None or not history.current.running or history.current.id in self._state.hooking:
                 continue
             run = history.current.id
             startup = container.startupProbe
@@ -63,15 +63,6 @@ class Probing:
         for key in [key for key in self._watches if key not in wanted]:
             self._watches.pop(key).cancel()
 
-    def target(self, container: Container, run: str) -> probes.Target:
-        """A run of a container, as what probes and hooks are sent to."""
-        state = self._state
-        assert state.sandbox is not None
-        assert state.pod is not None
-        record = state.sandbox.histories[container.name].current
-        ip = next(iter(state.ips(state.pod)), "127.0.0.1")
-        return probes.Target(container, run, ip, state.sandbox, record.started_at)
-
     def _watch(self, key: tuple[str, str], container: Container, probe: Probe) -> Coroutine[Any, Any, None]:
         run, kind = key
         known = True if kind == "liveness" else self._results.get(key)
@@ -87,7 +78,7 @@ class Probing:
             if kind == "readiness" and not answer.good and key not in self._results:
                 decided(False)  # the first answer is news, whatever the threshold
 
-        return probes.watch(self.target(container, run), probe, known, decided, answered)
+        return probes.watch(self._state.target(container, run), probe, known, decided, answered)
 
     def unhealthy(self) -> dict[str, str]:
         """Runs that a liveness or startup probe has given up, and which kind of probe."""
@@ -98,12 +89,13 @@ class Probing:
         }
 
     def started(self, pod: Pod) -> frozenset[str]:
-        """Runs whose startup probe has succeeded, or that have none."""
+        """Runs whose postStart hook has ended and whose startup probe has succeeded, or that have none."""
         probed = {container.name for container in containers_of(pod) if container.startupProbe}
         return frozenset(
             record.id
             for record in self._state.running()
-            if record.name not in probed or self._results.get((record.id, "startup"))
+            if record.id not in self._state.hooking
+            and (record.name not in probed or self._results.get((record.id, "startup")))
         )
 
     def ready(self, pod: Pod) -> frozenset[str]:
@@ -126,6 +118,7 @@ class Probing:
             if container.name in running
             and _asked_at_once(container)
             and (running[container.name].id, "readiness") not in self._results
+            and running[container.name].id not in self._state.hooking
         ]
 
 

@@ -24,7 +24,13 @@ class Reporting:
         self._state = state
         self._probing = probing
 
-    def make(self, pod: Pod, waiting: Mapping[str, ContainerStateWaiting], now: float) -> PodStatus:
+    def make(
+        self,
+        pod: Pod,
+        waiting: Mapping[str, ContainerStateWaiting],
+        failure: status.Failure | None,
+        now: float,
+    ) -> PodStatus:
         """The status as it should be now."""
         state = self._state
         facts = status.Facts(
@@ -35,6 +41,8 @@ class Reporting:
             waiting=waiting,
             ready=self._probing.ready(pod),
             started=self._probing.started(pod),
+            hooking=frozenset(state.hooking),
+            failure=failure,
         )
         return status.make(pod, facts, now)
 
@@ -43,12 +51,14 @@ class Reporting:
         until = max(self._probing.unanswered(pod), default=0.0) + SETTLING
         return until if now < until else None
 
-    async def write(self, pod: Pod, waiting: Mapping[str, ContainerStateWaiting]) -> Pod | None:
+    async def write(
+        self, pod: Pod, waiting: Mapping[str, ContainerStateWaiting], failure: status.Failure | None
+    ) -> Pod | None:
         """Writes the status if it differs; gives the pod as it is then, None where nothing was written.
 
         Raises StatusError or OSError where the API does not take it.
         """
-        changes = status.difference(pod.status, self.make(pod, waiting, time.time()))
+        changes = status.difference(pod.status, self.make(pod, waiting, failure, time.time()))
         if not changes:
             return None
         meta = pod.metadata

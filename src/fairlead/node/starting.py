@@ -5,20 +5,32 @@ Upstream: SyncPod and startContainer in pkg/kubelet/kuberuntime, EnsureImageExis
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
-from fairlead.node import environment, images, plan, records, resolver, runtime
+from fairlead.node import environment, hooks, images, plan, records, resolver, runtime
 from fairlead.node.account import Account
 from fairlead.node.container import ACCOUNT
+from fairlead.node.containers import containers_of
 from fairlead.node.network import AddressesExhausted
-from fairlead.node.podstate import PodState, containers_of
+from fairlead.node.podstate import PodState
 from fairlead.node.records import SandboxSpec
-from fairlead.objects.core_v1 import ConfigMap, Container, ContainerStateWaiting, Pod, Secret
+from fairlead.objects.core_v1 import (
+    ConfigMap,
+    Container,
+    ContainerStateWaiting,
+    LifecycleHandler,
+    Pod,
+    Secret,
+)
 from fairlead.objects.resources import CONFIGMAPS, SECRETS
 from fairlead.objects.status import StatusError
+
+log = logging.getLogger("fairlead.node")
 
 RETRY_CONFIG = 5.0
 """Seconds until a ConfigMap or Secret that was missing is asked for again."""
@@ -35,7 +47,10 @@ class Starting:
         self._account = Account(state.node.api, state.directory / ACCOUNT)
         self._refused: dict[str, tuple[float, ContainerStateWaiting]] = {}
         self._missing_since: dict[str, float] = {}
+        self._hooks: dict[str, asyncio.Task[None]] = {}
         self.crashes: dict[str, plan.CrashLoop] = {}
+        self.hook_failed: set[str] = set()
+        """Runs of containers whose postStart hook went wrong."""
 
     def unresolved(self, pod: Pod, now: float) -> tuple[dict[str, ContainerStateWaiting], float | None]:
         """Why containers, by name, cannot be started now; and when that may be different."""
@@ -125,6 +140,29 @@ class Starting:
         self._refused.pop(container.name, None)
         state.event("Normal", "Created", f"Container created: {container.name}", container)
         state.event("Normal", "Started", f"Container started: {container.name}", container)
+        if container.lifecycle is not None and container.lifecycle.postStart is not None:
+            state.hooking.add(record.id)
+            self._hooks[record.id] = asyncio.create_task(
+                self._after_start(container, record.id, container.lifecycle.postStart)
+            )
+
+    async def _after_start(self, container: Container, run: str, hook: LifecycleHandler) -> None:
+        """Runs the postStart hook; a failure is the end of the container, as the plan will say."""
+        try:
+            problem = await hooks.run(self._state.target(container, run), hook)
+            if problem:
+                log.info("pod %s: container %s: postStart: %s", self._state.name, container.name, problem)
+                self._state.event("Warning", "FailedPostStartHook", "PostStartHook failed", container)
+                self.hook_failed.add(run)
+        finally:
+            self._state.hooking.discard(run)
+            self._hooks.pop(run, None)
+            self._state.changed.set()
+
+    def forget(self) -> None:
+        """Lets go of hooks that are under way: their containers are gone, or the agent ends."""
+        for task in list(self._hooks.values()):
+            task.cancel()
 
     async def _request(self, pod: Pod, container: Container, attempt: int) -> records.Start | None:
         """The start request; None, with the reason among the refusals, where it cannot be made."""

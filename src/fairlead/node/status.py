@@ -1,7 +1,7 @@
 """A pod's status as the kubelet writes it, from what its containers do. Pure.
 
 Upstream: generateAPIPodStatus, getPhase and convertToAPIContainerStatuses in pkg/kubelet/kubelet_pods.go;
-pkg/kubelet/status/generate.go for the conditions.
+the conditions are in `conditions`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from fairlead.node import conditions
+from fairlead.node.containers import ephemeral_of, is_sidecar, restarts
 from fairlead.node.images import identifier
-from fairlead.node.plan import restarts
 from fairlead.node.records import ContainerRecord, History
 from fairlead.objects.core_v1 import (
     Container,
@@ -25,19 +26,27 @@ from fairlead.objects.core_v1 import (
     ContainerStatus,
     HostIP,
     Pod,
-    PodCondition,
     PodIP,
     PodStatus,
 )
 from fairlead.objects.scalars import timestamp
 
-OWN_CONDITIONS = (
-    "PodReadyToStartContainers",
-    "Initialized",
-    "Ready",
-    "ContainersReady",
-    "PodScheduled",
-)
+TERMINAL = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the node has ended a pod before its time."""
+
+    reason: str
+    message: str
+    grace: float | None = None
+    """Seconds that its containers have to end; None for what the pod's spec says."""
+    disrupted: bool = False
+    """Whether the condition DisruptionTarget tells of it."""
+
+
+OVERDUE = Failure("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
 @dataclass(frozen=True)
@@ -52,19 +61,33 @@ class Facts:
     ready: frozenset[str] = frozenset()
     """Runs of containers, by id, that are ready: their readiness probe says so, or they have none."""
     started: frozenset[str] = frozenset()
+    hooking: frozenset[str] = frozenset()
+    """Runs of containers, by id, whose postStart hook has not ended: they count as not started yet."""
+    failure: Failure | None = None
 
 
 def make(pod: Pod, facts: Facts, now: float) -> PodStatus:
     """The whole status; what others wrote into it (their conditions, qosClass) stays."""
     inits = tuple(_container(pod, c, facts, init=True) for c in pod.spec.initContainers)
     mains = tuple(_container(pod, c, facts, init=False) for c in pod.spec.containers)
-    phase = _phase(pod, inits, mains)
-    if pod.status.phase in ("Succeeded", "Failed"):
-        phase = pod.status.phase  # it is final
+    others = tuple(_container(pod, c, facts, init=False) for c in ephemeral_of(pod))
+    phase, reason, message = _phase(pod, inits, mains), pod.status.reason, pod.status.message
+    if facts.failure is not None:
+        phase, reason, message = "Failed", facts.failure.reason, facts.failure.message
+    if pod.status.phase in TERMINAL:
+        phase, reason, message = pod.status.phase, pod.status.reason, pod.status.message  # it is final
+    elif phase in TERMINAL and any(history.current.running for history in facts.histories.values()):
+        # Whoever sees a pod that is over may rely on it that nothing runs (mergePodStatus in pkg/kubelet/status).
+        phase, reason, message = pod.status.phase, pod.status.reason, pod.status.message
+    if phase in TERMINAL and _initialised(pod, mains, inits):
+        inits = tuple(_settled(pod, c, one) for c, one in zip(pod.spec.initContainers, inits, strict=True))
+        mains = tuple(_settled(pod, c, one) for c, one in zip(pod.spec.containers, mains, strict=True))
     status = replace(
         pod.status,
         observedGeneration=pod.metadata.generation,
         phase=phase,
+        reason=reason,
+        message=message,
         hostIP=facts.host_ips[0] if facts.host_ips else "",
         hostIPs=tuple(HostIP(ip=ip) for ip in facts.host_ips),
         podIP=facts.pod_ips[0] if facts.pod_ips else pod.status.podIP,
@@ -72,8 +95,12 @@ def make(pod: Pod, facts: Facts, now: float) -> PodStatus:
         startTime=pod.status.startTime or timestamp(now),
         initContainerStatuses=inits,
         containerStatuses=mains,
+        ephemeralContainerStatuses=others,
     )
-    return replace(status, conditions=_conditions(pod, status, facts, now))
+    disruption = facts.failure.message if facts.failure and facts.failure.disrupted else ""
+    return replace(
+        status, conditions=conditions.conditions(pod, status, disruption, sandbox=facts.sandbox, now=now)
+    )
 
 
 def difference(old: PodStatus, new: PodStatus) -> dict[str, Any]:
@@ -93,6 +120,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
     history = facts.histories.get(container.name)
     current = history.current if history else None
     previous = history.previous if history else None
+    hooking = current is not None and current.id in facts.hooking
     state, last = ContainerState(), ContainerState()
     if previous is not None:
         last = _terminated(previous)
@@ -100,7 +128,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
         state = ContainerState(waiting=facts.waiting[container.name])
         if current is not None:
             last = _terminated(current)
-    elif current is None:
+    elif current is None or hooking:
         initialising = not init and pod.spec.initContainers
         reason = "PodInitializing" if initialising else "ContainerCreating"
         state = ContainerState(waiting=ContainerStateWaiting(reason=reason))
@@ -108,9 +136,9 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
         state = ContainerState(running=ContainerStateRunning(startedAt=timestamp(current.started_at)))
     else:
         state = _terminated(current)
-    running = current is not None and current.running
+    running = current is not None and current.running and not hooking
     ready = current is not None and current.id in facts.ready and running
-    if init and container.restartPolicy != "Always":
+    if init and not is_sidecar(container):
         ready = current is not None and not running and current.exit_code == 0
     return ContainerStatus(
         name=container.name,
@@ -121,7 +149,37 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
         restartCount=current.attempt if current else 0,
         image=container.image,
         imageID=identifier(container.image, None) if current else "",
-        containerID=container_id(current.id) if current else "",
+        containerID=container_id(current.id) if current and not hooking else "",
+        stopSignal=container.lifecycle.stopSignal if container.lifecycle else None,
+    )
+
+
+def _settled(pod: Pod, container: Container, one: ContainerStatus) -> ContainerStatus:
+    """How a container of a pod that is over ended, though it never began.
+
+    Upstream: TerminatePod in pkg/kubelet/status.
+    """
+    if one.state.terminated is not None or one.state.running is not None:
+        return one
+    if one.lastState.terminated is not None:
+        return replace(
+            one, state=ContainerState(terminated=one.lastState.terminated), lastState=ContainerState()
+        )
+    unknown = ContainerStateTerminated(
+        exitCode=137,
+        reason="ContainerStatusUnknown",
+        message="The container could not be located when the pod was terminated",
+    )
+    return replace(one, state=ContainerState(terminated=unknown), ready=False, started=False)
+
+
+def _initialised(pod: Pod, mains: Sequence[ContainerStatus], inits: Sequence[ContainerStatus]) -> bool:
+    """Whether the pod's own containers were to be started."""
+    if any(main.containerID for main in mains):
+        return True
+    return all(
+        one.started if is_sidecar(container) else one.ready
+        for container, one in zip(pod.spec.initContainers, inits, strict=True)
     )
 
 
@@ -139,109 +197,29 @@ def _terminated(record: ContainerRecord) -> ContainerState:
 
 
 def _phase(pod: Pod, inits: Sequence[ContainerStatus], mains: Sequence[ContainerStatus]) -> str:
-    policy = pod.spec.restartPolicy or "Always"
+    """Upstream: getPhase. Sidecars and ephemeral containers have no say in it once the others run."""
     begun = any(status.containerID for status in mains)
     for container, status in zip(pod.spec.initContainers, inits, strict=True):
-        if container.restartPolicy == "Always":
-            if not begun and not status.started:
+        if begun:
+            break
+        if is_sidecar(container):
+            if not status.started:
                 return "Pending"
-        elif not begun and not status.ready:
+        elif not status.ready:
             ended = status.state.terminated
-            return "Failed" if ended and ended.exitCode and policy == "Never" else "Pending"
-    over = [status.state.terminated for status in mains if status.state.terminated is not None]
+            final = ended and ended.exitCode and not restarts(pod, container, ended.exitCode, init=True)
+            return "Failed" if final else "Pending"
+    over = [
+        (container, status.state.terminated)
+        for container, status in zip(pod.spec.containers, mains, strict=True)
+        if status.state.terminated is not None
+    ]
     again = [s for s in mains if s.state.waiting and s.lastState.terminated]
     running = [s for s in mains if s.state.running]
     if len(over) + len(again) + len(running) < len(mains):
         return "Pending"
     if running or again:
         return "Running"
-    if pod.metadata.deletionTimestamp is None and any(
-        restarts(policy, ContainerRecord(name="", id="", attempt=0, exit_code=one.exitCode)) for one in over
-    ):
+    if pod.metadata.deletionTimestamp is None and any(restarts(pod, c, one.exitCode) for c, one in over):
         return "Running"
-    return "Failed" if any(one.exitCode for one in over) else "Succeeded"
-
-
-def _conditions(pod: Pod, status: PodStatus, facts: Facts, now: float) -> tuple[PodCondition, ...]:
-    ready = _containers_ready(pod, status)
-    wanted = {
-        "PodReadyToStartContainers": PodCondition(status=_text(facts.sandbox)),
-        "Initialized": _initialized(pod, status),
-        "Ready": _pod_ready(pod, ready),
-        "ContainersReady": ready,
-        "PodScheduled": PodCondition(status="True"),
-    }
-    before = {condition.type: condition for condition in pod.status.conditions}
-    result = []
-    for kind, condition in wanted.items():
-        old = before.get(kind)
-        kept = old is not None and old.status == condition.status and old.lastTransitionTime
-        result.append(
-            replace(
-                condition,
-                type=kind,
-                observedGeneration=pod.metadata.generation,
-                lastTransitionTime=kept or timestamp(now),
-            )
-        )
-    return (*result, *(c for c in pod.status.conditions if c.type not in OWN_CONDITIONS))
-
-
-def _initialized(pod: Pod, status: PodStatus) -> PodCondition:
-    if status.phase == "Succeeded":
-        return PodCondition(status="True", reason="PodCompleted")
-    if any(main.containerID for main in status.containerStatuses):
-        return PodCondition(status="True")
-    lacking = [
-        one.name
-        for container, one in zip(pod.spec.initContainers, status.initContainerStatuses, strict=True)
-        if not (one.started if container.restartPolicy == "Always" else one.ready)
-    ]
-    if not lacking:
-        return PodCondition(status="True")
-    return PodCondition(
-        status="False",
-        reason="ContainersNotInitialized",
-        message=f"containers with incomplete status: [{' '.join(lacking)}]",
-    )
-
-
-def _containers_ready(pod: Pod, status: PodStatus) -> PodCondition:
-    if status.phase == "Succeeded":
-        return PodCondition(status="False", reason="PodCompleted")
-    if status.phase == "Failed":
-        return PodCondition(status="False", reason="PodFailed")
-    sidecars = {c.name for c in pod.spec.initContainers if c.restartPolicy == "Always"}
-    asked = [s for s in status.initContainerStatuses if s.name in sidecars]
-    unready = [one.name for one in (*asked, *status.containerStatuses) if not one.ready]
-    if not unready:
-        return PodCondition(status="True")
-    return PodCondition(
-        status="False",
-        reason="ContainersNotReady",
-        message=f"containers with unready status: [{' '.join(unready)}]",
-    )
-
-
-def _pod_ready(pod: Pod, containers: PodCondition) -> PodCondition:
-    if containers.status != "True":
-        return containers
-    given = {condition.type: condition.status for condition in pod.status.conditions}
-    problems = []
-    for gate in pod.spec.readinessGates:
-        if gate.conditionType not in given:
-            problems.append(
-                f'corresponding condition of pod readiness gate "{gate.conditionType}" does not exist.'
-            )
-        elif given[gate.conditionType] != "True":
-            problems.append(
-                f'the status of pod readiness gate "{gate.conditionType}" is not "True", '
-                f"but {given[gate.conditionType]}"
-            )
-    if problems:
-        return PodCondition(status="False", reason="ReadinessGatesNotReady", message=", ".join(problems))
-    return PodCondition(status="True")
-
-
-def _text(value: bool) -> str:
-    return "True" if value else "False"
+    return "Failed" if any(one.exitCode for _, one in over) else "Succeeded"

@@ -12,9 +12,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from fairlead.client.retry import Backoff
-from fairlead.node import plan
+from fairlead.node import plan, status
 from fairlead.node.ending import Ending
 from fairlead.node.podstate import Node, PodState
 from fairlead.node.probing import Probing
@@ -34,8 +35,9 @@ class PodWorker:
         self._state = PodState(node, uid, pod)
         self._probing = Probing(self._state)
         self._starting = Starting(self._state)
-        self._ending = Ending(self._state, self._probing)
+        self._ending = Ending(self._state)
         self._reporting = Reporting(self._state, self._probing)
+        self._failure: status.Failure | None = None
         self.finished = asyncio.Event()
 
     @property
@@ -75,8 +77,7 @@ class PodWorker:
                 if not self.finished.is_set():
                     await self._wait(wake)
         finally:
-            self._probing.stop()
-            self._ending.stop()
+            self._forget()
             if self._state.sandbox is not None:
                 await self._state.sandbox.release()
 
@@ -96,70 +97,118 @@ class PodWorker:
             return None
         if state.sandbox is not None and state.sandbox.gone.is_set():
             await self._lost(pod)
-        if pod.metadata.deletionTimestamp is not None:
-            return await self._delete(pod)
         now = time.time()
+        if pod.metadata.deletionTimestamp is not None:
+            return await self._delete(pod, now)
+        self._failure = self._failure or self._overdue(pod, now)
         unresolved, wake = self._starting.unresolved(pod, now)
         todo = plan.plan(pod, self._observe(pod, unresolved), now)
+        if todo.finished or self._failure is not None:
+            grace = self._grace(pod)
+            return await self._finish(pod, grace, now)
         for kill in todo.kills:
-            self._ending.kill(pod, kill)
-        wakes = [wake, todo.wake, await self._ending.finish_kills(now)]
+            self._ending.stop(kill.container, kill.id, kill.container.name, kill.grace, kill.message, now)
+        wakes = [wake, todo.wake, plan.deadline(pod), await self._ending.advance(pod, now, all=False)]
         if todo.starts or state.sandbox is not None:
             wakes.append(await self._starting.keep_account(pod, now))
         if todo.starts:
             await self._starting.start_all(pod, todo.starts)
-        elif todo.finished and state.sandbox is not None:
-            await self._report(pod, todo.waiting)
-            await self._ending.end_sandbox()
-            state.free_addresses()
         self._probing.follow(pod)
         wakes.append(await self._report(pod, todo.waiting))
         return min((moment for moment in wakes if moment is not None), default=None)
 
     def _observe(self, pod: Pod, unresolved: Mapping[str, ContainerStateWaiting]) -> plan.Observed:
-        killing = self._ending.killing
+        stopping = self._ending.stopping
         return plan.Observed(
             sandbox=self._state.sandbox is not None,
             histories=self._state.histories(),
-            unhealthy={run: kind for run, kind in self._probing.unhealthy().items() if run not in killing},
+            unhealthy={run: kind for run, kind in self._probing.unhealthy().items() if run not in stopping},
+            hooking=frozenset(self._state.hooking),
+            hook_failed=frozenset(self._starting.hook_failed - stopping),
             started=self._probing.started(pod),
             crashes=self._starting.crashes,
             unresolved=unresolved,
         )
 
+    def _overdue(self, pod: Pod, now: float) -> status.Failure | None:
+        """Whether the pod has been active for longer than it may."""
+        until = plan.deadline(pod)
+        if until is None or now < until or pod.status.phase in ("Succeeded", "Failed"):
+            return None
+        self._state.event("Normal", "DeadlineExceeded", status.OVERDUE.message)
+        return status.OVERDUE
+
+    def _grace(self, pod: Pod) -> float:
+        """Seconds that the containers have when the pod ends by itself."""
+        if self._failure is not None and self._failure.grace is not None:
+            return self._failure.grace
+        return float(pod.spec.terminationGracePeriodSeconds or 0)
+
     async def _lost(self, pod: Pod) -> None:
         """The sandbox died, and the pod with it: what ran is recorded as killed, and will be planned for anew."""
-        await self._ending.end_sandbox()
+        await self._end_sandbox()
         if pod.metadata.deletionTimestamp is None:
             message = "Pod sandbox changed, it will be killed and re-created."
             self._state.event("Normal", "SandboxChanged", message)
 
-    async def _delete(self, pod: Pod) -> float | None:
-        """A pod that terminates: hooks, SIGTERM, the grace period, SIGKILL, and then the object goes too."""
-        deadline = self._ending.terminate_all(pod)
-        if deadline is not None:
-            self._probing.follow(pod)
-            wake = await self._report(pod, {})
-            return min(deadline, wake or deadline)
-        if self._state.sandbox is not None:
-            await self._ending.end_sandbox()
+    async def _finish(self, pod: Pod, grace: float, now: float) -> float | None:
+        """A pod whose work is over, or that has failed: what runs is ended in order, then its sandbox goes."""
+        wake = await self._end_containers(pod, grace, now)
+        if wake is None and self._state.sandbox is not None:
+            await self._report(
+                pod, {}
+            )  # how its containers ended; that the sandbox is gone is a second change
+            await self._end_sandbox()
+            self._state.free_addresses()
         await self._report(pod, {})
-        await self._ending.clear_away()
+        return wake
+
+    async def _delete(self, pod: Pod, now: float) -> float | None:
+        """A pod that terminates: its containers end, and then the object goes, too; last, its addresses are free."""
+        wake = await self._end_containers(pod, float(pod.metadata.deletionGracePeriodSeconds or 0), now)
+        if wake is not None:
+            await self._report(pod, {})
+            return wake
+        if self._state.sandbox is not None:
+            await self._end_sandbox()
+        await self._report(pod, {})
         meta = pod.metadata
-        with contextlib.suppress(StatusError):  # gone already, or another by now
+        try:
             await self._state.node.api.delete(
                 PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid
             )
+        except StatusError as error:
+            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):  # gone, or another by now
+                raise
+        await self._ending.clear_away()
         # A finalizer may keep the object, terminating; there is nothing left to do for it here.
         self.finished.set()
         return None
+
+    async def _end_containers(self, pod: Pod, grace: float, now: float) -> float | None:
+        """Ends what runs, readiness probes going on; when to look again, None when nothing runs any more."""
+        if self._state.sandbox is None or not self._state.running():
+            return None
+        self._ending.stop_all(pod, grace, now)
+        wake = await self._ending.advance(pod, now, all=True)
+        self._probing.follow(pod, ending=True)
+        return wake
+
+    async def _end_sandbox(self) -> None:
+        await self._ending.end_sandbox()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._probing.stop()
+        self._ending.forget()
+        self._starting.forget()
 
     async def _report(self, pod: Pod, waiting: Mapping[str, ContainerStateWaiting]) -> float | None:
         """Writes the status if it differs; gives when to try again if it is better to wait for a probe first."""
         hold = self._reporting.hold_until(pod, time.time())
         if hold is not None:
             return hold
-        written = await self._reporting.write(pod, waiting)
+        written = await self._reporting.write(pod, waiting, self._failure)
         if written is not None:
             self.update(written)
         return None

@@ -1,0 +1,109 @@
+"""A pod's way from its start to its end, with real processes: hooks, the order of ends, limits of time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fairlead.objects.resources import EVENTS, PODS
+from tests.client.cluster import eventually as holds
+from tests.node.places import Cluster, is_ready, root, with_cluster
+from tests.node.test_agent import signal_file, state
+
+
+def shell(name: str, script: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "image": "any", "command": ["sh", "-c", script], **more}
+
+
+def telling(name: str, file: Path, **more: Any) -> dict[str, Any]:
+    """A container that writes its name into a file when it is told to end."""
+    return shell(name, f"trap 'echo {name} >>{file}; exit 0' TERM; while :; do sleep 0.02; done", **more)
+
+
+async def reasons(cluster: Cluster, name: str) -> list[str]:
+    """The reasons of the Events about a pod."""
+    events = (await cluster.api.list(EVENTS, "default")).items
+    return [event.reason for event in events if event.involvedObject.name == name]
+
+
+@root
+def test_sidecars_outlive_the_containers_that_they_serve(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        sidecar = {"restartPolicy": "Always"}
+        hook = {"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", f"echo hook >>{file}"]}}}}
+        inits = [telling("first", file, **sidecar), telling("second", file, **sidecar, **hook)]
+        await cluster.run(
+            "web", telling("c", file, **hook), initContainers=inits, terminationGracePeriodSeconds=600
+        )
+        other = Path(f"{file}.done")
+        work = shell("c", f"until test -e {other}; do sleep 0.02; done")
+        inits = [telling("helper", Path(f"{file}.helper"), **sidecar)]
+        await cluster.run("work", work, initContainers=inits, restartPolicy="Never")
+        await cluster.until("web", is_ready)
+        await cluster.until("work", is_ready)
+        await cluster.api.delete(PODS, "web", "default")
+        await cluster.gone("web")
+        assert file.read_text().split() == ["hook", "hook", "c", "second", "first"]
+        other.touch()
+        pod = await cluster.until("work", lambda pod: pod.status.phase == "Succeeded")
+        ended = pod.status.initContainerStatuses[0].state.terminated
+        assert ended is not None
+        assert ended.exitCode == 0  # it was asked, not killed
+
+    with signal_file() as (_, file):
+        with_cluster(tmp_path, test)
+
+
+@root
+def test_a_container_has_started_when_its_hook_has_ended(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        grace = {"terminationGracePeriodSeconds": 1}
+        hook = {"postStart": {"exec": {"command": ["sh", "-c", until_told]}}}
+        await cluster.run("web", {"lifecycle": hook}, **grace)
+        failing = {"postStart": {"exec": {"command": ["false"]}}}
+        await cluster.run("failing", {"lifecycle": failing}, **grace)
+
+        async def told(name: str, reason: str) -> None:
+            async def true() -> bool:
+                return reason in await reasons(cluster, name)
+
+            await holds(true, f"an Event {reason} about {name}")
+
+        await told("web", "Started")
+        pod = await cluster.until("web", lambda pod: bool(pod.status.containerStatuses))
+        assert (pod.status.phase, state(pod).ready, state(pod).started) == ("Pending", False, False)
+        assert state(pod).state.waiting is not None
+        file.touch()
+        pod = await cluster.until("web", is_ready)
+        assert state(pod).restartCount == 0
+        pod = await cluster.until("failing", lambda pod: state(pod).restartCount > 0)
+        assert not is_ready(pod)
+        await told("failing", "FailedPostStartHook")
+        await told("failing", "Killing")
+
+    with signal_file() as (until_told, file):
+        with_cluster(tmp_path, test)
+
+
+@root
+def test_a_pod_has_the_time_that_it_is_given(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        await cluster.run(
+            "late", shell("c", "sleep 1000"), activeDeadlineSeconds=1, terminationGracePeriodSeconds=1
+        )
+        stubborn = shell("c", "trap '' TERM; sleep 1000")
+        await cluster.run("stubborn", stubborn, terminationGracePeriodSeconds=3600)
+        await cluster.until("stubborn", is_ready)
+        await cluster.api.delete(PODS, "stubborn", "default")
+        await cluster.until("stubborn", lambda pod: pod.metadata.deletionTimestamp)
+        await cluster.api.delete(PODS, "stubborn", "default", grace_period_seconds=1)
+        pod = await cluster.until("late", lambda pod: pod.status.phase == "Failed")
+        assert pod.status.reason == "DeadlineExceeded"
+        assert pod.status.message == "Pod was active on the node longer than the specified deadline"
+        ended = state(pod).state.terminated
+        assert ended is not None
+        assert ended.exitCode == 137
+        assert {c.type: c.reason for c in pod.status.conditions}["Ready"] == "PodFailed"
+        await cluster.gone("stubborn")
+
+    with_cluster(tmp_path, test)
