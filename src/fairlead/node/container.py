@@ -15,11 +15,13 @@ It runs as the user of the agent unless the pod says otherwise; resources are no
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import shutil
 import signal
 import sys
+import termios
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,24 +74,27 @@ def become(
     shared: Sequence[str],
     own_processes: bool,
     pod_files: Path,
-    output: tuple[int, int],
+    streams: tuple[int, int, int],
+    terminal: bool,
     report: int,
     run: Callable[[], int] | None,
 ) -> NoReturn:
     """Turns this process, forked by the sandbox, into the container. Never returns.
 
-    `output` are the descriptors for standard output and error. On failure a sentence is written to `report`, which
-    is otherwise closed when the program starts.
+    `streams` are the descriptors for standard input, output and error, and `terminal` says whether they are one. On
+    failure a sentence is written to `report`, which is otherwise closed when the program starts.
     """
     try:
         os.setsid()
-        _wire(output)
+        _wire(streams, terminal=terminal)
         _own_files(start, shared=shared, own_processes=own_processes, pod_files=pod_files)
         reset_signals()
         _change_user(start)
         _change_directory(start)
         os.environ.clear()
         os.environ.update(start.environment)
+        if terminal:
+            os.environ.setdefault("TERM", "xterm")  # as containerd does
         if run is None:
             _execute(start.argv)
         forget_descriptors((report,))
@@ -100,16 +105,20 @@ def become(
     os._exit(_call(run, start.argv) if run else 128)
 
 
-def join(start: Start, argv: Sequence[str], output: tuple[int, int], report: int) -> NoReturn:
+def join(
+    start: Start, argv: Sequence[str], streams: tuple[int, int, int], report: int, *, terminal: bool
+) -> NoReturn:
     """Turns this process, forked by the sandbox into a container's namespaces, into a command there."""
     try:
         os.setsid()
-        _wire(output)
+        _wire(streams, terminal=terminal)
         reset_signals()
         _change_user(start)
         _change_directory(start)
         os.environ.clear()
         os.environ.update(start.environment)
+        if terminal:
+            os.environ.setdefault("TERM", "xterm")  # as containerd does
         _execute(argv)
     except BaseException as error:
         os.write(report, (str(error) or repr(error)).encode())
@@ -130,12 +139,11 @@ def mount_pod_files(root: Path, directory: Path) -> None:
         namespaces.mount("overlay", root / "etc", "overlay", data=f"lowerdir={directory}:{root}/etc")
 
 
-def _wire(output: tuple[int, int]) -> None:
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    for fd, target in zip(output, (1, 2), strict=True):
+def _wire(streams: tuple[int, int, int], *, terminal: bool) -> None:
+    for fd, target in zip(streams, (0, 1, 2), strict=True):
         os.dup2(fd, target)
+    if terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_files: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -93,6 +94,12 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
     environment: dict[str, str]
     directory: str = ""
     root: str = ""
+    stdin: bool = False
+    """Whether its standard input stays open for those who attach; otherwise there is nothing to read."""
+    stdin_once: bool = False
+    """Whether it ends with the first of those."""
+    tty: bool = False
+    """Whether its streams are a terminal."""
     user: int | None = None
     group: int | None = None
 
@@ -114,6 +121,34 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     timeout: float
 
 
+Stream = Literal["stdin", "stdout", "stderr"]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Run a command in a running container, until its process or this connection ends.
+
+    Its streams are descriptors that come along (SCM_RIGHTS), in the order of `streams`; with `tty` one, its terminal.
+    """
+
+    request: int = 0
+    id: str
+    argv: tuple[str, ...]
+    streams: tuple[Stream, ...] = ()
+    tty: bool = False
+
+
+class Attach(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Copy a running container's output to the descriptors that come along, in the order of `streams`.
+
+    With `stdin` the answer brings a descriptor of its input, if the container has one; of its terminal in any case.
+    """
+
+    request: int = 0
+    id: str
+    streams: tuple[Stream, ...] = ()
+    stdin: bool = False
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """The answer to a request. `error` is a sentence where the request could not be carried out."""
 
@@ -122,6 +157,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     exit_code: int = 0
     output: str = ""
     timed_out: bool = False
+    tty: bool = False
+    """Of `Attach`: whether the container's streams are a terminal."""
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -137,7 +174,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag=True):
     containers: dict[str, History]
 
 
-Request = Start | Signal | Exec
+Request = Start | Signal | Exec | Run | Attach
 Message = Done | Changed | Snapshot
 
 decode_request = msgspec.json.Decoder(Request).decode

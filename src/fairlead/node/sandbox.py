@@ -21,15 +21,17 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from fairlead.node import container, namespaces, network, records
+from fairlead.node.commands import Commands
 from fairlead.node.images import Image
 from fairlead.node.logs import ContainerLog
 from fairlead.node.records import (
+    Attach,
     Changed,
     ContainerRecord,
     Done,
@@ -37,15 +39,17 @@ from fairlead.node.records import (
     History,
     Message,
     Request,
+    Run,
     SandboxRecord,
     SandboxSpec,
     Signal,
     Snapshot,
     Start,
 )
+from fairlead.node.streams import Output
 
-EXEC_OUTPUT = 10 * 1024
-"""Bytes of a command's output that are kept, as the kubelet does for probes."""
+MOST_DESCRIPTORS = 8
+"""Descriptors that come with one message."""
 
 
 def fork(spec: SandboxSpec, directory: Path, images: Mapping[str, Image]) -> tuple[int, int]:
@@ -164,20 +168,9 @@ class _Running:
     pid: int
     pidfd: int
     log: ContainerLog
-    streams: set[int] = field(default_factory=set)
-
-
-@dataclass
-class _Command:
-    """A command that the agent asked for, until its process has ended."""
-
-    request: int
-    peer: _Peer
-    pid: int
-    deadline: float
-    read: Callable[[], None] = lambda: None
-    output: bytes = b""
-    timed_out: bool = False
+    outputs: dict[str, Output] = field(default_factory=dict)
+    input: int = -1
+    """Where its standard input is written to, or its terminal; -1 if nobody can."""
 
 
 @dataclass(eq=False)
@@ -186,6 +179,8 @@ class _Peer:
 
     sock: socket.socket
     received: bytes = b""
+    descriptors: list[int] = field(default_factory=list)
+    """Those that came along, for the next request."""
 
 
 class _Sandbox:
@@ -199,7 +194,9 @@ class _Sandbox:
         self._selector = selectors.DefaultSelector()
         self._histories = records.read_histories(directory)
         self._running: dict[str, _Running] = {}
-        self._commands: dict[int, _Command] = {}
+        self._commands: Commands[_Peer] = Commands(
+            self._selector, lambda pidfd: self._fork_into(namespaces.CLONE_NEWPID, pidfd), self._send
+        )
         self._peers: set[_Peer] = set()
         (directory / "containers").mkdir(exist_ok=True)
 
@@ -211,14 +208,10 @@ class _Sandbox:
         self._selector.register(wake, selectors.EVENT_READ, lambda: os.read(wake, 4096))
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         while True:
-            for key, _ in self._selector.select(self._timeout()):
+            for key, _ in self._selector.select(self._commands.timeout()):
                 key.data()
             self._reap()
-            self._expire()
-
-    def _timeout(self) -> float | None:
-        deadlines = [c.deadline for c in self._commands.values() if not c.timed_out]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            self._commands.expire()
 
     # The agent's connections.
 
@@ -232,11 +225,14 @@ class _Sandbox:
 
     def _receive(self, peer: _Peer) -> None:
         try:
-            data = peer.sock.recv(65536)
+            data, descriptors, _, _ = socket.recv_fds(
+                peer.sock, 65536, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data, descriptors = b"", []
+        peer.descriptors += descriptors
         if not data:
             self._drop(peer)
             return
@@ -250,19 +246,22 @@ class _Sandbox:
                 self._start(request)
             elif isinstance(request, Signal):
                 self._signal(request)
+            elif isinstance(request, Attach):
+                self._attach(peer, request)
+                return
             else:
                 self._execute(peer, request)
                 return  # answered when the command has ended
-        except OSError as error:
+        except (OSError, IndexError, ValueError) as error:
             self._send(peer, Done(request=request.request, error=str(error)))
         else:
             self._send(peer, Done(request=request.request))
 
-    def _send(self, peer: _Peer, message: Message) -> None:
+    def _send(self, peer: _Peer, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Sends or drops the connection: an agent that does not read must not stop the pod."""
         data = records.encode(message) + b"\n"
         try:
-            if peer.sock.send(data) != len(data):
+            if socket.send_fds(peer.sock, [data], descriptors) != len(data):
                 raise BlockingIOError
         except OSError:
             self._drop(peer)
@@ -272,6 +271,12 @@ class _Sandbox:
             self._peers.discard(peer)
             self._selector.unregister(peer.sock)
             peer.sock.close()
+            for fd in peer.descriptors:
+                os.close(fd)
+            self._commands.abandon(peer)
+            for running in self._running.values():
+                for output in running.outputs.values():
+                    output.forget(peer)
 
     def _record(self, history: History) -> None:
         name = history.current.name
@@ -288,7 +293,7 @@ class _Sandbox:
             raise OSError(f"container {start.name} runs already")
         run = self._builtin(start) if start.builtin else None
         log = ContainerLog(self._directory / "logs" / start.name / f"{start.attempt}.log")
-        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+        theirs, outputs, entry = _terminal() if start.tty else _pipes(start)
         own = not self._spec.share_processes
         report, to_report = os.pipe()
         pid = self._fork_into(namespaces.CLONE_NEWPID if own else 0)
@@ -298,13 +303,14 @@ class _Sandbox:
                 shared=self._spec.shared,
                 own_processes=own,
                 pod_files=self._directory / "etc",
-                output=(to_out, to_err),
+                streams=theirs,
+                terminal=start.tty,
                 report=to_report,
                 run=run,
             )
         started = time.time()
         pidfd = os.pidfd_open(pid)
-        for fd in (to_out, to_err, to_report):
+        for fd in {*theirs, to_report}:
             os.close(fd)
         problem = _drain(report)
         record = ContainerRecord(
@@ -317,15 +323,15 @@ class _Sandbox:
         )
         if problem:
             os.waitpid(pid, 0)
-            for fd in (out, err, pidfd):
+            for fd in {*outputs.values(), entry, pidfd} - {-1}:
                 os.close(fd)
             log.close()
             record = _not_started(record, problem)
         else:
-            running = _Running(start, pid, pidfd, log)
+            running = _Running(start, pid, pidfd, log, input=entry)
             self._running[record.id] = running
-            self._follow(running, out, "stdout")
-            self._follow(running, err, "stderr")
+            for stream, fd in outputs.items():
+                self._follow(running, fd, stream)
         self._record(History(record, known.current if known else None))
 
     def _builtin(self, start: Start) -> Callable[[], int]:
@@ -353,25 +359,40 @@ class _Sandbox:
             os.close(own)
 
     def _follow(self, running: _Running, fd: int, stream: str) -> None:
-        os.set_blocking(fd, False)
-        running.streams.add(fd)
-
-        def read() -> None:
-            try:
-                data = os.read(fd, 65536)
-            except BlockingIOError:
-                return
-            if data:
-                running.log.write(stream, data)
-                return
-            running.log.finish(stream)
-            self._selector.unregister(fd)
-            os.close(fd)
-            running.streams.discard(fd)
-            if not running.streams:
+        def ended(output: Output) -> None:
+            del running.outputs[output.name]
+            if not running.outputs:
                 running.log.close()
 
-        self._selector.register(fd, selectors.EVENT_READ, read)
+        running.outputs[stream] = Output(self._selector, fd, stream, running.log, ended)
+
+    def _attach(self, peer: _Peer, request: Attach) -> None:
+        """Gives the container's output to descriptors of the agent, and its input to the agent."""
+        given, peer.descriptors = peer.descriptors, []
+        try:
+            running = self._known(request.id)
+            while given:
+                # What has ended already is at its end for those who come late.
+                if (output := running.outputs.get(request.streams[-len(given)])) is not None:
+                    output.attach(given[0], peer)
+                else:
+                    os.close(given[0])
+                del given[0]
+        finally:
+            for fd in given:
+                os.close(fd)
+        wanted = (request.stdin or running.start.tty) and running.input >= 0
+        answer = Done(request=request.request, tty=running.start.tty)
+        self._send(peer, answer, (running.input,) if wanted else ())
+        if wanted and running.start.stdin_once and not running.start.tty:
+            os.close(running.input)  # it ends with the copy that was sent
+            running.input = -1
+
+    def _known(self, container_id: str) -> _Running:
+        running = self._running.get(container_id)
+        if running is None:
+            raise OSError("the container is not running")
+        return running
 
     def _signal(self, request: Signal) -> None:
         running = self._running.get(request.id)
@@ -389,9 +410,7 @@ class _Sandbox:
                 return
             code = os.waitstatus_to_exitcode(status)
             code = 128 - code if code < 0 else code
-            if pid in self._commands:
-                self._finish(self._commands.pop(pid), code)
-            else:
+            if not self._commands.ended(pid, code):
                 self._ended(pid, code)
 
     def _ended(self, pid: int, code: int) -> None:
@@ -399,7 +418,8 @@ class _Sandbox:
             record = history.current
             if record.pid == pid and record.running:
                 running = self._running.pop(record.id)
-                os.close(running.pidfd)
+                for fd in {running.pidfd, running.input} - {-1}:
+                    os.close(fd)
                 ended = ContainerRecord(
                     name=record.name,
                     id=record.id,
@@ -415,71 +435,35 @@ class _Sandbox:
 
     # Commands in containers.
 
-    def _execute(self, peer: _Peer, request: Exec) -> None:
-        running = self._running.get(request.id)
-        if running is None:
-            raise OSError("the container is not running")
-        output, to_output = os.pipe()
-        report, to_report = os.pipe()
-        pid = self._fork_into(namespaces.CLONE_NEWPID, running.pidfd)
-        if pid == 0:
-            try:
-                namespaces.enter_mounts(running.pidfd)
-            except OSError as error:
-                os.write(to_report, str(error).encode())
-                os._exit(128)
-            container.join(running.start, request.argv, (to_output, to_output), to_report)
-        for fd in (to_output, to_report):
-            os.close(fd)
-        problem = _drain(report)
-        if problem:
-            os.waitpid(pid, 0)
-            os.close(output)
-            raise OSError(problem)
-        command = _Command(request.request, peer, pid, time.monotonic() + request.timeout)
-        self._commands[pid] = command
-        self._listen_to(command, output)
+    def _execute(self, peer: _Peer, request: Exec | Run) -> None:
+        given: list[int] = []
+        if isinstance(request, Run):
+            given, peer.descriptors = peer.descriptors, []
+        try:
+            running = self._known(request.id)
+            if isinstance(request, Run):
+                self._commands.run(peer, request, running.start, running.pidfd, given)
+            else:
+                self._commands.execute(peer, request, running.start, running.pidfd)
+        finally:
+            for fd in given:
+                os.close(fd)
 
-    def _listen_to(self, command: _Command, output: int) -> None:
-        os.set_blocking(output, False)
-        ended = False
 
-        def read() -> None:
-            nonlocal ended
-            if ended:
-                return
-            try:
-                data = os.read(output, 65536)
-            except BlockingIOError:
-                return
-            command.output = (command.output + data)[:EXEC_OUTPUT]
-            if not data:
-                ended = True
-                self._selector.unregister(output)
-                os.close(output)
+Streams = tuple[tuple[int, int, int], dict[str, int], int]
+"""Of a container: its standard input, output and error; its outputs to read from; its input to write to, or -1."""
 
-        command.read = read
-        self._selector.register(output, selectors.EVENT_READ, read)
 
-    def _expire(self) -> None:
-        now = time.monotonic()
-        for command in self._commands.values():
-            if command.deadline <= now and not command.timed_out:
-                command.timed_out = True
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(command.pid, signal.SIGKILL)
+def _pipes(start: Start) -> Streams:
+    (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+    source, entry = os.pipe() if start.stdin else (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1)
+    return (source, to_out, to_err), {"stdout": out, "stderr": err}, entry
 
-    def _finish(self, command: _Command, code: int) -> None:
-        command.read()  # its last words may still be in the pipe
-        self._send(
-            command.peer,
-            Done(
-                request=command.request,
-                exit_code=code,
-                output=command.output.decode(errors="replace"),
-                timed_out=command.timed_out,
-            ),
-        )
+
+def _terminal() -> Streams:
+    """A terminal: what is printed on it counts as standard output."""
+    ours, theirs = os.openpty()
+    return (theirs, theirs, theirs), {"stdout": ours}, os.dup(ours)
 
 
 def _drain(fd: int) -> str:

@@ -221,6 +221,9 @@ def request(
         environment=values,
         directory=container.workingDir or image.directory,
         root=str(image.root) if image.root else "",
+        stdin=container.stdin,
+        stdin_once=container.stdinOnce,
+        tty=container.tty,
         user=user if user is not None else default.runAsUser if default else None,
         group=group if group is not None else default.runAsGroup if default else None,
     )
