@@ -171,6 +171,13 @@ def test_exit_codes_and_restart_policies(tmp_path: Path) -> None:
             "back-off 10s restarting failed container=c pod=looping_default("
         )
 
+        async def told() -> bool:
+            events = (await cluster.api.list(EVENTS, "default")).items
+            text = f"Back-off restarting failed container c in pod looping_default({pod.metadata.uid})"
+            return ("BackOff", text) in {(event.reason, event.message) for event in events}
+
+        await holds(told, "an Event tells of the back-off")
+
     with_cluster(tmp_path, test)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import EVENTS, PODS
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
@@ -83,6 +84,33 @@ def test_a_container_has_started_when_its_hook_has_ended(tmp_path: Path) -> None
 
     with signal_file() as (until_told, file):
         with_cluster(tmp_path, test)
+
+
+@root
+def test_an_ephemeral_container_looks_around_in_its_target(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        await cluster.run("web", shell("c", "exec sleep 1000"), terminationGracePeriodSeconds=1)
+        before = await cluster.until("web", is_ready)
+        script = (
+            'test "$(cat /proc/1/comm)" = sleep && test "$(cat /proc/net/dev | grep -c eth0)" = 1 && exit 7'
+        )
+        added = {**shell("debug", script), "targetContainerName": "c"}
+        patch = {"spec": {"ephemeralContainers": [added]}}
+        await cluster.api.patch(
+            PODS, "web", "default", patch, kind="strategic", subresource="ephemeralcontainers"
+        )
+        pod = await cluster.until("web", lambda pod: debugged(pod) and debugged(pod)[0].state.terminated)
+        ended = debugged(pod)[0].state.terminated
+        assert ended is not None
+        assert (ended.exitCode, ended.reason) == (7, "Error")
+        assert is_ready(pod)
+        assert state(pod) == state(before)
+
+    with_cluster(tmp_path, test)
+
+
+def debugged(pod: Pod) -> tuple[ContainerStatus, ...]:
+    return pod.status.ephemeralContainerStatuses
 
 
 @root

@@ -83,7 +83,10 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
-    """Start a container: `argv` is executed, or the built-in image `builtin` is called with it as `sys.argv`."""
+    """Start a container: `argv` is executed, or the built-in image `builtin` is called with it as `sys.argv`.
+
+    With `target`, the id of another container's run, it sees the processes of that.
+    """
 
     request: int = 0
     name: str
@@ -91,6 +94,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
     image: str
     argv: tuple[str, ...]
     builtin: str = ""
+    target: str = ""
     environment: dict[str, str]
     directory: str = ""
     root: str = ""

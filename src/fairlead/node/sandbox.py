@@ -291,12 +291,15 @@ class _Sandbox:
         known = self._histories.get(start.name)
         if known and known.current.running:
             raise OSError(f"container {start.name} runs already")
+        own = not self._spec.share_processes
+        beside = self._running.get(start.target)
+        if start.target and own and beside is None:
+            raise OSError("the target container is not running")
         run = self._builtin(start) if start.builtin else None
         log = ContainerLog(self._directory / "logs" / start.name / f"{start.attempt}.log")
         theirs, outputs, entry = _terminal() if start.tty else _pipes(start)
-        own = not self._spec.share_processes
         report, to_report = os.pipe()
-        pid = self._fork_into(namespaces.CLONE_NEWPID if own else 0)
+        pid = self._fork_into(namespaces.CLONE_NEWPID if own else 0, beside.pidfd if beside and own else -1)
         if pid == 0:
             container.become(
                 start,

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
+import msgspec
+
 from fairlead.node import environment, hooks, images, plan, records, resolver, runtime
 from fairlead.node.account import Account
 from fairlead.node.container import ACCOUNT
@@ -47,6 +49,7 @@ class Starting:
         self._account = Account(state.node.api, state.directory / ACCOUNT)
         self._refused: dict[str, tuple[float, ContainerStateWaiting]] = {}
         self._missing_since: dict[str, float] = {}
+        self._backing_off: dict[str, int] = {}
         self._hooks: dict[str, asyncio.Task[None]] = {}
         self.crashes: dict[str, plan.CrashLoop] = {}
         self.hook_failed: set[str] = set()
@@ -168,6 +171,7 @@ class Starting:
         """The start request; None, with the reason among the refusals, where it cannot be made."""
         config = self._state.node.config
         try:
+            target = self._target_of(pod, container)
             values = environment.make(
                 pod, container, config.environment(pod, container), await self._sources(pod, container)
             )
@@ -175,7 +179,30 @@ class Starting:
             self._refuse(container.name, "CreateContainerConfigError", str(error), RETRY_CONFIG)
             self._state.event("Warning", "Failed", f"Error: {error}", container)
             return None
-        return request(pod, container, attempt, values, config.images)
+        return msgspec.structs.replace(request(pod, container, attempt, values, config.images), target=target)
+
+    def _target_of(self, pod: Pod, container: Container) -> str:
+        """The run of the container whose processes an ephemeral container is to see; nothing without a target."""
+        names = {one.name: one.targetContainerName for one in pod.spec.ephemeralContainers}
+        name = names.get(container.name, "")
+        if not name:
+            return ""
+        for record in self._state.running():
+            if record.name == name:
+                return record.id
+        raise environment.ConfigError(f"unable to find target container {name}")
+
+    def tell_back_offs(self, pod: Pod, waiting: Mapping[str, ContainerStateWaiting]) -> None:
+        """An Event for every container that waits for its restart, once for each restart."""
+        for container in containers_of(pod) if waiting else ():
+            if container.name in waiting and waiting[container.name].reason == "CrashLoopBackOff":
+                attempt = self._state.histories()[container.name].current.attempt
+                if self._backing_off.get(container.name) != attempt:
+                    self._backing_off[container.name] = attempt
+                    meta = pod.metadata
+                    message = f"Back-off restarting failed container {container.name} in pod "
+                    message += f"{meta.name}_{meta.namespace}({meta.uid})"
+                    self._state.event("Warning", "BackOff", message, container)
 
     async def _sources(self, pod: Pod, container: Container) -> environment.Sources:
         node = self._state.node

@@ -113,6 +113,7 @@ class PodWorker:
             wakes.append(await self._starting.keep_account(pod, now))
         if todo.starts:
             await self._starting.start_all(pod, todo.starts)
+        self._starting.tell_back_offs(pod, todo.waiting)
         self._probing.follow(pod)
         wakes.append(await self._report(pod, todo.waiting))
         return min((moment for moment in wakes if moment is not None), default=None)
