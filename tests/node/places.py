@@ -113,13 +113,13 @@ class Cluster:
         self.program.wait()
 
     async def run(self, name: str, container: Mapping[str, Any] | None = None, **spec: Any) -> None:
-        """Creates a pod, bound to the node."""
+        """Creates a pod, bound to the node. It sees the host's /var/tmp, for the files by which tests talk to it."""
         first = {"name": "c", "image": ECHO, **(container or {})}
         body = {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": name, "namespace": "default"},
-            "spec": {"nodeName": "node1", "containers": [first], **spec},
+            "spec": _seeing({"nodeName": "node1", "containers": [first], **spec}, "/var/tmp"),
         }
         await self.api.create(PODS, codec.decode(Pod, codec.encode(body)))
 
@@ -148,6 +148,17 @@ class Cluster:
         async with asyncio.timeout(seconds):
             while await self.get(name) is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+
+def _seeing(spec: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The spec with a folder of the host in every container."""
+    spec["volumes"] = [*spec.get("volumes", []), {"name": "host", "hostPath": {"path": folder}}]
+    for group in ("initContainers", "containers"):
+        mount = {"name": "host", "mountPath": folder}
+        spec[group] = [
+            {**one, "volumeMounts": [*one.get("volumeMounts", []), mount]} for one in spec.get(group, [])
+        ]
+    return spec
 
 
 def is_ready(pod: Pod) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from fairlead.node import environment, resolver
 from fairlead.node.environment import ConfigError, Sources
+from fairlead.node.fieldrefs import NodeFacts
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import Container, Pod
 
@@ -43,7 +44,8 @@ def source(kind: str, **fields: Any) -> list[dict[str, Any]]:
     return [{"name": "X", "valueFrom": {kind: fields}}]
 
 
-SOURCES = Sources("node1", ["10.0.0.1"], ["10.244.1.2", "fd00::2"], {("configmaps", "m"): {"k": "v"}})
+FACTS = NodeFacts("node1", ["10.0.0.1"], ["10.244.1.2", "fd00::2"], {"memory": "1Gi"})
+SOURCES = Sources(FACTS, {("configmaps", "m"): {"k": "v"}})
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,11 @@ class Informer(Generic[T]):
         """The resourceVersion up to which the collection has been followed; 0 at first, or if it is no number."""
         return int(self._version) if self._version.isdecimal() else 0
 
+    @property
+    def is_synced(self) -> bool:
+        """Whether the first list has been read."""
+        return self._synced.is_set()
+
     async def synced(self) -> None:
         """Returns when the first list has been read, and its objects told to every handler."""
         await self._synced.wait()

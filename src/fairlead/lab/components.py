@@ -169,6 +169,7 @@ async def _node(
         pod_cidrs=(node.pod_cidr,),
         labels=labels,
         state_directory=directory.path / "nodes" / node.name,
+        shared_claims=directory.path / "claims",
         images=known,
         cluster_dns=(topology.DNS_ADDRESS,),
         cluster_domain=topology.CLUSTER_DOMAIN,

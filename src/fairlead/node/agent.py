@@ -12,6 +12,7 @@ from fairlead.node import registration
 from fairlead.node.config import NodeConfig
 from fairlead.node.network import AddressPool
 from fairlead.node.podstate import Node
+from fairlead.node.references import References
 from fairlead.node.worker import PodWorker
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
@@ -31,7 +32,7 @@ async def run(api: Api, config: NodeConfig, health: Health) -> None:
     health.waits_for("node", "not registered yet")
     health.waits_for("pods", "not listed yet")
     recorder = Recorder(api, "kubelet", config.name)
-    node = Node(api, config, recorder, AddressPool(config.pod_cidrs))
+    node = Node(api, config, recorder, AddressPool(config.pod_cidrs), References(api))
     pods = Informer(api, PODS, fields=f"spec.nodeName={config.name}")
     try:
         async with asyncio.TaskGroup() as tasks:

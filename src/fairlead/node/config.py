@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from fairlead.node import environment, images, resolver
+from fairlead.node import environment, images, machine, resolver
 from fairlead.node.images import Image
 from fairlead.objects.core_v1 import Container, Pod
 
@@ -20,6 +21,8 @@ class NodeConfig:
 
     `state_directory` is where the pods are remembered: the same for the next agent of this node, on a file system
     that does not outlive the machine's boot.
+    `shared_claims` is where the folders of persistent volume claims are, the same for nodes that share them; by default
+    each node has its own.
     `api_service` is the address and port of the Service `kubernetes`, for the containers' environment.
     """
 
@@ -32,6 +35,17 @@ class NodeConfig:
     cluster_dns: Sequence[str] = ()
     cluster_domain: str = "cluster.local"
     api_service: tuple[str, int] | None = None
+    shared_claims: Path | None = None
+
+    @property
+    def claims_directory(self) -> Path:
+        """Where the folders of persistent volume claims are."""
+        return self.shared_claims or self.state_directory / "claims"
+
+    @cached_property
+    def allocatable(self) -> Mapping[str, str]:
+        """What pods may use of this machine, by resource: all of it, for every node of it."""
+        return machine.resources(self.state_directory)
 
     @property
     def shared_paths(self) -> tuple[str, ...]:

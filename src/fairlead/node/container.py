@@ -1,15 +1,16 @@
 """A container's first process, from the fork to the program: the code that runs inside the child.
 
-The container sees the host's files as they are, so that whatever is installed there can be run, with these of its own:
+The container sees the host's files, so that whatever is installed there can be run, and keeps what it writes in a layer
+of its own (`rootfs`). Of its own it has, besides:
 
-- /proc, of its own PID namespace (the pod's with `shareProcessNamespace`);
-- /etc/resolv.conf, /etc/hosts, /etc/hostname and /dev/shm, which are the pod's (mounted by the sandbox);
-- /run, empty but for the pod's token, which client libraries look for in it;
-- /tmp, empty: pods of one host would otherwise find each other's files there, and a probe like `cat /tmp/healthy`,
-  which half the manifests have, would speak of another pod. What a program needs of the host's /tmp and /run (this very
-  package in a checkout there, what /etc/resolv.conf leads to) stays visible at its place.
+- /proc, of its own PID namespace (the pod's with `shareProcessNamespace`), /sys and /dev (`kernelfiles`);
+- /etc/resolv.conf, /etc/hosts, /etc/hostname and /dev/shm, which are the pod's;
+- /run and /tmp, empty at first but for the token of the pod: pods of one host would otherwise find each other's files
+  there, and a probe like `cat /tmp/healthy`, which half the manifests have, would speak of another pod. What a program
+  needs of the host's (this very package in a checkout there) stays visible at its place;
+- its volumes (`mounting`).
 
-It runs as the user of the agent unless the pod says otherwise; resources are not limited.
+It runs with the user and the capabilities that the pod says (`privileges`).
 """
 
 from __future__ import annotations
@@ -27,16 +28,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from fairlead.node import namespaces
-from fairlead.node.records import Start
+from fairlead.node import kernelfiles, mounting, mounttable, namespaces, privileges
+from fairlead.node.records import Mount, Start
+from fairlead.node.rootfs import FRESH, RootFS
 
 POD_FILES = ("resolv.conf", "hosts", "hostname")
 
 ACCOUNT = "account"
 """The folder in the pod's state directory with the files of its ServiceAccount."""
 
-ACCOUNT_MOUNT = "secrets/kubernetes.io/serviceaccount"
-"""Where a container finds them, below /var/run."""
+ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where a container finds them."""
+
+LAYERS = "layers"
+"""The folder in the pod's state directory with what the containers have written."""
 
 
 def forget_descriptors(keep: Sequence[int] = ()) -> None:
@@ -89,7 +94,7 @@ def become(
         _wire(streams, terminal=terminal)
         _own_files(start, shared=shared, own_processes=own_processes, pod_files=pod_files)
         reset_signals()
-        _change_user(start)
+        privileges.take(start)
         _change_directory(start)
         os.environ.clear()
         os.environ.update(start.environment)
@@ -113,7 +118,7 @@ def join(
         os.setsid()
         _wire(streams, terminal=terminal)
         reset_signals()
-        _change_user(start)
+        privileges.take(start)
         _change_directory(start)
         os.environ.clear()
         os.environ.update(start.environment)
@@ -125,20 +130,6 @@ def join(
     os._exit(128)
 
 
-def mount_pod_files(root: Path, directory: Path) -> None:
-    """Puts the pod's resolv.conf, hosts and hostname over those in ROOT/etc.
-
-    Where one of them is missing on the host, there is nothing to mount on; then /etc as a whole becomes a read-only
-    union of the pod's files and the host's.
-    """
-    targets = {name: root / "etc" / name for name in POD_FILES}
-    if all(target.is_file() for target in targets.values()):
-        for name, target in targets.items():
-            namespaces.mount(directory / name, target, flags=namespaces.MS_BIND)
-    else:
-        namespaces.mount("overlay", root / "etc", "overlay", data=f"lowerdir={directory}:{root}/etc")
-
-
 def _wire(streams: tuple[int, int, int], *, terminal: bool) -> None:
     for fd, target in zip(streams, (0, 1, 2), strict=True):
         os.dup2(fd, target)
@@ -147,72 +138,49 @@ def _wire(streams: tuple[int, int, int], *, terminal: bool) -> None:
 
 
 def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_files: Path) -> None:
+    """Enters the container's root, with everything mounted that it is to see."""
     namespaces.unshare(namespaces.CLONE_NEWNS)
+    layers = pod_files.with_name(LAYERS) / start.name
+    shutil.rmtree(
+        layers, ignore_errors=True
+    )  # what an earlier run of the container wrote is lost, as anywhere
+    lowers = [start.root] if start.root else ["/"]
+    if start.over_host:
+        lowers.append("/")
+    mounts = _mounts(start, shared if "/" in lowers else (), pod_files)
+    held = mounting.Held(mounts)
+    root = RootFS(lowers, layers / str(start.attempt), [mount.place for mount in mounts])
+    kernelfiles.make(root.build(), own_processes=own_processes, privileged=start.privileged)
+    with root.entered():
+        if start.directory:
+            os.makedirs(os.path.join("/", start.directory), exist_ok=True)  # as runc does
+        placed = held.place()
+    if start.read_only_root:
+        for place in _places():
+            if place == "/" or not any(mounttable.is_below(place, volume) for volume in placed):
+                namespaces.make_read_only(place)
+    if not start.unmasked_proc:
+        kernelfiles.restrict()
+
+
+def _places() -> set[str]:
+    """Where files are mounted in this root, but for those in /dev."""
+    mounts = mounttable.parse(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
+    return {"/", *(mount.place for mount in mounttable.below(mounts, "/", ("/dev",)))}
+
+
+def _mounts(start: Start, shared: Sequence[str], pod_files: Path) -> list[Mount]:
+    """Everything that is mounted in the root: the volumes, and what every container of the pod has."""
+    taken = {os.path.normpath(mount.place) for mount in start.mounts}
+    given = [Mount(source=os.fspath(pod_files / name), place=f"/etc/{name}") for name in POD_FILES]
+    given.append(Mount(source="/dev/shm", place="/dev/shm"))  # noqa: S108
     account = pod_files.with_name(ACCOUNT)
-    if start.root:
-        _enter_root(Path(start.root), pod_files, account)
-    if own_processes or start.root:
-        flags = namespaces.MS_NOSUID | namespaces.MS_NODEV | namespaces.MS_NOEXEC
-        namespaces.mount("proc", "/proc", "proc", flags)
-    if not start.root:
-        leads_to = (os.path.realpath(f"/etc/{name}") for name in POD_FILES)
-        _own_run(Path("/var/run").resolve(), (*shared, *leads_to), account)
-        _empty("/tmp", shared, "mode=1777,size=50%")  # noqa: S108
-
-
-def _own_run(run: Path, shared: Sequence[str], account: Path) -> None:
-    """Gives the container a /run with nothing but the account's files in it, where the pod has some."""
-    if not run.is_dir():
-        return
-    files = os.open(account, os.O_PATH | os.O_CLOEXEC) if account.is_dir() else -1
-    _empty(str(run), shared, "mode=755,size=10%")
-    if files >= 0:
-        (run / ACCOUNT_MOUNT).mkdir(parents=True)
-        namespaces.mount(f"/proc/self/fd/{files}", run / ACCOUNT_MOUNT, flags=namespaces.MS_BIND)
-        os.close(files)
-
-
-def _empty(place: str, shared: Sequence[str], options: str) -> None:
-    """Hides what the host has at a place, but for what is shared."""
-    inside = [path for path in shared if Path(path).is_relative_to(place)]
-    held = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in inside if os.path.exists(path)]
-    namespaces.mount("tmpfs", place, "tmpfs", namespaces.MS_NOSUID | namespaces.MS_NODEV, options)
-    for path, fd in held:
-        if os.path.exists(path):  # inside another one of them
-            continue
-        if os.path.isdir(f"/proc/self/fd/{fd}"):
-            os.makedirs(path)
-        else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            Path(path).touch()
-        namespaces.mount(f"/proc/self/fd/{fd}", path, flags=namespaces.MS_BIND | namespaces.MS_REC)
-        os.close(fd)
-
-
-def _enter_root(root: Path, pod_files: Path, account: Path) -> None:
-    namespaces.mount(root, root, flags=namespaces.MS_BIND | namespaces.MS_REC)
-    for name in ("dev", "sys"):
-        if (root / name).is_dir():
-            namespaces.mount(Path("/", name), root / name, flags=namespaces.MS_BIND | namespaces.MS_REC)
-    if (root / "etc").is_dir():
-        mount_pod_files(root, pod_files)
-    var_run = root / "var/run"
-    _own_run(root / "run" if var_run.is_symlink() or not var_run.is_dir() else var_run, (), account)
-    # pivot_root(".", "."): the old root lands on top of the new one, and is taken off (pivot_root(2)).
-    os.chdir(root)
-    namespaces.pivot_root(".", ".")
-    namespaces.umount(".", namespaces.MNT_DETACH)
-    os.chdir("/")
-    if not Path("/proc").is_dir():
-        raise OSError(f"the image's folder {root} has no /proc to mount on")
-
-
-def _change_user(start: Start) -> None:
-    if start.group is not None or start.user is not None:
-        os.setgroups(())
-        os.setgid(start.group or 0)
-    if start.user is not None:
-        os.setuid(start.user)
+    if account.is_dir():
+        given.append(Mount(source=os.fspath(account), place=ACCOUNT_MOUNT, read_only=True))
+    for path in shared:
+        if os.path.exists(path) and any(mounttable.is_below(path, fresh) for fresh in FRESH):
+            given.append(Mount(source=path, place=path, read_only=True))
+    return [*(mount for mount in given if mount.place not in taken), *start.mounts]
 
 
 def _change_directory(start: Start) -> None:

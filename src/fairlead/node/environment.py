@@ -6,16 +6,17 @@ Upstream: makeEnvironmentVariables in pkg/kubelet/kubelet_pods.go, third_party/f
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fairlead.node import fieldrefs
+from fairlead.node.fieldrefs import NodeFacts
 from fairlead.objects.core_v1 import ConfigMap, Container, EnvVarSource, Pod, Secret
 from fairlead.objects.resources import CONFIGMAPS, SECRETS, Resource
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([^()$]*)\))")
-_SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['([^']*)'\]$")
 
 
 class ConfigError(Exception):
@@ -30,9 +31,7 @@ Reference = tuple[Resource[ConfigMap] | Resource[Secret], str]
 class Sources:
     """What references in a spec lead to, beyond the pod itself."""
 
-    node_name: str = ""
-    host_ips: Sequence[str] = ()
-    pod_ips: Sequence[str] = ()
+    facts: NodeFacts = field(default_factory=NodeFacts)
     configs: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     """By plural ("configmaps", "secrets") and name; what does not exist is absent."""
 
@@ -100,7 +99,10 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 
 def _value_from(pod: Pod, container: Container, origin: EnvVarSource, sources: Sources) -> str | None:
     if origin.fieldRef is not None:
-        return _field(pod, origin.fieldRef.fieldPath, sources)
+        try:
+            return fieldrefs.value(pod, origin.fieldRef.fieldPath, sources.facts)
+        except fieldrefs.FieldError as error:
+            raise ConfigError(str(error)) from error
     for selector, plural, what in (
         (origin.configMapKeyRef, "configmaps", "ConfigMap"),
         (origin.secretKeyRef, "secrets", "Secret"),
@@ -118,26 +120,8 @@ def _value_from(pod: Pod, container: Container, origin: EnvVarSource, sources: S
             f"couldn't find key {selector.key} in {what} {pod.metadata.namespace}/{selector.name}"
         )
     if origin.resourceFieldRef is not None:
-        raise ConfigError("valueFrom.resourceFieldRef is not built yet: resources are not limited here")
-    raise ConfigError("valueFrom has no source that is built yet")
-
-
-def _field(pod: Pod, path: str, sources: Sources) -> str:
-    meta = pod.metadata
-    subscript = _SUBSCRIPT.match(path)
-    if subscript:
-        return (meta.labels if subscript[1] == "labels" else meta.annotations).get(subscript[2], "")
-    values = {
-        "metadata.name": meta.name,
-        "metadata.namespace": meta.namespace,
-        "metadata.uid": meta.uid,
-        "spec.nodeName": sources.node_name,
-        "spec.serviceAccountName": pod.spec.serviceAccountName,
-        "status.hostIP": next(iter(sources.host_ips), ""),
-        "status.hostIPs": ",".join(sources.host_ips),
-        "status.podIP": next(iter(sources.pod_ips), ""),
-        "status.podIPs": ",".join(sources.pod_ips),
-    }
-    if path not in values:
-        raise ConfigError(f"unsupported fieldPath: {path}")
-    return values[path]
+        try:
+            return fieldrefs.resource(pod, container, origin.resourceFieldRef, sources.facts)
+        except fieldrefs.FieldError as error:
+            raise ConfigError(str(error)) from error
+    raise ConfigError("valueFrom has a source that this node does not know")

@@ -11,13 +11,17 @@ from typing import Any
 
 import yaml
 
+FIELDS = ("entrypoint", "command", "env", "workingDir", "root", "overlay", "user")
+"""Of an entry in an image map."""
+
 
 @dataclass(frozen=True)
 class Image:
     """What stands behind an image name.
 
     `entrypoint` and `command` mean what they do in a Dockerfile: a container's `command` replaces both, its `args`
-    replace `command`. `root` is a folder that becomes the container's root; without it the host's files are seen.
+    replace `command`. `root` is a folder that becomes the container's root, or with `overlay` lies over the host's
+    files; without it the host's files are seen. `user` is a number or a name, with or without `:group`.
     `run` makes a built-in image: it is called in the container's process, without exec, with `sys.argv` set, and
     returns the exit status.
     """
@@ -27,6 +31,8 @@ class Image:
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: str = ""
     root: Path | None = None
+    overlay: bool = False
+    user: str = ""
     run: Callable[[], int] | None = None
 
 
@@ -69,9 +75,10 @@ def identifier(name: str, image: Image | None) -> str:
 
 
 def load_images(path: Path) -> dict[str, Image]:
-    """Reads a map in YAML: name pattern to `{entrypoint, command, env, workingDir, root}`.
+    """Reads a map in YAML: name pattern to an object with `FIELDS`.
 
-    `entrypoint` and `command` are lists; `env` is an object of strings; `root` is a folder, relative to the file.
+    `entrypoint` and `command` are lists; `env` is an object of strings; `root` is a folder, relative to the file;
+    `overlay` is a truth value.
     Raises `ImageError` for anything else, and `OSError` where the file cannot be read.
     """
     try:
@@ -90,8 +97,8 @@ def _image(path: Path, name: str, entry: Any) -> Image:
         return ImageError(f"{path}: {name}: {what}")
 
     if not isinstance(entry, dict):
-        raise refuse("expected an object with entrypoint, command, env, workingDir or root")
-    unknown = entry.keys() - {"entrypoint", "command", "env", "workingDir", "root"}
+        raise refuse("expected an object with " + ", ".join(FIELDS))
+    unknown = entry.keys() - set(FIELDS)
     if unknown:
         raise refuse(f"unknown field {', '.join(sorted(map(str, unknown)))}")
     words = {}
@@ -108,10 +115,15 @@ def _image(path: Path, name: str, entry: Any) -> Image:
     root = (path.parent / str(entry["root"])).resolve() if entry.get("root") else None
     if root is not None and not root.is_dir():
         raise refuse(f"root: {root} is not a folder")
+    overlay = entry.get("overlay", False)
+    if not isinstance(overlay, bool) or (overlay and root is None):
+        raise refuse("overlay: expected true or false, and true only with a root")
     return Image(
         entrypoint=words["entrypoint"],
         command=words["command"],
         environment={str(k): str(v) for k, v in environment.items()},
         directory=str(entry.get("workingDir") or ""),
         root=root,
+        overlay=overlay,
+        user=str(entry.get("user") or ""),
     )

@@ -39,7 +39,10 @@ MNT_DETACH = 0x2
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 
 _NAMES = {
     CLONE_NEWNS: "mount",
@@ -127,6 +130,12 @@ def enter_mounts(pidfd: int, others: int = 0) -> None:
         os.chroot(".")
     finally:
         os.close(root)
+
+
+def make_read_only(target: str | Path) -> None:
+    """Makes one mount read-only, with what else it was mounted with; those below it stay as they are."""
+    flags = os.statvfs(target).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount(None, target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | flags)
 
 
 def umount(target: str | Path, flags: int = 0) -> None:

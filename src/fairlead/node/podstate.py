@@ -16,6 +16,7 @@ from fairlead.node.config import NodeConfig
 from fairlead.node.containers import field_path
 from fairlead.node.network import AddressPool
 from fairlead.node.records import Address, ContainerRecord, History
+from fairlead.node.references import References
 from fairlead.objects.core_v1 import Container, ObjectReference, Pod
 
 
@@ -27,6 +28,7 @@ class Node:
     config: NodeConfig
     recorder: Recorder
     addresses: AddressPool
+    references: References
 
 
 class PodState:

@@ -25,6 +25,15 @@ class Address(msgspec.Struct, frozen=True):
         return 128 if ":" in self.ip else 32
 
 
+class MemoryVolume(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An emptyDir in memory: a tmpfs of at most `size` bytes, for the group `group`."""
+
+    name: str
+    size: int = 0
+    """0: as much as a tmpfs has by default, half of the machine's memory."""
+    group: int | None = None
+
+
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a sandbox has to know of its pod when it starts."""
 
@@ -37,6 +46,7 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     share_processes: bool = False
     shared: tuple[str, ...] = ()
     """Host paths that containers see even where their private /tmp would hide them."""
+    memory: tuple[MemoryVolume, ...] = ()
     hosts: str = ""
     resolv_conf: str = ""
 
@@ -82,6 +92,19 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     previous: ContainerRecord | None = None
 
 
+class Mount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something of the host that a container sees at `place`: a folder or a file, or a `sub_path` of a folder."""
+
+    source: str
+    place: str
+    name: str = ""
+    """The volume's, for messages."""
+    sub_path: str = ""
+    read_only: bool = False
+    propagated: bool = False
+    """Whether what is mounted at the source later is seen, too."""
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """Start a container: `argv` is executed, or the built-in image `builtin` is called with it as `sys.argv`.
 
@@ -98,6 +121,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
     environment: dict[str, str]
     directory: str = ""
     root: str = ""
+    """The image's folder; the container's root is this folder alone, or over the host's files with `over_host`."""
+    over_host: bool = False
+    mounts: tuple[Mount, ...] = ()
     stdin: bool = False
     """Whether its standard input stays open for those who attach; otherwise there is nothing to read."""
     stdin_once: bool = False
@@ -105,7 +131,15 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
     tty: bool = False
     """Whether its streams are a terminal."""
     user: int | None = None
+    image_user: str = ""
+    """As a Dockerfile writes it; where `user` is None."""
     group: int | None = None
+    groups: tuple[int, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
+    read_only_root: bool = False
+    no_new_privileges: bool = False
+    unmasked_proc: bool = False
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):

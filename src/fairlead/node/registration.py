@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import platform
 import time
 from http import HTTPStatus
@@ -58,7 +57,7 @@ def node(config: NodeConfig, now: float) -> Node:
         "kubernetes.io/os": "linux",
         **config.labels,
     }
-    resources = _resources(config.state_directory)
+    resources = config.allocatable
     addresses = tuple(NodeAddress(type="InternalIP", address=address) for address in config.addresses)
     return Node(
         metadata=ObjectMeta(name=config.name, labels=labels),
@@ -177,23 +176,6 @@ def _conditions(now: float) -> tuple[NodeCondition, ...]:
         )
         for kind, status, reason, message in said
     )
-
-
-def _resources(directory: Path) -> dict[str, str | int | float]:
-    """What pods may ask for: all of the machine, for every node of it."""
-    memory = next(
-        line.split()[1]
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("MemTotal")
-    )
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    disk = os.statvfs(directory)
-    return {
-        "cpu": str(os.cpu_count() or 1),
-        "ephemeral-storage": f"{disk.f_blocks * disk.f_frsize // 1024}Ki",
-        "memory": f"{memory}Ki",
-        "pods": "250",
-    }
 
 
 def _system(architecture: str) -> NodeSystemInfo:

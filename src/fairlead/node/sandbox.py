@@ -37,6 +37,7 @@ from fairlead.node.records import (
     Done,
     Exec,
     History,
+    MemoryVolume,
     Message,
     Request,
     Run,
@@ -152,12 +153,25 @@ def _make_namespaces(spec: SandboxSpec, directory: Path, node: int) -> None:
     quiet = namespaces.MS_NOSUID | namespaces.MS_NODEV
     namespaces.mount("proc", "/proc", "proc", quiet | namespaces.MS_NOEXEC)
     namespaces.mount("tmpfs", "/dev/shm", "tmpfs", quiet, "mode=1777,size=64m")  # noqa: S108
+    for volume in spec.memory:
+        _mount_memory(directory / "volumes" / volume.name, volume)
     files = directory / "etc"
     files.mkdir(exist_ok=True)
     (files / "resolv.conf").write_text(spec.resolv_conf)
     (files / "hosts").write_text(spec.hosts)
     (files / "hostname").write_text(spec.hostname + "\n")
-    container.mount_pod_files(Path("/"), files)
+
+
+def _mount_memory(folder: Path, volume: MemoryVolume) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ["mode=2777" if volume.group is not None else "mode=777"]
+    if volume.size:
+        options.append(f"size={volume.size}")
+    quiet = namespaces.MS_NOSUID | namespaces.MS_NODEV
+    namespaces.mount("tmpfs", folder, "tmpfs", quiet, ",".join(options))
+    if volume.group is not None:
+        with contextlib.suppress(OSError):  # a group that the lab's user namespace does not have
+            os.chown(folder, -1, volume.group)
 
 
 @dataclass

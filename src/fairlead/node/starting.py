@@ -14,13 +14,14 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.node import environment, hooks, images, plan, records, resolver, runtime
+from fairlead.node import environment, hooks, images, plan, records, resolver, runtime, security
 from fairlead.node.account import Account
 from fairlead.node.container import ACCOUNT
 from fairlead.node.containers import containers_of
 from fairlead.node.network import AddressesExhausted
 from fairlead.node.podstate import PodState
 from fairlead.node.records import SandboxSpec
+from fairlead.node.volumes import Volumes, memory_volumes
 from fairlead.objects.core_v1 import (
     ConfigMap,
     Container,
@@ -47,6 +48,7 @@ class Starting:
     def __init__(self, state: PodState) -> None:
         self._state = state
         self._account = Account(state.node.api, state.directory / ACCOUNT)
+        self.volumes = Volumes(state)
         self._refused: dict[str, tuple[float, ContainerStateWaiting]] = {}
         self._missing_since: dict[str, float] = {}
         self._backing_off: dict[str, int] = {}
@@ -61,12 +63,7 @@ class Starting:
         wakes = []
         for container in containers_of(pod):
             name = container.name
-            if container.volumeMounts:
-                message = "volumes are not built yet: this node mounts none"
-                unresolved[name] = ContainerStateWaiting(reason="CreateContainerConfigError", message=message)
-            elif (
-                not container.command and images.find(container.image, self._state.node.config.images) is None
-            ):
+            if not container.command and images.find(container.image, self._state.node.config.images) is None:
                 unresolved[name], rest = self._pulling(container, now)
                 wakes.append(now + rest)
             elif name in self._refused:
@@ -118,6 +115,7 @@ class Starting:
             host_network=pod.spec.hostNetwork,
             share_processes=bool(pod.spec.shareProcessNamespace),
             shared=config.shared_paths,
+            memory=memory_volumes(pod),
             hosts=resolver.hosts(pod, addresses, config.cluster_domain, _text("/etc/hosts")),
             resolv_conf=resolver.resolv_conf(
                 pod, config.cluster_dns, config.cluster_domain, _text("/etc/resolv.conf")
@@ -175,11 +173,13 @@ class Starting:
             values = environment.make(
                 pod, container, config.environment(pod, container), await self._sources(pod, container)
             )
-        except environment.ConfigError as error:
+            mounts = self.volumes.mounts(pod, container, values)
+            made = request(pod, container, attempt, values, config.images, mounts)
+        except (environment.ConfigError, security.NotNonRoot) as error:
             self._refuse(container.name, "CreateContainerConfigError", str(error), RETRY_CONFIG)
             self._state.event("Warning", "Failed", f"Error: {error}", container)
             return None
-        return msgspec.structs.replace(request(pod, container, attempt, values, config.images), target=target)
+        return msgspec.structs.replace(made, target=target)
 
     def _target_of(self, pod: Pod, container: Container) -> str:
         """The run of the container whose processes an ephemeral container is to see; nothing without a target."""
@@ -219,7 +219,7 @@ class Starting:
                     raise
             else:
                 configs[resource.plural, name] = environment.contents(obj)
-        return environment.Sources(node.config.name, node.config.addresses, self._state.ips(pod), configs)
+        return environment.Sources(self.volumes.facts(pod), configs)
 
     def _refuse(self, name: str, reason: str, message: str, seconds: float) -> None:
         self._refused[name] = (time.time() + seconds, ContainerStateWaiting(reason=reason, message=message))
@@ -227,7 +227,12 @@ class Starting:
 
 
 def request(
-    pod: Pod, container: Container, attempt: int, values: dict[str, str], known: Mapping[str, images.Image]
+    pod: Pod,
+    container: Container,
+    attempt: int,
+    values: dict[str, str],
+    known: Mapping[str, images.Image],
+    mounts: tuple[records.Mount, ...] = (),
 ) -> records.Start:
     """What the sandbox is asked for: the container's program, with `values` as its environment. Pure."""
     found = images.find(container.image, known)
@@ -236,9 +241,7 @@ def request(
     arguments = container.args or image.command
     if container.command:
         entry, arguments = container.command, container.args
-    context, default = container.securityContext, pod.spec.securityContext
-    user = context.runAsUser if context and context.runAsUser is not None else None
-    group = context.runAsGroup if context and context.runAsGroup is not None else None
+    allowed = security.of(pod, container, image.user)
     return records.Start(
         name=container.name,
         attempt=attempt,
@@ -251,8 +254,17 @@ def request(
         stdin=container.stdin,
         stdin_once=container.stdinOnce,
         tty=container.tty,
-        user=user if user is not None else default.runAsUser if default else None,
-        group=group if group is not None else default.runAsGroup if default else None,
+        over_host=image.overlay,
+        mounts=mounts,
+        user=allowed.user,
+        image_user=image.user,
+        group=allowed.group,
+        groups=allowed.groups,
+        capabilities=allowed.capabilities,
+        privileged=allowed.privileged,
+        read_only_root=allowed.read_only_root,
+        no_new_privileges=allowed.no_new_privileges,
+        unmasked_proc=allowed.unmasked_proc,
     )
 
 

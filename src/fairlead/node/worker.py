@@ -78,6 +78,7 @@ class PodWorker:
                     await self._wait(wake)
         finally:
             self._forget()
+            self._starting.volumes.release()
             if self._state.sandbox is not None:
                 await self._state.sandbox.release()
 
@@ -109,9 +110,12 @@ class PodWorker:
         for kill in todo.kills:
             self._ending.stop(kill.container, kill.id, kill.container.name, kill.grace, kill.message, now)
         wakes = [wake, todo.wake, plan.deadline(pod), await self._ending.advance(pod, now, all=False)]
+        unready = ""
         if todo.starts or state.sandbox is not None:
             wakes.append(await self._starting.keep_account(pod, now))
-        if todo.starts:
+            unready, again = await self._starting.volumes.prepare(pod, now)
+            wakes.append(again)
+        if todo.starts and not unready:
             await self._starting.start_all(pod, todo.starts)
         self._starting.tell_back_offs(pod, todo.waiting)
         self._probing.follow(pod)
