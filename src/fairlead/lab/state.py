@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 import time
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import msgspec
 
 from fairlead.lab.network import ROOT_DIRECTORY, Network
 from fairlead.lab.processes import Identity
+from fairlead.node import trees
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -196,10 +196,10 @@ class StateDirectory:
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self.path):
                 if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                    trees.remove(Path(entry.path))
                 elif entry.name not in ("state.json", "lock"):
                     os.unlink(entry.path)
-        shutil.rmtree(self.path, ignore_errors=True)
+        trees.remove(self.path)
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import signal
 from dataclasses import replace
 
-from fairlead.node import hooks, records
+from fairlead.node import hooks, records, trees
 from fairlead.node.containers import containers_of, stop_signal, turn_to_stop
 from fairlead.node.podstate import PodState
 from fairlead.node.stopping import Act, Stop
@@ -98,7 +97,7 @@ class Ending:
         if self._state.sandbox is not None:
             await self.end_sandbox()
         self._state.free_addresses()
-        shutil.rmtree(self._state.directory, ignore_errors=True)
+        trees.remove(self._state.directory)
 
     def forget(self) -> None:
         """Lets go of hooks that are under way: their containers are gone, or the agent ends."""

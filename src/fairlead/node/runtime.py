@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from fairlead.node import namespaces, records, sandbox
+from fairlead.node import namespaces, records, sandbox, trees
 from fairlead.node.images import Image
 from fairlead.node.records import (
     Changed,
@@ -224,7 +223,7 @@ def remove_all(state_directory: Path) -> list[str]:
         record = records.read_sandbox(directory)
         if end(directory) and record:
             removed.append(f"{record.spec.namespace}/{record.spec.name}")
-        shutil.rmtree(directory, ignore_errors=True)
+        trees.remove(directory)
     return removed
 
 
