@@ -1,131 +1,155 @@
-"""The scheduler: it gives each pod that has no node one that may run it and has least to do."""
+"""The scheduler: it gives each pod that has no node the best one that may run it, or says why none may."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Protocol
 
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
 from fairlead.client.informer import Change, Informer, all_synced
-from fairlead.client.queue import WorkQueue
-from fairlead.objects.core_v1 import Binding, Node, ObjectReference, Pod
+from fairlead.objects.core_v1 import Binding, Namespace, Node, ObjectReference, Pod, Service
 from fairlead.objects.meta_v1 import ObjectMeta, Status
-from fairlead.objects.resources import NODES, PODS
+from fairlead.objects.resources import NAMESPACES, NODES, PODS, SERVICES
 from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
-from fairlead.workloads.fit import is_ready, misfit
-from fairlead.workloads.load import Load, Loads, kin
+from fairlead.workloads.scheduling import hints
+from fairlead.workloads.scheduling.cluster import Cluster
+from fairlead.workloads.scheduling.decision import Unschedulable, decide
+from fairlead.workloads.scheduling.defaults import DefaultSpreads
+from fairlead.workloads.scheduling.pending import Entry, Pending
+from fairlead.workloads.scheduling.profile import Profile, profile
+
+log = logging.getLogger("fairlead.workloads")
 
 NAME = "default-scheduler"
-WORKERS = 16
-"""Bindings under way at once. Decisions are made one after the other, each knowing those before it."""
+WRITES = 16
+"""Bindings and conditions under way at once. Decisions are made one after the other, each knowing those before it."""
 
+TURN = 32
+"""Decisions after which others have their turn in the event loop."""
 
-@dataclass(frozen=True)
-class Unschedulable:
-    """No node may run the pod; the message counts the reasons, in upstream's form."""
-
-    message: str
-
-
-class ByNode(Protocol):
-    """The load of a node by its name; one without pods has an empty load."""
-
-    def __getitem__(self, node: str, /) -> Load: ...
-
-
-def assign(pod: Pod, nodes: Mapping[str, Node], loads: ByNode) -> str | Unschedulable:
-    """The name of the node for the pod: of those that may run it, the one with fewest of the pod's kin, then with
-    fewest pods, then the first by name. Cost: proportional to the nodes.
-    """
-    own = kin(pod)
-    best: tuple[int, int, str] | None = None
-    reasons: Counter[str] = Counter()
-    for name, node in nodes.items():
-        load = loads[name]
-        reason = misfit(pod, node, load.pods)
-        if reason:
-            reasons[reason] += 1
-            continue
-        rank = (load.kin[own], load.pods, name)
-        if best is None or rank < best:
-            best = rank
-    if best is not None:
-        return best[2]
-    if not nodes:
-        return Unschedulable("no nodes available to schedule pods")
-    told = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
-    return Unschedulable(f"0/{len(nodes)} nodes are available: {told}.")
+LOOK = 30.0
+"""Seconds between two looks for pods that have waited for long."""
 
 
 async def run(api: Api, health: Health) -> None:
     """Schedules pods until cancelled."""
     scheduler = Scheduler(api)
     try:
-        async with all_synced((scheduler.pods, scheduler.nodes), health, "scheduler"):
-            await scheduler.queue.serve(scheduler.sync, workers=WORKERS)
+        async with all_synced(scheduler.informers, health, "scheduler") as tasks:
+            await scheduler.serve(tasks)
     finally:
         await scheduler.recorder.close()
 
 
 class Scheduler:
-    """Pods and nodes as they are, and the bindings that we made and the informer has not shown yet."""
+    """Pods and nodes as they are, with the bindings that we made and the informer has not shown yet."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self.recorder = Recorder(api, NAME)
-        self.queue: WorkQueue[str] = WorkQueue()
         self.pods = Informer(api, PODS)
         self.nodes = Informer(api, NODES)
-        self._loads = Loads()
+        self.services = Informer(api, SERVICES)
+        self.namespaces = Informer(api, NAMESPACES)
+        self.informers = (self.nodes, self.namespaces, self.services, self.pods)
+        self.cluster = Cluster()
+        self.pending = Pending()
+        self._defaults = DefaultSpreads()
         self._assumed: dict[str, str] = {}
-        self._waiting: set[str] = set()
-        self.pods.subscribe(self._on_pod)
+        self._work = asyncio.Event()
+        self._writes = asyncio.Semaphore(WRITES)
         self.nodes.subscribe(self._on_node)
+        self.namespaces.subscribe(self._on_namespace)
+        self.services.subscribe(self._on_service)
+        self.pods.subscribe(self._on_pod)
 
-    async def sync(self, key: str) -> None:
-        """Binds one pod, or says why that cannot be."""
-        pod = self.pods.items.get(key)
-        self._waiting.discard(key)
-        if pod is None or not _is_ours(pod) or self._assumed.get(key) == pod.metadata.uid:
-            return
-        chosen = assign(pod, self.nodes.items, self._loads)
+    async def serve(self, tasks: asyncio.TaskGroup) -> None:
+        """Decides on one pod after another; what is to be written is written in `tasks`."""
+        decided = 0
+        looked = time.monotonic()
+        while True:
+            await self._writes.acquire()
+            now = time.monotonic()
+            if now - looked > LOOK:
+                looked = now
+                self.pending.wake_old(now)
+            entry = self.pending.pop(now)
+            write = self._decide(entry) if entry is not None else None
+            if write is not None:
+                tasks.create_task(self._written(write))
+            else:
+                self._writes.release()
+            decided += 1
+            if entry is None:
+                await self._rest()
+            elif decided % TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _rest(self) -> None:
+        """Returns when there may be something to do."""
+        due = self.pending.due()
+        delay = LOOK if due is None else min(max(due - time.monotonic(), 0.0), LOOK)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._work.wait(), delay)
+        self._work.clear()
+
+    def _decide(self, entry: Entry) -> Awaitable[None] | None:
+        """Chooses a node for one pod; gives what is to be written about it."""
+        waiting = entry.profile
+        pod = self.pods.items.get(waiting.key)
+        if pod is None or not _is_ours(pod):
+            self.pending.remove(waiting.key)
+            return None
+        chosen = decide(waiting, self.cluster, self._defaults)
         if isinstance(chosen, Unschedulable):
-            self._waiting.add(key)
-            await self._tell(pod, chosen.message)
-            return
+            self.pending.park(waiting.key, chosen.rules, time.monotonic())
+            return self._tell(pod, chosen.message)
         # From here on other decisions count this pod, though the server does not have the binding yet.
-        self._loads.place(key, chosen, pod)
-        self._assumed[key] = pod.metadata.uid
-        try:
-            await self._bind(pod, chosen)
-        except BaseException as error:
-            self._release(key)
-            if isinstance(error, StatusError) and error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-                return  # deleted meanwhile, or bound by another; the informer will show which
-            raise
-        message = f"Successfully assigned {key} to {chosen}"
-        self.recorder.event(pod, "Normal", "Scheduled", message)
+        self.cluster.put(waiting, chosen)
+        self._assumed[waiting.key] = pod.metadata.uid
+        self._arrived(waiting)
+        return self._bind(waiting, pod, chosen)
 
-    async def _bind(self, pod: Pod, node: str) -> None:
-        meta = pod.metadata
+    async def _written(self, write: Awaitable[None]) -> None:
+        try:
+            await write
+        finally:
+            self._writes.release()
+
+    async def _bind(self, waiting: Profile, pod: Pod, node: str) -> None:
+        meta, key = pod.metadata, waiting.key
         binding = Binding(
             metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
             target=ObjectReference(kind="Node", name=node),
         )
-        await self._api.request("POST", PODS.path(meta.namespace, meta.name, "binding"), Status, binding)
+        try:
+            path = PODS.path(meta.namespace, meta.name, "binding")
+            await self._api.request("POST", path, Status, binding)
+        except (StatusError, OSError) as error:
+            if self._assumed.get(key) == meta.uid:
+                self._release(key)
+            # Deleted meanwhile, or bound by another: the informer will show which.
+            if not (
+                isinstance(error, StatusError) and error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+            ):
+                log.warning("%s: cannot be bound to %s: %s; it is tried again", key, node, error)
+            self.pending.fail(key, time.monotonic())
+            self._work.set()
+            return
+        self.recorder.event(pod, "Normal", "Scheduled", f"Successfully assigned {key} to {node}")
 
     async def _tell(self, pod: Pod, message: str) -> None:
         """Says in the pod's PodScheduled condition and in an Event why it waits; once for each reason."""
         meta = pod.metadata
         told = next((c for c in pod.status.conditions if c.type == "PodScheduled"), None)
-        if told is not None and told.status == "False" and told.message == message:
+        if told is not None and told.reason == "Unschedulable" and told.message == message:
             return
         condition = {
             "type": "PodScheduled",
@@ -140,36 +164,78 @@ class Scheduler:
             await self._api.patch(
                 PODS, meta.name, meta.namespace, patch, kind="strategic", subresource="status"
             )
-        except StatusError as error:
-            if error.code != HTTPStatus.NOT_FOUND:
-                raise
+        except (StatusError, OSError) as error:
+            if not (isinstance(error, StatusError) and error.code == HTTPStatus.NOT_FOUND):
+                log.warning("%s/%s: cannot be told why it waits: %s", meta.namespace, meta.name, error)
+                self.pending.fail_parked(f"{meta.namespace}/{meta.name}", time.monotonic())
+                self._work.set()
 
     def _on_pod(self, change: Change[Pod]) -> None:
-        key, pod = change.key, change.new
+        key, pod, old = change.key, change.new, change.old
+        if old is not None and pod is not None and old.metadata.uid != pod.metadata.uid:
+            self._release(key)
+            self.pending.remove(key)
+            old = None
         if pod is None or pod.status.phase in ("Succeeded", "Failed"):
             self._release(key)
-            self._waiting.discard(key)
-            self._retry_waiting()  # there is room now
+            self.pending.remove(key)
         elif pod.spec.nodeName:
             self._assumed.pop(key, None)
-            self._loads.place(key, pod.spec.nodeName, pod)
+            self.pending.remove(key)
+            if old is None or _is_counted_anew(old, pod) or self.cluster.where(key) != pod.spec.nodeName:
+                self._place(profile(pod), pod.spec.nodeName)
         elif self._assumed.get(key) != pod.metadata.uid:
-            self._release(key)
-            if change.old is None or _asks_anew(change.old, pod):
-                self.queue.add(key)
+            if not _is_ours(pod):
+                self.pending.remove(key)
+            elif old is None or not _is_ours(old) or _is_counted_anew(old, pod):
+                self.pending.add(profile(pod), time.monotonic())
+                self._work.set()
+
+    def _place(self, pod: Profile, node: str) -> None:
+        """The pod is on the node, as the server has it, and perhaps not as it was before."""
+        before = self.cluster.take(pod.key)
+        self.cluster.put(pod, node)
+        if before is None:
+            self._arrived(pod)
+        elif before.kind != pod.kind or before.requests != pod.requests:
+            self._arrived(pod)
+            self._departed(before)
+
+    def _release(self, key: str) -> None:
+        """The pod is on no node."""
+        self._assumed.pop(key, None)
+        gone = self.cluster.take(key)
+        if gone is not None:
+            self._departed(gone)
+
+    def _arrived(self, pod: Profile) -> None:
+        known = self.cluster.census.namespaces
+        self.pending.wake(lambda e: hints.arrival_helps(e.profile, pod, e.rules, known), hints.OF_TERMS)
+
+    def _departed(self, pod: Profile) -> None:
+        known = self.cluster.census.namespaces
+        self.pending.wake(lambda e: hints.departure_helps(e.profile, pod, e.rules, known), hints.OF_PODS)
+        self._work.set()
 
     def _on_node(self, change: Change[Node]) -> None:
         old, new = change.old, change.new
-        if new is not None and (old is None or _offers(old) != _offers(new)):
-            self._retry_waiting()
+        if new is None:
+            self.cluster.remove_node(change.key)
+        elif old is None or hints.offers(old) != hints.offers(new):
+            self.cluster.set_node(new)
+        else:
+            return
+        self.pending.wake(lambda e: hints.node_helps(e.profile, e.rules, old, new))
+        self._work.set()
 
-    def _retry_waiting(self) -> None:
-        for key in self._waiting:
-            self.queue.add(key)
+    def _on_namespace(self, change: Change[Namespace]) -> None:
+        labels = change.new.metadata.labels if change.new is not None else None
+        if self.cluster.census.set_namespace(change.key, labels):
+            self.pending.wake(lambda entry: True, hints.OF_NAMESPACES)
+            self._work.set()
 
-    def _release(self, key: str) -> None:
-        self._assumed.pop(key, None)
-        self._loads.remove(key)
+    def _on_service(self, change: Change[Service]) -> None:
+        self._defaults.change(change.key, change.new)
 
 
 def _is_ours(pod: Pod) -> bool:
@@ -183,17 +249,12 @@ def _is_ours(pod: Pod) -> bool:
     )
 
 
-def _asks_anew(old: Pod, new: Pod) -> bool:
-    """Whether the pod asks for something else than before; a change of its status does not."""
-    return old.spec != new.spec or old.metadata.uid != new.metadata.uid
-
-
-def _offers(node: Node) -> tuple[object, ...]:
-    """All of a node that decides which pods it may run; its heartbeats do not."""
+def _is_counted_anew(old: Pod, new: Pod) -> bool:
+    """Whether what scheduling reads of the pod is another than before; its status is not read."""
+    before, after = old.metadata, new.metadata
     return (
-        node.metadata.labels,
-        node.spec.unschedulable,
-        node.spec.taints,
-        node.status.allocatable.get("pods"),
-        is_ready(node),
+        old.spec != new.spec
+        or before.labels != after.labels
+        or before.ownerReferences != after.ownerReferences
+        or (before.deletionTimestamp is None) != (after.deletionTimestamp is None)
     )
