@@ -23,7 +23,8 @@ from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import load, write
 from fairlead.node import agent, namespaces, runtime
-from fairlead.node.images import Image, builtin
+from fairlead.node.builtinimages import builtin
+from fairlead.node.images import Image
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS

@@ -184,7 +184,7 @@ def test_exit_codes_and_restart_policies(tmp_path: Path) -> None:
 @root
 def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
     async def test(cluster: Cluster) -> None:
-        await cluster.run("noimage", {"image": "nginx:1.27"})
+        await cluster.run("noimage", {"image": "example.org/shop:1"})
         await cluster.run("nocommand", {**SHELL, "command": ["no-such-program"]}, restartPolicy="Never")
         reference = {"configMapKeyRef": {"name": "settings", "key": "x"}}
         environment = [{"name": "X", "valueFrom": reference}]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from fairlead.node import imagenames, pulling
+from fairlead.node.builtinimages import builtin
 from fairlead.node.echo import Port, ports
-from fairlead.node.images import Image, ImageError, find, load_images, repository
+from fairlead.node.imagenames import repository
+from fairlead.node.images import Image, ImageError, find, load_images, merge, missing
 from fairlead.node.logs import ContainerLog
 from fairlead.node.network import AddressesExhausted, AddressPool
 from fairlead.node.records import Address
@@ -24,6 +28,10 @@ IMAGES = {"nginx": Image(command=("nginx",)), "nginx:1.27": Image(), "example.or
         ("nginx@sha256:00", "nginx"),
         ("example.org/a/b:1", "example.org/*"),
         ("busybox", None),
+        ("docker.io/library/nginx:1.27", "nginx:1.27"),
+        ("index.docker.io/library/nginx", "nginx"),
+        ("docker.io/nginx", "nginx"),
+        ("ghcr.io/library/nginx", None),
     ],
 )
 def test_find(name: str, pattern: str | None) -> None:
@@ -44,6 +52,7 @@ def test_a_registrys_port_is_not_a_tag() -> None:
         ("web: {}", "web: needs an entrypoint or a command"),
         ("web: {comand: [x]}", "web: unknown field comand"),
         ("web: {command: x}", "web: command: expected a list"),
+        ("web: {command: [x], overlay: true}", "web: overlay: .* only with a root"),
         ("web: {command: [x], root: nowhere}", "web: root: .*nowhere is not a folder"),
         ("{", "not YAML"),
     ],
@@ -53,6 +62,75 @@ def test_a_wrong_image_map_is_refused(tmp_path: Path, text: str, problem: str) -
     path.write_text(text)
     with pytest.raises(ImageError, match=problem):
         load_images(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("nginx", ""),
+        ("localhost:5000/a/b:1@sha256:" + "0" * 64, ""),
+        ("a_b/c__d/e---f", ""),
+        ("Nginx", "invalid reference format: repository name (Nginx) must be lowercase"),
+        ("nginx::1", "invalid reference format"),
+        ("a b", "invalid reference format"),
+        ("", "invalid reference format"),
+    ],
+)
+def test_what_is_no_image_name(name: str, wrong: str) -> None:
+    assert imagenames.problem(name).partition(f'parse image name "{name}": ')[2] == wrong
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "elapsed", "reason"),
+    [
+        ("nginx", "Always", 0, "ErrImagePull"),
+        ("nginx", "Always", 3, "ImagePullBackOff"),
+        ("nginx", "Always", 10.5, "ErrImagePull"),
+        ("nginx", "Always", 20, "ImagePullBackOff"),
+        ("nginx", "IfNotPresent", 30.5, "ErrImagePull"),
+        ("nginx", "Never", 0, "ErrImageNeverPull"),
+        ("NGINX", "Always", 0, "InvalidImageName"),
+    ],
+)
+def test_a_pull_that_fails(image: str, policy: str, elapsed: float, reason: str) -> None:
+    waiting, rest = pulling.waiting(image, policy, f"no {image} here", elapsed)
+    assert waiting.reason == reason
+    assert image in waiting.message
+    assert rest > 0
+
+
+def test_an_own_entry_stands_before_a_built_in_one() -> None:
+    merged = merge({"ng*": Image(command=("mine",))}, {"nginx": Image(), "redis": Image()})
+    assert find("nginx:1", merged) == ("ng*", Image(command=("mine",)))
+    assert "redis" in merged
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("echo", ""),
+        ("docker.io/library/here:1", ""),
+        ("shop/cart:1", 'no entry for "shop/cart:1": .*like  shop/cart: {entrypoint'),
+        ("absent", "this host has no no-such-program: install the Debian package nsp, or add a line"),
+        ("substituted", ""),
+    ],
+)
+def test_why_an_image_cannot_be_run(name: str, why: str) -> None:
+    known = {
+        "echo": Image(run=lambda: 0),
+        "here": Image(needs="sh", package="dash"),
+        "absent": Image(needs="no-such-program", package="nsp"),
+        "substituted": Image(needs="no-such-program", package="nsp", stand_in=lambda: 0),
+    }
+    said = missing(name, known)
+    assert re.search(why, said) if why else said == ""
+
+
+def test_built_in_images() -> None:
+    known = builtin()
+    for name in ("busybox:1.36", "registry.k8s.io/pause:3.9", "traefik/whoami", "nginx:1.27-alpine"):
+        assert missing(name, known) == ""
+    assert all(image.run or image.entrypoint or image.command or image.package for image in known.values())
 
 
 def test_an_image_map(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fairlead.node.plan import CrashLoop, Observed, crashed, deadline, duration, plan, pulling
+from fairlead.node.plan import CrashLoop, Observed, crashed, deadline, duration, plan
 from fairlead.node.records import ContainerRecord, History
 from fairlead.objects.core_v1 import (
     Container,
@@ -210,21 +210,3 @@ def test_back_off_doubles_to_five_minutes_and_starts_anew_after_ten() -> None:
         delays.append(duration(loop.delay))
     assert delays == ["10s", "20s", "40s", "1m20s", "2m40s", "5m0s", "5m0s"]
     assert crashed(loop, NOW + 601).delay == 10
-
-
-@pytest.mark.parametrize(
-    ("policy", "elapsed", "reason"),
-    [
-        ("Always", 0, "ErrImagePull"),
-        ("Always", 3, "ImagePullBackOff"),
-        ("Always", 10.5, "ErrImagePull"),
-        ("Always", 20, "ImagePullBackOff"),
-        ("IfNotPresent", 30.5, "ErrImagePull"),
-        ("Never", 0, "ErrImageNeverPull"),
-    ],
-)
-def test_pulling(policy: str, elapsed: float, reason: str) -> None:
-    waiting, rest = pulling("nginx", policy, elapsed)
-    assert waiting.reason == reason
-    assert "nginx" in waiting.message
-    assert rest > 0

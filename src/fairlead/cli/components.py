@@ -448,7 +448,8 @@ def node(
     """Run the node's agent: pods as processes of this host."""
     from fairlead.dns.server import run_in_pod
     from fairlead.node import agent
-    from fairlead.node.images import Image, ImageError, builtin, load_images
+    from fairlead.node.builtinimages import builtin
+    from fairlead.node.images import Image, ImageError, load_images, merge
 
     try:
         own = load_images(images) if images else {}
@@ -460,7 +461,7 @@ def node(
         pod_cidrs=_cidrs("--pod-cidr", pod_cidr),
         labels={},
         state_directory=directory.absolute(),
-        images={**own, **builtin(), "fairlead/dns": Image(entrypoint=("dns",), run=run_in_pod)},
+        images=merge(own, builtin(), {"fairlead/dns": Image(entrypoint=("dns",), run=run_in_pod)}),
         cluster_dns=(cluster_dns,),
         cluster_domain=domain,
     )

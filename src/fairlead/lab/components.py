@@ -35,7 +35,8 @@ from fairlead.loadbalancer import controller as loadbalancer
 from fairlead.loadbalancer import speaker
 from fairlead.loadbalancer.config import LoadBalancerConfig
 from fairlead.node import agent
-from fairlead.node.images import Image, builtin
+from fairlead.node.builtinimages import builtin
+from fairlead.node.images import Image, merge
 from fairlead.process import Health, configure_logging, listener, run, serve_health
 from fairlead.proxy import server as proxy
 from fairlead.proxy.options import IpvsOptions
@@ -60,7 +61,7 @@ Sockets = Mapping[str, socket.socket]
 
 def images(own: Mapping[str, Image]) -> dict[str, Image]:
     """The image map of a lab's nodes: `own` entries of the user's first, then the built-in ones."""
-    return {**own, **builtin(), "fairlead/dns": Image(entrypoint=("dns",), run=dns.run_in_pod)}
+    return merge(own, builtin(), {"fairlead/dns": Image(entrypoint=("dns",), run=dns.run_in_pod)})
 
 
 def components(

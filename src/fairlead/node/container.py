@@ -149,9 +149,12 @@ def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_
         lowers.append("/")
     mounts = _mounts(start, shared if "/" in lowers else (), pod_files)
     held = mounting.Held(mounts)
-    root = RootFS(lowers, layers / str(start.attempt), [mount.place for mount in mounts])
+    root = RootFS(
+        lowers, layers / str(start.attempt), [*(mount.place for mount in mounts), *start.files, *start.links]
+    )
     kernelfiles.make(root.build(), own_processes=own_processes, privileged=start.privileged)
     with root.entered():
+        _add_files(start)
         if start.directory:
             os.makedirs(os.path.join("/", start.directory), exist_ok=True)  # as runc does
         placed = held.place()
@@ -161,6 +164,17 @@ def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_
                 namespaces.make_read_only(place)
     if not start.unmasked_proc:
         kernelfiles.restrict()
+
+
+def _add_files(start: Start) -> None:
+    """Puts the files and links of the image into the root."""
+    for path, text in start.files.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_text(text)
+    for path, target in start.links.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).unlink(missing_ok=True)
+        os.symlink(target, path)
 
 
 def _places() -> set[str]:

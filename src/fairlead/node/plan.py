@@ -16,9 +16,6 @@ from fairlead.objects.core_v1 import Container, ContainerStateWaiting, Pod
 FIRST_DELAY, LONGEST_DELAY = 10.0, 300.0
 """Seconds between a container's end and its restart, from the second restart on."""
 
-PULL_SHOWN = 2.0
-"""Seconds for which a failed pull is called so, before it is called a back-off."""
-
 
 @dataclass(frozen=True)
 class CrashLoop:
@@ -216,28 +213,6 @@ def crash_waiting(pod: Pod, container: Container, crash: CrashLoop) -> Container
         message=f"back-off {duration(crash.delay)} restarting failed container={container.name} "
         f"pod={meta.name}_{meta.namespace}({meta.uid})",
     )
-
-
-def pulling(image: str, policy: str, elapsed: float) -> tuple[ContainerStateWaiting, float]:
-    """What a container says `elapsed` seconds after its image was first not found; and when it says otherwise.
-
-    The image map is asked again after 10 s, 20 s and so on up to 5 minutes; each time it is an error for a moment.
-    """
-    if policy == "Never":
-        message = f'Container image "{image}" is not present with pull policy of Never'
-        return ContainerStateWaiting(reason="ErrImageNeverPull", message=message), LONGEST_DELAY
-    why = (
-        f'the node\'s image map has no entry for "{image}": give the container a command, which then runs '
-        "on the host's files, or add the image to the map (--images)"
-    )
-    attempt, delay = 0.0, FIRST_DELAY
-    while elapsed >= attempt + delay:
-        attempt += delay
-        delay = min(delay * 2, LONGEST_DELAY)
-    if elapsed < attempt + PULL_SHOWN:
-        return ContainerStateWaiting(reason="ErrImagePull", message=why), attempt + PULL_SHOWN - elapsed
-    message = f'Back-off pulling image "{image}": ErrImagePull: {why}'
-    return ContainerStateWaiting(reason="ImagePullBackOff", message=message), attempt + delay - elapsed
 
 
 def duration(seconds: float) -> str:

@@ -123,6 +123,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
     root: str = ""
     """The image's folder; the container's root is this folder alone, or over the host's files with `over_host`."""
     over_host: bool = False
+    files: dict[str, str] = {}
+    links: dict[str, str] = {}
+    """Texts, and targets of symbolic links, by their paths in the root."""
     mounts: tuple[Mount, ...] = ()
     stdin: bool = False
     """Whether its standard input stays open for those who attach; otherwise there is nothing to read."""

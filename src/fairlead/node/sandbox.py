@@ -28,7 +28,7 @@ from typing import NoReturn
 
 from fairlead.node import container, namespaces, network, records
 from fairlead.node.commands import Commands
-from fairlead.node.images import Image
+from fairlead.node.images import Image, program
 from fairlead.node.logs import ContainerLog
 from fairlead.node.records import (
     Attach,
@@ -353,9 +353,10 @@ class _Sandbox:
 
     def _builtin(self, start: Start) -> Callable[[], int]:
         image = self._images.get(start.builtin)
-        if image is None or image.run is None:
+        run = program(image) if image is not None else None
+        if run is None:
             raise OSError(f"the pod's sandbox knows no built-in image {start.builtin}")
-        return image.run
+        return run
 
     def _fork_into(self, kind: int, pidfd: int = -1) -> int:
         """Forks a child into a new PID namespace (CLONE_NEWPID), that of `pidfd`, or this one (0)."""

@@ -14,7 +14,18 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.node import environment, hooks, images, plan, records, resolver, runtime, security
+from fairlead.node import (
+    environment,
+    hooks,
+    imagenames,
+    images,
+    plan,
+    pulling,
+    records,
+    resolver,
+    runtime,
+    security,
+)
 from fairlead.node.account import Account
 from fairlead.node.container import ACCOUNT
 from fairlead.node.containers import containers_of
@@ -63,8 +74,9 @@ class Starting:
         wakes = []
         for container in containers_of(pod):
             name = container.name
-            if not container.command and images.find(container.image, self._state.node.config.images) is None:
-                unresolved[name], rest = self._pulling(container, now)
+            why = self._lacking(container)
+            if why:
+                unresolved[name], rest = self._pulling(container, why, now)
                 wakes.append(now + rest)
             elif name in self._refused:
                 until, waiting = self._refused[name]
@@ -73,13 +85,25 @@ class Starting:
                     wakes.append(until)
         return unresolved, min(wakes, default=None)
 
-    def _pulling(self, container: Container, now: float) -> tuple[ContainerStateWaiting, float]:
+    def _lacking(self, container: Container) -> str:
+        """Why the container's image cannot be had; a container with a command needs none, but a name that is one."""
+        wrong = imagenames.problem(container.image)
+        if wrong or container.command:
+            return wrong
+        return images.missing(container.image, self._state.node.config.images)
+
+    def _pulling(self, container: Container, why: str, now: float) -> tuple[ContainerStateWaiting, float]:
         first = container.name not in self._missing_since
         since = self._missing_since.setdefault(container.name, now)
-        waiting, rest = plan.pulling(container.image, container.imagePullPolicy, now - since)
+        waiting, rest = pulling.waiting(container.image, container.imagePullPolicy, why, now - since)
         if first:
-            self._state.event("Warning", "Failed", f"Failed to pull image: {waiting.message}", container)
-            self._state.event("Warning", "Failed", f"Error: {waiting.reason}", container)
+            if waiting.reason == "ErrImagePull":
+                message = f'Failed to pull image "{container.image}": {waiting.message}'
+                self._state.event("Warning", "Failed", message, container)
+                self._state.event("Warning", "Failed", f"Error: {waiting.reason}", container)
+            else:
+                reason = "InspectFailed" if waiting.reason == "InvalidImageName" else waiting.reason
+                self._state.event("Warning", reason, waiting.message, container)
         return waiting, rest
 
     async def keep_account(self, pod: Pod, now: float) -> float | None:
@@ -247,7 +271,7 @@ def request(
         attempt=attempt,
         image=container.image,
         argv=tuple(environment.expand(word, values) for word in (*entry, *arguments)),
-        builtin=pattern if image.run is not None and not container.command else "",
+        builtin=pattern if images.program(image) is not None and not container.command else "",
         environment=values,
         directory=container.workingDir or image.directory,
         root=str(image.root) if image.root else "",
@@ -255,6 +279,8 @@ def request(
         stdin_once=container.stdinOnce,
         tty=container.tty,
         over_host=image.overlay,
+        files=dict(image.files),
+        links=dict(image.links),
         mounts=mounts,
         user=allowed.user,
         image_user=image.user,

@@ -1,0 +1,149 @@
+"""The programs that stand in for images: what they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.node import accounts
+from fairlead.node.programs import agnhost, greeters, static
+from fairlead.node.programs.serving import Request
+from fairlead.objects.core_v1 import Pod
+from tests.node.places import Cluster, is_ready, root, with_cluster
+from tests.node.test_agent import ask
+
+HOST = socket.gethostname()
+
+
+def request(target: str, method: str = "GET", body: bytes = b"", **headers: str) -> Request:
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    lines = tuple(named.items())
+    return Request(method, target, "HTTP/1.1", named, lines, body, ("10.0.0.1", 5000), ("10.0.0.2", 80))
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "body"),
+    [
+        ("/hostname", 200, HOST),
+        ("/hostName", 200, HOST),
+        ("/clientip", 200, "10.0.0.1:5000"),
+        ("/echo?msg=a%20b", 200, "a b"),
+        ("/echo?msg=a&code=503", 503, "a"),
+        ("/healthz", 200, ""),
+        ("/header?key=X-Y", 200, "z"),
+        ("/shell?cmd=echo%20x", 200, '{"output": "x\\n"}'),
+        ("/shell?cmd=exit%203", 200, '{"output": "", "error": "exit status 3"}'),
+        ("/no", 404, "404 page not found\n"),
+    ],
+)
+def test_netexec(target: str, status: int, body: str) -> None:
+    answer = agnhost.answer(request(target, x_y="z"))
+    assert (answer.status, answer.body.decode()) == (status, body)
+
+
+def test_flags() -> None:
+    given = agnhost.flags(["-text=a b", "--port", "80", "--udp", "-x"])
+    assert given == {"text": "a b", "port": "80", "udp": "true", "x": "true"}
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "status", "says"),
+    [
+        ("/get?a=1&a=2&b=3", "GET", 200, {"args": {"a": ["1", "2"], "b": "3"}}),
+        ("/post", "POST", 200, {"data": "x"}),
+        ("/post", "GET", 404, {}),
+        ("/status/418", "GET", 418, {}),
+        ("/ip", "GET", 200, {"origin": "10.0.0.1"}),
+        ("/anything/else", "PUT", 200, {"method": "PUT"}),
+        ("/no", "GET", 404, {}),
+    ],
+)
+def test_httpbin(target: str, method: str, status: int, says: dict[str, Any]) -> None:
+    answer = greeters.httpbin_answer(request(target, method, b"x", host="h"))
+    assert answer.status == status
+    said = json.loads(answer.body) if says else {}
+    assert says.items() <= said.items()
+
+
+def test_files_are_served_from_their_folder_only(tmp_path: Path) -> None:
+    folder = tmp_path / "html"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "index.html").write_text("first")
+    (folder / "sub/a b.txt").write_text("file")
+    (tmp_path / "secret").write_text("secret")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    serve = static.files(folder)
+    assert serve(request("/")).body == b"first"
+    assert serve(request("/sub/a%20b.txt?x")).body == b"file"
+    assert serve(request("/", method="POST")).status == 405
+    for outside in ("/../secret", "/%2e%2e/secret", "/link", "/none", "/sub"):
+        assert serve(request(outside)).status == 404
+
+
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nredis:x:999:998::/:/bin/false\nbroken\n"
+GROUPS = "root:x:0:\nredis:x:998:\nssl:x:101:redis,other\n"
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "extra", "identity"),
+    [
+        ("", None, (), (0, 0, (0,))),
+        (1000, None, (), (1000, 0, (0,))),
+        (999, None, (), (999, 998, (998, 101))),
+        ("redis", None, (5,), (999, 998, (998, 101, 5))),
+        ("redis:ssl", None, (), (999, 101, (101,))),
+        ("1000:1001", None, (), (1000, 1001, (1001,))),
+        ("redis", 7, (), (999, 7, (7, 101))),
+    ],
+)
+def test_users_of_images(user: int | str, group: int | None, extra: tuple[int, ...], identity: Any) -> None:
+    who = accounts.identify(user, group, extra, PASSWD, GROUPS)
+    assert (who.user, who.group, who.groups) == identity
+
+
+def test_a_user_that_the_image_does_not_have() -> None:
+    with pytest.raises(accounts.UnknownUser, match="unable to find user nobody"):
+        accounts.identify("nobody", None, (), PASSWD, GROUPS)
+    assert accounts.is_mapped("0 1000 1\n", 0)
+    assert not accounts.is_mapped("0 1000 1\n", 1)
+
+
+@root
+def test_images_of_examples_run_here(tmp_path: Path) -> None:
+    """On a host with none of these servers (the stand-in of nginx is what answers), or with them: the same answers."""
+
+    async def page(pod: Pod, port: int) -> str:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    return (await ask(pod, port)).partition("\r\n\r\n")[2]
+                except OSError:
+                    await asyncio.sleep(0.01)
+
+    async def test(cluster: Cluster) -> None:
+        text = ["-text=hi", "-listen=:9000"]
+        await cluster.run("greeter", {"image": "hashicorp/http-echo:1.0", "args": text})
+        await cluster.run("web", {"image": "docker.io/library/nginx:1.27"})
+        await cluster.run("pause", {"image": "registry.k8s.io/pause:3.10"})
+        script = "wget -qO- http://$WEB/; nslookup -h 2>&1 | head -1; readlink -f $(command -v wget)"
+        pod = await cluster.until("web", is_ready)
+        box = {"image": "busybox:1.36", "args": ["sh", "-c", script]}
+        await cluster.run(
+            "box", {**box, "env": [{"name": "WEB", "value": str(pod.status.podIP)}]}, restartPolicy="Never"
+        )
+        assert "Welcome to nginx!" in await page(pod, 80)
+        assert await page(await cluster.until("greeter", is_ready), 9000) == "hi\n"
+        await cluster.until("pause", is_ready)
+        pod = await cluster.until("box", lambda pod: pod.status.phase in ("Succeeded", "Failed"))
+        log = next((cluster.config.state_directory / "pods" / pod.metadata.uid / "logs").rglob("*.log"))
+        said = log.read_text()
+        assert "Welcome to nginx!" in said, said
+        assert "BusyBox" in said
+        assert "busybox" in said.splitlines()[-1]
+
+    with_cluster(tmp_path, test)
