@@ -6,6 +6,7 @@ Upstream the API server puts a projected volume into the pod, kube-api-access-â€
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from datetime import datetime
@@ -85,7 +86,9 @@ class Account:
             if reader is None:
                 os.fchmod(descriptor, 0o644)  # in a directory that only the agent can enter
             elif reader != os.geteuid():
-                os.fchown(descriptor, reader, -1)
+                # On disk, every container's user is the lab's own, where that is an ordinary user's.
+                with contextlib.suppress(OSError):
+                    os.fchown(descriptor, reader, -1)
         other.replace(self._directory / name)
 
 

@@ -46,6 +46,9 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     share_processes: bool = False
     shared: tuple[str, ...] = ()
     """Host paths that containers see even where their private /tmp would hide them."""
+    host_processes: bool = False
+    host_ipc: bool = False
+    sysctls: dict[str, str] = {}
     memory: tuple[MemoryVolume, ...] = ()
     hosts: str = ""
     resolv_conf: str = ""

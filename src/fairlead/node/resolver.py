@@ -12,6 +12,12 @@ from fairlead.objects.core_v1 import Pod, PodDNSConfigOption
 MAX_NAMESERVERS = 3
 """What the C library reads; the kubelet leaves out the rest."""
 
+MAX_SEARCHES, MAX_SEARCH_LENGTH = 32, 2048
+"""Search domains, and bytes of all of them with the blanks between; the kubelet leaves out the last ones."""
+
+LONGEST_HOSTNAME = 64
+"""Bytes that the kernel takes for a host name."""
+
 
 def hostname(pod: Pod) -> str:
     """The pod's host name: at most 63 bytes of its name, unless its spec gives one."""
@@ -19,6 +25,12 @@ def hostname(pod: Pod) -> str:
         return pod.spec.hostnameOverride
     name = pod.spec.hostname or pod.metadata.name
     return name[:63].rstrip("-.")
+
+
+def kernel_hostname(pod: Pod, domain: str) -> str:
+    """What `hostname` says in the pod: with setHostnameAsFQDN the whole name, if it has one of at most 64 bytes."""
+    whole = qualified(pod, domain)
+    return whole if pod.spec.setHostnameAsFQDN and whole and len(whole) <= LONGEST_HOSTNAME else hostname(pod)
 
 
 def qualified(pod: Pod, domain: str) -> str:
@@ -51,7 +63,7 @@ def resolv_conf(pod: Pod, cluster_dns: Sequence[str], domain: str, host: str) ->
         options.update(_option(option) for option in config.options)
     lines = []
     if searches:
-        lines.append("search " + " ".join(dict.fromkeys(searches)))
+        lines.append("search " + " ".join(_fitting(list(dict.fromkeys(searches))[:MAX_SEARCHES])))
     lines += [f"nameserver {server}" for server in list(dict.fromkeys(servers))[:MAX_NAMESERVERS]]
     if options:
         said = (f"{name}:{value}" if value else name for name, value in options.items())
@@ -82,6 +94,12 @@ def hosts(pod: Pod, addresses: Sequence[str], domain: str, host: str) -> str:
     return text
 
 
+def _fitting(searches: list[str]) -> list[str]:
+    while len(" ".join(searches)) > MAX_SEARCH_LENGTH:
+        searches = searches[:-1]
+    return searches
+
+
 def _parse(text: str) -> tuple[list[str], list[str], dict[str, str]]:
     servers: list[str] = []
     searches: list[str] = []
@@ -91,7 +109,7 @@ def _parse(text: str) -> tuple[list[str], list[str], dict[str, str]]:
         if keyword == "nameserver":
             servers += values[:1]
         elif keyword == "search":
-            searches = values
+            searches = [value if value == "." else value.removesuffix(".") for value in values]
         elif keyword == "options":
             for value in values:
                 name, _, setting = value.partition(":")

@@ -140,7 +140,9 @@ def _redirect(path: Path) -> None:
 
 
 def _make_namespaces(spec: SandboxSpec, directory: Path, node: int) -> None:
-    flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWIPC
+    flags = namespaces.CLONE_NEWNS
+    if not spec.host_ipc:
+        flags |= namespaces.CLONE_NEWIPC
     if not spec.host_network:
         flags |= namespaces.CLONE_NEWNET | namespaces.CLONE_NEWUTS
     namespaces.unshare(flags)
@@ -151,8 +153,11 @@ def _make_namespaces(spec: SandboxSpec, directory: Path, node: int) -> None:
     # What is unmounted on the host goes here too, or the pod would hold other nodes' namespaces for ever.
     namespaces.keep_mounts(namespaces.MS_SLAVE)
     quiet = namespaces.MS_NOSUID | namespaces.MS_NODEV
-    namespaces.mount("proc", "/proc", "proc", quiet | namespaces.MS_NOEXEC)
-    namespaces.mount("tmpfs", "/dev/shm", "tmpfs", quiet, "mode=1777,size=64m")  # noqa: S108
+    if not spec.host_processes:
+        namespaces.mount("proc", "/proc", "proc", quiet | namespaces.MS_NOEXEC)
+    if not spec.host_ipc:
+        namespaces.mount("tmpfs", "/dev/shm", "tmpfs", quiet, "mode=1777,size=64m")  # noqa: S108
+    _set_sysctls(spec)
     for volume in spec.memory:
         _mount_memory(directory / "volumes" / volume.name, volume)
     files = directory / "etc"
@@ -160,6 +165,21 @@ def _make_namespaces(spec: SandboxSpec, directory: Path, node: int) -> None:
     (files / "resolv.conf").write_text(spec.resolv_conf)
     (files / "hosts").write_text(spec.hosts)
     (files / "hostname").write_text(spec.hostname + "\n")
+
+
+def _set_sysctls(spec: SandboxSpec) -> None:
+    """What the pod asks for, and what container runtimes give to every pod: low ports and ping for all users."""
+    if not spec.host_network:
+        for name, value in (("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")):
+            with contextlib.suppress(OSError):  # groups that an ordinary user's namespace does not have
+                namespaces.set_sysctl(f"net/ipv4/{name}", value)
+    for name, value in spec.sysctls.items():
+        try:
+            namespaces.set_sysctl(name.translate({ord("."): "/", ord("/"): "."}), value)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot set the sysctl {name} to {value}: {error.strerror}"
+            ) from error
 
 
 def _mount_memory(folder: Path, volume: MemoryVolume) -> None:
@@ -305,7 +325,7 @@ class _Sandbox:
         known = self._histories.get(start.name)
         if known and known.current.running:
             raise OSError(f"container {start.name} runs already")
-        own = not self._spec.share_processes
+        own = not (self._spec.share_processes or self._spec.host_processes)
         beside = self._running.get(start.target)
         if start.target and own and beside is None:
             raise OSError("the target container is not running")

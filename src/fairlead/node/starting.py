@@ -25,6 +25,7 @@ from fairlead.node import (
     resolver,
     runtime,
     security,
+    servicelinks,
 )
 from fairlead.node.account import Account
 from fairlead.node.container import ACCOUNT
@@ -32,6 +33,7 @@ from fairlead.node.containers import containers_of
 from fairlead.node.network import AddressesExhausted
 from fairlead.node.podstate import PodState
 from fairlead.node.records import SandboxSpec
+from fairlead.node.rejection import sysctls
 from fairlead.node.volumes import Volumes, memory_volumes
 from fairlead.objects.core_v1 import (
     ConfigMap,
@@ -41,7 +43,7 @@ from fairlead.objects.core_v1 import (
     Pod,
     Secret,
 )
-from fairlead.objects.resources import CONFIGMAPS, SECRETS
+from fairlead.objects.resources import CONFIGMAPS, SECRETS, SERVICES
 from fairlead.objects.status import StatusError
 
 log = logging.getLogger("fairlead.node")
@@ -134,12 +136,17 @@ class Starting:
             uid=state.uid,
             namespace=pod.metadata.namespace,
             name=pod.metadata.name,
-            hostname=config.name if pod.spec.hostNetwork else resolver.hostname(pod),
+            hostname=config.name
+            if pod.spec.hostNetwork
+            else resolver.kernel_hostname(pod, config.cluster_domain),
             addresses=state.addresses,
             host_network=pod.spec.hostNetwork,
             share_processes=bool(pod.spec.shareProcessNamespace),
             shared=config.shared_paths,
             memory=memory_volumes(pod),
+            host_processes=pod.spec.hostPID,
+            host_ipc=pod.spec.hostIPC,
+            sysctls=sysctls(pod),
             hosts=resolver.hosts(pod, addresses, config.cluster_domain, _text("/etc/hosts")),
             resolv_conf=resolver.resolv_conf(
                 pod, config.cluster_dns, config.cluster_domain, _text("/etc/resolv.conf")
@@ -194,9 +201,8 @@ class Starting:
         config = self._state.node.config
         try:
             target = self._target_of(pod, container)
-            values = environment.make(
-                pod, container, config.environment(pod, container), await self._sources(pod, container)
-            )
+            given = await self._service_links(pod) | config.environment(pod, container)
+            values = environment.make(pod, container, given, await self._sources(pod, container))
             mounts = self.volumes.mounts(pod, container, values)
             made = request(pod, container, attempt, values, config.images, mounts)
         except (environment.ConfigError, security.NotNonRoot) as error:
@@ -227,6 +233,13 @@ class Starting:
                     message = f"Back-off restarting failed container {container.name} in pod "
                     message += f"{meta.name}_{meta.namespace}({meta.uid})"
                     self._state.event("Warning", "BackOff", message, container)
+
+    async def _service_links(self, pod: Pod) -> dict[str, str]:
+        """The Services of the namespace as they are now: one list for each start of a container."""
+        if pod.spec.enableServiceLinks is False:
+            return {}
+        listed = await self._state.node.api.list(SERVICES, pod.metadata.namespace)
+        return servicelinks.variables(listed.items)
 
     async def _sources(self, pod: Pod, container: Container) -> environment.Sources:
         node = self._state.node

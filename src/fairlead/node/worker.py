@@ -19,6 +19,7 @@ from fairlead.node import plan, status
 from fairlead.node.ending import Ending
 from fairlead.node.podstate import Node, PodState
 from fairlead.node.probing import Probing
+from fairlead.node.rejection import rejection
 from fairlead.node.reporting import Reporting
 from fairlead.node.starting import Starting
 from fairlead.objects.core_v1 import ContainerStateWaiting, Pod
@@ -101,7 +102,7 @@ class PodWorker:
         now = time.time()
         if pod.metadata.deletionTimestamp is not None:
             return await self._delete(pod, now)
-        self._failure = self._failure or self._overdue(pod, now)
+        self._failure = self._failure or self._overdue(pod, now) or self._rejection(pod)
         unresolved, wake = self._starting.unresolved(pod, now)
         todo = plan.plan(pod, self._observe(pod, unresolved), now)
         if todo.finished or self._failure is not None:
@@ -142,6 +143,16 @@ class PodWorker:
             return None
         self._state.event("Normal", "DeadlineExceeded", status.OVERDUE.message)
         return status.OVERDUE
+
+    def _rejection(self, pod: Pod) -> status.Failure | None:
+        """Whether the node does not take the pod at all."""
+        if self._state.sandbox is not None or pod.status.phase in ("Succeeded", "Failed"):
+            return None
+        failure = rejection(pod)
+        if failure is not None:
+            message = failure.message.removeprefix("Pod was rejected: ")
+            self._state.event("Warning", failure.reason, message)
+        return failure
 
     def _grace(self, pod: Pod) -> float:
         """Seconds that the containers have when the pod ends by itself."""
