@@ -1,8 +1,9 @@
-"""The command that runs the endpoint controllers, with kube-controller-manager's flags for them."""
+"""The commands that run controllers, with kube-controller-manager's flags for them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -117,3 +118,98 @@ def endpoints(
         lambda api, state: controller.run_elected(api, config, election if leader_elect else None, state),
         context,
     )
+
+
+def _syncs(what: str) -> Any:
+    return typer.Option(help=f"{what} that are worked on at a time.", min=1)
+
+
+def workloads(
+    kubeconfig: Kubeconfig = None,
+    context: Context = "",
+    controllers: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="Which to run: '*' all, 'NAME' this one, '-NAME' not this one, by kube-controller-manager's names"
+            " (replicaset-controller, statefulset-controller and so on).",
+        ),
+    ] = "*",
+    concurrent_rc_syncs: Annotated[int, _syncs("ReplicationControllers")] = 5,
+    concurrent_replicaset_syncs: Annotated[int, _syncs("ReplicaSets")] = 5,
+    concurrent_statefulset_syncs: Annotated[int, _syncs("StatefulSets")] = 5,
+    concurrent_daemonset_syncs: Annotated[int, _syncs("DaemonSets")] = 2,
+    node_monitor_grace_period: Annotated[
+        float, _duration("How long a node may be silent before it is not ready.")
+    ] = "50s",  # type: ignore[assignment]
+    node_startup_grace_period: Annotated[
+        float, _duration("The same for a node that has never said how it is.")
+    ] = "60s",  # type: ignore[assignment]
+    node_eviction_rate: Annotated[
+        float, typer.Option(help="Nodes a second that a zone loses at most.", min=0)
+    ] = 0.1,
+    secondary_node_eviction_rate: Annotated[
+        float, typer.Option(help="The same of a large zone most of which is not ready.", min=0)
+    ] = 0.01,
+    unhealthy_zone_threshold: Annotated[
+        float, typer.Option(help="The share of nodes that makes 'most' of a zone.", min=0, max=1)
+    ] = 0.55,
+    large_cluster_size_threshold: Annotated[
+        int, typer.Option(help="A zone with more nodes is large.", min=0)
+    ] = 50,
+    terminated_pod_gc_threshold: Annotated[
+        int, typer.Option(help="Ended pods that are kept; 0 keeps all.")
+    ] = 12500,
+    leader_elect: LeaderElect = True,
+    leader_elect_lease_duration: LeaseDuration = "15s",  # type: ignore[assignment]
+    leader_elect_renew_deadline: RenewDeadline = "10s",  # type: ignore[assignment]
+    leader_elect_retry_period: RetryPeriod = "2s",  # type: ignore[assignment]
+    leader_elect_resource_name: LeaseName = "fairlead-workloads",
+    leader_elect_resource_namespace: LeaseNamespace = "kube-system",
+    health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10260",
+    log_level: Level = "info",
+) -> None:
+    """Run the controllers of workloads and nodes: StatefulSets, ReplicaSets and the like become pods."""
+    from fairlead.client.election import ElectionConfig
+    from fairlead.workloads import controller
+    from fairlead.workloads.config import WorkloadsConfig, chosen
+    from fairlead.workloads.nodelifecycle.zones import Rates
+
+    try:
+        config = WorkloadsConfig(
+            controllers=chosen(controllers.split(",")),
+            concurrent_rc_syncs=concurrent_rc_syncs,
+            concurrent_replicaset_syncs=concurrent_replicaset_syncs,
+            concurrent_statefulset_syncs=concurrent_statefulset_syncs,
+            concurrent_daemonset_syncs=concurrent_daemonset_syncs,
+            node_monitor_grace_period=node_monitor_grace_period,
+            node_startup_grace_period=node_startup_grace_period,
+            rates=Rates(
+                node_eviction_rate=node_eviction_rate,
+                secondary_node_eviction_rate=secondary_node_eviction_rate,
+                unhealthy_zone_threshold=unhealthy_zone_threshold,
+                large_cluster_size_threshold=large_cluster_size_threshold,
+            ),
+            terminated_pod_gc_threshold=terminated_pod_gc_threshold,
+        )
+        election = ElectionConfig(
+            resource_name=leader_elect_resource_name,
+            resource_namespace=leader_elect_resource_namespace,
+            lease_duration=leader_elect_lease_duration,
+            renew_deadline=leader_elect_renew_deadline,
+            retry_period=leader_elect_retry_period,
+        )
+    except ValueError as error:
+        raise UserError(f"fairlead workloads: {error}") from error
+    run_component(
+        "workloads",
+        log_level,
+        kubeconfig,
+        health,
+        lambda api, state: controller.run_elected(api, config, election if leader_elect else None, state),
+        context,
+    )
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (endpoints, workloads)
+"""In the order of the help."""

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.add_typer(loadbalancer.app, name="loadbalancer")
-for command in (*components.COMMANDS, controllers.endpoints):
+for command in (*components.COMMANDS, *controllers.COMMANDS):
     app.command()(command)
 
 

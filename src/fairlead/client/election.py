@@ -28,6 +28,7 @@ from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import LEASES
 from fairlead.objects.scalars import microtime
 from fairlead.objects.status import StatusError
+from fairlead.process import Health
 
 log = logging.getLogger("fairlead.client")
 
@@ -253,6 +254,27 @@ def _given_back(lease: Lease) -> Lease:
         lease.spec, holderIdentity=None, leaseDurationSeconds=1, renewTime=moment, acquireTime=moment
     )
     return replace(lease, spec=spec)
+
+
+async def elected(
+    api: Api,
+    config: ElectionConfig | None,
+    health: Health,
+    component: str,
+    work: Callable[[Callable[[], None]], Coroutine[Any, Any, None]],
+) -> None:
+    """Does `work` whenever this replica leads, until cancelled; without an election it always does.
+
+    `work` is given what to ask before each write: it raises `NotLeading` when another replica may have taken over.
+    `health` says, as COMPONENT/leader-election, that the server has not told yet who leads.
+    """
+    if config is None:
+        await work(lambda: None)
+        return
+    waiting = f"{component}/leader-election"
+    health.waits_for(waiting, "the API server has not told yet who leads")
+    candidate = Election(api, config, lambda: health.has(waiting))
+    await candidate.run(lambda: work(candidate.check))
 
 
 def _clock() -> float:

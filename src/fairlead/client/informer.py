@@ -63,6 +63,12 @@ def key_of(obj: Stored) -> str:
     return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
 
 
+def version_of(obj: Stored) -> int:
+    """The object's resourceVersion as a number; 0 if it is none."""
+    version = obj.metadata.resourceVersion
+    return int(version) if version.isdecimal() else 0
+
+
 def trimmed(obj: T) -> T:
     """The object without its managedFields: nobody here reads them, and they would keep the bytes of a page alive.
 
@@ -126,6 +132,18 @@ class Informer(Generic[T]):
     def is_synced(self) -> bool:
         """Whether the first list has been read."""
         return self._synced.is_set()
+
+    def has_seen(self, obj: Stored) -> bool:
+        """Whether the collection has been followed to where this object, an answer to a write, was in it.
+
+        It shows the object in that version or a later one then, or not at all if it has been deleted since.
+        resourceVersions order the versions of a collection (KEP-5504).
+        """
+        seen = self._items.get(key_of(obj))
+        version = version_of(obj)
+        return self.version >= version or (
+            seen is not None and seen.metadata.uid == obj.metadata.uid and version_of(seen) >= version
+        )
 
     async def synced(self) -> None:
         """Returns when the first list has been read, and its objects told to every handler."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fairlead.client.api import Api
-from fairlead.client.election import Election, ElectionConfig
+from fairlead.client.election import ElectionConfig, elected
 from fairlead.client.events import Recorder
 from fairlead.client.informer import all_synced
 from fairlead.endpoints import config as settings
@@ -61,13 +61,7 @@ async def run_elected(
     api: Api, config: EndpointsConfig, election: ElectionConfig | None, health: Health
 ) -> None:
     """The same, whenever this replica leads; without an election it always does."""
-    if election is None:
-        await run(api, config, health)
-        return
-    waiting = "endpoints/leader-election"
-    health.waits_for(waiting, "the API server has not told yet who leads")
-    candidate = Election(api, election, lambda: health.has(waiting))
-    await candidate.run(lambda: run(api, config, health, candidate.check))
+    await elected(api, election, health, "endpoints", lambda check: run(api, config, health, check))
 
 
 _KINDS: dict[str, tuple[Callable[..., Controller], str]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fairlead.client.events import Recorder
 from fairlead.client.informer import key_of
 from fairlead.client.queue import WorkQueue
+from fairlead.client.writer import is_terminating
 from fairlead.endpoints import endpoints as plans
 from fairlead.endpoints.cluster import Cluster
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.endpoints.pending import Pending
 from fairlead.endpoints.roster import Roster
 from fairlead.endpoints.trigger import TriggerTimes
-from fairlead.endpoints.writer import Writer, is_stale, is_terminating
+from fairlead.endpoints.writer import Writer, is_stale
 from fairlead.endpoints.written import Written
 from fairlead.objects.core_v1 import Endpoints, Service
 from fairlead.objects.resources import ENDPOINTS

@@ -1,58 +1,30 @@
-"""Writes to the API server, which only the replica that leads may do."""
+"""What a plan for a Service comes to: writes to the API server, which only the replica that leads may do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from fairlead.client.api import Api
+from fairlead.client.writer import Writer as Leader
+from fairlead.client.writer import is_terminating
 from fairlead.endpoints.metrics import SliceMetrics
 from fairlead.endpoints.plan import Plan
 from fairlead.endpoints.written import Written
 from fairlead.objects.discovery_v1 import EndpointSlice
-from fairlead.objects.resources import ENDPOINTSLICES, SERVICES, Resource, Stored
+from fairlead.objects.resources import ENDPOINTSLICES, SERVICES
 from fairlead.objects.status import StatusError
 
-S = TypeVar("S", bound=Stored)
 
-
-class Writer:
-    """Asks before each write whether we still lead: a process that slept through its lease must not go on."""
-
-    def __init__(self, api: Api, check: Callable[[], None]) -> None:
-        """`check` raises `OSError` when we do not lead."""
-        self._api = api
-        self._check = check
-
-    async def create(self, resource: Resource[S], obj: S) -> S:
-        """The object as the server made it."""
-        self._check()
-        return await self._api.create(resource, obj)
-
-    async def replace(self, resource: Resource[S], obj: S) -> S:
-        """The object as the server has it now."""
-        self._check()
-        return await self._api.replace(resource, obj)
-
-    async def delete(self, resource: Resource[Any], obj: Stored) -> None:
-        """Deletes this very object; it is well if it is gone already."""
-        self._check()
-        meta = obj.metadata
-        try:
-            await self._api.delete(resource, meta.name, meta.namespace, uid=meta.uid)
-        except StatusError as error:
-            # a conflict says that another object has taken the name since
-            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-                raise
+class Writer(Leader):
+    """The writes of the endpoint controllers."""
 
     async def has_service(self, namespace: str, name: str) -> bool:
         """Whether there is such a Service; asks the server, for an informer may not know of one that is new."""
         try:
-            await self._api.get(SERVICES, name, namespace)
+            await self.api.get(SERVICES, name, namespace)
         except StatusError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return False
@@ -107,12 +79,6 @@ def _telling(what: str) -> Iterator[None]:
         yield
     except StatusError as error:
         raise StatusError(replace(error.status, message=f"{what}: {error}")) from error
-
-
-def is_terminating(error: StatusError) -> bool:
-    """Whether the namespace is going away: it takes no more objects, and those in it go by themselves."""
-    details = error.status.details
-    return details is not None and any(cause.reason == "NamespaceTerminating" for cause in details.causes)
 
 
 def is_stale(error: StatusError) -> bool:

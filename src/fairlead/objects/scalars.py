@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -41,6 +42,14 @@ def timestamp(seconds: float) -> str:
 def _timestamp(seconds: int) -> str:
     # Thousands of objects are made in one second.
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def moment(text: str | None) -> float | None:
+    """The seconds since 1970 of a moment as the API writes it; None for none, or for what is no moment."""
+    try:
+        return datetime.fromisoformat(text.upper()).timestamp() if text else None
+    except ValueError:
+        return None
 
 
 def microtime(seconds: float) -> str:

@@ -1,0 +1,79 @@
+"""Writes to the API server, which only the replica that leads may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Literal, TypeVar
+
+from fairlead.client.api import Api
+from fairlead.objects.resources import Resource, Stored
+from fairlead.objects.status import StatusError
+
+S = TypeVar("S", bound=Stored)
+
+
+class Writer:
+    """Asks before each write whether we still lead: a process that slept through its lease must not go on."""
+
+    def __init__(self, api: Api, check: Callable[[], None] = lambda: None) -> None:
+        """`check` raises `OSError` when we do not lead."""
+        self.api = api
+        self._check = check
+
+    async def create(self, resource: Resource[S], obj: S) -> S:
+        """The object as the server made it."""
+        self._check()
+        return await self.api.create(resource, obj)
+
+    async def replace(self, resource: Resource[S], obj: S, subresource: str = "") -> S:
+        """The object as the server has it now; 409 if ours was not the newest."""
+        self._check()
+        return await self.api.replace(resource, obj, subresource)
+
+    async def patch(
+        self,
+        resource: Resource[S],
+        obj: Stored,
+        patch: Any,
+        *,
+        kind: Literal["merge", "strategic", "json"] = "merge",
+        subresource: str = "",
+    ) -> S:
+        """The object with the patch in it."""
+        self._check()
+        meta = obj.metadata
+        return await self.api.patch(
+            resource, meta.name, meta.namespace, patch, kind=kind, subresource=subresource
+        )
+
+    async def delete(
+        self,
+        resource: Resource[Any],
+        obj: Stored,
+        *,
+        propagation_policy: str = "",
+        grace_period_seconds: int | None = None,
+    ) -> None:
+        """Deletes this very object; it is well if it is gone already."""
+        self._check()
+        meta = obj.metadata
+        try:
+            await self.api.delete(
+                resource,
+                meta.name,
+                meta.namespace,
+                uid=meta.uid,
+                propagation_policy=propagation_policy,
+                grace_period_seconds=grace_period_seconds,
+            )
+        except StatusError as error:
+            # a conflict says that another object has taken the name since
+            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+
+
+def is_terminating(error: StatusError) -> bool:
+    """Whether the namespace is going away: it takes no more objects, and those in it go by themselves."""
+    details = error.status.details
+    return details is not None and any(cause.reason == "NamespaceTerminating" for cause in details.causes)

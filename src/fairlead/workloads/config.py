@@ -1,0 +1,80 @@
+"""What can be set of the controllers, named as the flags of kube-controller-manager."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fairlead.workloads.nodelifecycle.zones import Rates
+
+REPLICASET = "replicaset-controller"
+REPLICATION = "replicationcontroller-controller"
+STATEFULSET = "statefulset-controller"
+DAEMONSET = "daemonset-controller"
+DISRUPTION = "disruption-controller"
+NODE_LIFECYCLE = "node-lifecycle-controller"
+TAINT_EVICTION = "taint-eviction-controller"
+POD_GC = "pod-garbage-collector-controller"
+CONTROLLERS: tuple[str, ...] = (
+    REPLICATION,
+    REPLICASET,
+    STATEFULSET,
+    DAEMONSET,
+    DISRUPTION,
+    NODE_LIFECYCLE,
+    TAINT_EVICTION,
+    POD_GC,
+)
+"""All that there are, in the order in which they are started."""
+
+_ALIASES = {
+    "replicaset": REPLICASET,
+    "replicationcontroller": REPLICATION,
+    "statefulset": STATEFULSET,
+    "daemonset": DAEMONSET,
+    "disruption": DISRUPTION,
+    "nodelifecycle": NODE_LIFECYCLE,
+    "podgc": POD_GC,
+}
+"""The names before Kubernetes 1.28, which are still taken."""
+
+
+@dataclass(frozen=True)
+class WorkloadsConfig:
+    """`concurrent_*` are objects worked on at a time. Raises ValueError with a sentence for what cannot be."""
+
+    controllers: tuple[str, ...] = CONTROLLERS
+    concurrent_statefulset_syncs: int = 5
+    concurrent_daemonset_syncs: int = 2
+    concurrent_replicaset_syncs: int = 5
+    concurrent_rc_syncs: int = 5
+    node_monitor_grace_period: float = 50.0
+    """Seconds that a node may be silent before its Ready condition is Unknown; heartbeats come every 10 s."""
+    node_startup_grace_period: float = 60.0
+    """The same for a node that has never reported a status."""
+    rates: Rates = field(default_factory=Rates)
+    """How fast the pods of dead nodes are moved away."""
+    terminated_pod_gc_threshold: int = 12500
+    """So many ended pods stay; of more the oldest are deleted. 0 or less: all stay."""
+    orphan_quarantine: float = 40.0
+    """Seconds for which the pods of a node that is gone are left, in case it is made again (quarantineTime)."""
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if name.startswith("concurrent_") and value < 1:
+                raise ValueError(f"{name.replace('_', '-')} must be greater than 0, but got {value}")
+
+
+def chosen(words: Sequence[str]) -> tuple[str, ...]:
+    """The controllers that `--controllers` names: `*` all, `NAME` this one, `-NAME` not this one. Raises ValueError."""
+    words = [stripped for word in words if (stripped := word.strip())]
+    named = {word.removeprefix("-"): not word.startswith("-") for word in words if word != "*"}
+    named = {_ALIASES.get(name, name): on for name, on in named.items()}
+    unknown = sorted(named.keys() - set(CONTROLLERS))
+    if unknown:
+        raise ValueError(f"there is no controller {', '.join(unknown)}; there are: {', '.join(CONTROLLERS)}")
+    found = tuple(name for name in CONTROLLERS if named.get(name, "*" in words))
+    if not found:
+        raise ValueError(f"no controller is left to run; name one of: {', '.join(CONTROLLERS)}")
+    return found

@@ -1,0 +1,69 @@
+"""The controllers of workloads together: one set of informers, and the controllers that are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fairlead.client.api import Api
+from fairlead.client.election import ElectionConfig, elected
+from fairlead.client.events import Recorder
+from fairlead.client.informer import all_synced
+from fairlead.client.writer import Writer
+from fairlead.process import Health
+from fairlead.workloads import config as names
+from fairlead.workloads.cluster import Cluster
+from fairlead.workloads.config import WorkloadsConfig
+from fairlead.workloads.context import Context, Kind
+from fairlead.workloads.daemonset.controller import DaemonSetController
+from fairlead.workloads.disruption.controller import DisruptionController
+from fairlead.workloads.nodelifecycle.collector import PodGarbageCollector
+from fairlead.workloads.nodelifecycle.controller import NodeLifecycleController
+from fairlead.workloads.nodelifecycle.evictor import TaintEvictionController
+from fairlead.workloads.replicacontroller import ReplicaSetController, ReplicationControllerController
+from fairlead.workloads.statefulset.controller import StatefulSetController
+
+KINDS = (
+    Kind(names.REPLICATION, "replication-controller", ReplicationControllerController),
+    Kind(names.STATEFULSET, "statefulset-controller", StatefulSetController),
+    Kind(names.DAEMONSET, "daemonset-controller", DaemonSetController),
+    Kind(names.DISRUPTION, "controllermanager", DisruptionController),
+    Kind(names.NODE_LIFECYCLE, "node-controller", NodeLifecycleController),
+    Kind(names.TAINT_EVICTION, "taint-eviction-controller", TaintEvictionController),
+    Kind(names.POD_GC, "pod-garbage-collector", PodGarbageCollector),
+    Kind(names.REPLICASET, "replicaset-controller", ReplicaSetController),
+)
+
+
+async def run(
+    api: Api, config: WorkloadsConfig, health: Health, check: Callable[[], None] = lambda: None
+) -> None:
+    """Keeps workloads as they are wanted until cancelled.
+
+    `check` is asked before each write and raises OSError when another replica may have taken over.
+    """
+    cluster = Cluster(api)
+    writer = Writer(api, check)
+    recorders = [Recorder(api, kind.component) for kind in KINDS]
+    controllers = [
+        kind.make(Context(cluster, writer, recorder, config))
+        for kind, recorder in zip(KINDS, recorders, strict=True)
+        if kind.name in config.controllers
+    ]
+    try:
+        async with all_synced(cluster.informers, health, "workloads") as group:
+            for each in controllers:
+                # Whatever waits for the server to come back does so no longer once one informer has found it.
+                for informer in cluster.informers:
+                    informer.on_return(each.queue.hurry)
+                group.create_task(each.queue.serve(each.sync, workers=each.workers))
+            await asyncio.Event().wait()
+    finally:
+        await asyncio.gather(*(recorder.close() for recorder in recorders))
+
+
+async def run_elected(
+    api: Api, config: WorkloadsConfig, election: ElectionConfig | None, health: Health
+) -> None:
+    """The same, whenever this replica leads; without an election it always does."""
+    await elected(api, election, health, "workloads", lambda check: run(api, config, health, check))
