@@ -22,10 +22,10 @@ from fairlead.lab import cloud, router, topology
 from fairlead.lab.credentials import (
     CONTROLLERS,
     LOADBALANCER,
-    NODE_CONTROLLER,
     PROXY,
     SCHEDULER,
     SPEAKER,
+    WORKLOADS,
     Credentials,
 )
 from fairlead.lab.network import Network
@@ -40,9 +40,9 @@ from fairlead.node.images import Image, merge
 from fairlead.process import Health, configure_logging, listener, run, serve_health
 from fairlead.proxy import server as proxy
 from fairlead.proxy.options import IpvsOptions
+from fairlead.workloads import controller as workloads
 from fairlead.workloads import scheduler
-from fairlead.workloads.nodelifecycle import run as nodelifecycle
-from fairlead.workloads.nodelifecycle.config import NodeLifecycleConfig
+from fairlead.workloads.config import WorkloadsConfig
 
 NODE_HEALTH_PORT = 10248
 """As the kubelet's --healthz-port; on the node's loopback."""
@@ -140,8 +140,8 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
         async with (
             Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS)), "fairlead-endpoints") as endpoints_api,
             Api(kubeconfig.load(credentials.kubeconfig(SCHEDULER)), "fairlead-scheduler") as scheduler_api,
+            Api(kubeconfig.load(credentials.kubeconfig(WORKLOADS)), "fairlead-workloads") as workloads_api,
             Api(kubeconfig.load(credentials.kubeconfig(LOADBALANCER)), loadbalancer.NAME) as loadbalancer_api,
-            Api(kubeconfig.load(credentials.kubeconfig(NODE_CONTROLLER)), "fairlead-nodes") as nodes_api,
             asyncio.TaskGroup() as tasks,
         ):
             if record.loadbalancer != "none":
@@ -150,8 +150,8 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
                 tasks.create_task(cloud.run(loadbalancer_api, record.loadbalancer_via))
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
             tasks.create_task(scheduler.run(scheduler_api, health))
-            lifecycle = NodeLifecycleConfig(node_monitor_grace_period=record.node_monitor_grace_period)
-            tasks.create_task(nodelifecycle.run(nodes_api, lifecycle, health))
+            of_workloads = WorkloadsConfig(node_monitor_grace_period=record.node_monitor_grace_period)
+            tasks.create_task(workloads.run(workloads_api, of_workloads, health))
     finally:
         await runner.cleanup()
 

@@ -15,10 +15,10 @@ from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, KUBERNETES_ADDRESS, 
 ADMIN = "admin"
 CONTROLLERS = "controllers"
 LOADBALANCER = "loadbalancer"
-NODE_CONTROLLER = "node-controller"
 PROXY = "proxy"
 SCHEDULER = "scheduler"
 SPEAKER = "speaker"
+WORKLOADS = "workloads"
 
 URL = f"https://{ROUTER}:{API_PORT}"
 """Where the server is for what runs in the lab."""
@@ -60,12 +60,6 @@ class Credentials:
         return self.directory / "kubeconfigs" / f"{user}.kubeconfig"
 
 
-def account(controller: str) -> tuple[str, tuple[str, ...]]:
-    """The user name and groups of a controller's ServiceAccount, to which upstream's roles are bound."""
-    groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
-    return f"system:serviceaccount:kube-system:{controller}", groups
-
-
 def users(nodes: Iterable[Node]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The user name and groups of each component, as kubeadm gives them."""
     found: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -74,7 +68,7 @@ def users(nodes: Iterable[Node]) -> dict[str, tuple[str, tuple[str, ...]]]:
         SCHEDULER: ("system:kube-scheduler", ()),
         PROXY: ("system:kube-proxy", ()),
         SPEAKER: ("system:fairlead-speaker", ()),
-        NODE_CONTROLLER: account("node-controller"),
+        WORKLOADS: ("system:fairlead-workloads", ()),
     }
     for node in nodes:
         found[node.name] = (f"system:node:{node.name}", ("system:nodes",))

@@ -26,13 +26,14 @@ from fairlead.objects.resources import EVENTS, LEASES, NODES, PODS
 from fairlead.objects.scalars import microtime, timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
-from fairlead.workloads.nodelifecycle.config import NodeLifecycleConfig
-from fairlead.workloads.nodelifecycle.run import run
+from fairlead.workloads import config
+from fairlead.workloads.controller import run
 from fairlead.workloads.nodelifecycle.zones import Rates
 from tests.client.cluster import eventually, with_server
 
 BEAT = 0.1
-CONFIG = NodeLifecycleConfig(
+CONFIG = config.WorkloadsConfig(
+    controllers=(config.NODE_LIFECYCLE, config.TAINT_EVICTION, config.POD_GC),
     node_monitor_grace_period=3.0,
     node_startup_grace_period=3.0,
     rates=Rates(node_eviction_rate=100.0),

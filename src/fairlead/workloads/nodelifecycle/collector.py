@@ -6,20 +6,19 @@ Upstream: pkg/controller/podgc/gc_controller.go, there by looking at all pods ev
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 
-from fairlead.client.api import Api
-from fairlead.client.informer import Change, Informer, key_of
+from fairlead.client.informer import Change, key_of
 from fairlead.client.queue import WorkQueue
 from fairlead.objects.core_v1 import Node, Pod, PodCondition
 from fairlead.objects.resources import NODES, PODS
 from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
+from fairlead.workloads.context import Context
 from fairlead.workloads.nodelifecycle import garbage
-from fairlead.workloads.nodelifecycle.config import NodeLifecycleConfig
-from fairlead.workloads.nodelifecycle.pods import condition_patch, on_node
+from fairlead.workloads.nodelifecycle.pods import on_node, write_condition
 
+WORKERS = 4
 _SURPLUS = ""
 """The key under which the ended pods are counted."""
 
@@ -27,28 +26,24 @@ _SURPLUS = ""
 class PodGarbageCollector:
     """Pods by key."""
 
-    def __init__(
-        self,
-        api: Api,
-        nodes: Informer[Node],
-        pods: Informer[Pod],
-        config: NodeLifecycleConfig,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`pods` has to have the index of `by_node`; `check` raises OSError where another replica may lead."""
+    def __init__(self, context: Context) -> None:
+        cluster = context.cluster
         self.queue: WorkQueue[str] = WorkQueue("pod_gc")
-        self.workers = 4
-        self._api, self._nodes, self._pods = api, nodes, pods
-        self._config, self._check = config, check
+        self.workers = WORKERS
+        self._nodes = cluster.informer(NODES)
+        self._pods = cluster.informer(PODS)
+        self._writer = context.writer
+        self._threshold = context.config.terminated_pod_gc_threshold
+        self._quarantine = context.config.orphan_quarantine
         self._ended: dict[str, None] = {}
-        pods.subscribe(self._on_pod)
-        nodes.subscribe(self._on_node)
+        self._pods.subscribe(self._on_pod)
+        self._nodes.subscribe(self._on_node)
 
     async def sync(self, key: str) -> None:
         """Removes one pod if it is garbage, or the surplus of ended ones."""
         if key == _SURPLUS:
             there = [pod for each in self._ended if (pod := self._pods.items.get(each)) is not None]
-            for pod in garbage.surplus(there, self._config.terminated_pod_gc_threshold):
+            for pod in garbage.surplus(there, self._threshold):
                 await self._remove(pod, garbage.UNPLACED)
             return
         found = self._pods.items.get(key)
@@ -62,7 +57,7 @@ class PodGarbageCollector:
     async def _exists(self, node: str) -> bool:
         """Whether the server has the node: what we were told may be behind."""
         try:
-            await self._api.get(NODES, node)
+            await self._writer.api.get(NODES, node)
         except StatusError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return False
@@ -70,26 +65,18 @@ class PodGarbageCollector:
         return True
 
     async def _remove(self, pod: Pod, verdict: garbage.Verdict) -> None:
-        self._check()
-        meta = pod.metadata
-        try:
-            if verdict.message:
-                condition = PodCondition(
-                    type="DisruptionTarget",
-                    status="True",
-                    reason="DeletionByPodGC",
-                    message=verdict.message,
-                    lastTransitionTime=timestamp(time.time()),
-                )
-                phase = "" if pod.status.phase in garbage.ENDED else "Failed"
-                patch = condition_patch(meta, condition, phase)
-                await self._api.patch(
-                    PODS, meta.name, meta.namespace, patch, kind="strategic", subresource="status"
-                )
-            await self._api.delete(PODS, meta.name, meta.namespace, uid=meta.uid, grace_period_seconds=0)
-        except StatusError as error:
-            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-                raise
+        if verdict.message:
+            condition = PodCondition(
+                type="DisruptionTarget",
+                status="True",
+                reason="DeletionByPodGC",
+                message=verdict.message,
+                lastTransitionTime=timestamp(time.time()),
+            )
+            phase = "" if pod.status.phase in garbage.ENDED else "Failed"
+            if not await write_condition(self._writer, pod, condition, phase):
+                return
+        await self._writer.delete(PODS, pod, grace_period_seconds=0)
 
     def _on_pod(self, change: Change[Pod]) -> None:
         key, pod = change.key, change.new
@@ -97,7 +84,7 @@ class PodGarbageCollector:
             self._ended.pop(key, None)
         elif key not in self._ended:
             self._ended[key] = None
-            if 0 < self._config.terminated_pod_gc_threshold < len(self._ended):
+            if 0 < self._threshold < len(self._ended):
                 self.queue.add(_SURPLUS)
         if pod is not None:
             self._consider(pod)
@@ -105,7 +92,7 @@ class PodGarbageCollector:
     def _consider(self, pod: Pod) -> None:
         verdict = garbage.verdict(pod, self._nodes.items.get(pod.spec.nodeName))
         if verdict is garbage.ORPHANED:
-            self.queue.add_after(key_of(pod), self._config.orphan_quarantine)
+            self.queue.add_after(key_of(pod), self._quarantine)
         elif verdict is not None:
             self.queue.add(key_of(pod))
 

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from fairlead.client.api import Api
-from fairlead.client.events import Recorder
-from fairlead.client.informer import Change, Informer
+from fairlead.client.informer import Change
 from fairlead.client.queue import WorkQueue
 from fairlead.objects.coordination_v1 import Lease
 from fairlead.objects.core_v1 import Node, Pod
 from fairlead.objects.resources import LEASES, NODES, PODS
 from fairlead.objects.status import StatusError
+from fairlead.workloads.context import Context
 from fairlead.workloads.nodelifecycle import taints
-from fairlead.workloads.nodelifecycle.config import NodeLifecycleConfig
 from fairlead.workloads.nodelifecycle.health import heartbeat, ready_status, silenced, unready
-from fairlead.workloads.nodelifecycle.pods import condition_patch, on_node
+from fairlead.workloads.nodelifecycle.pods import on_node, write_condition
 from fairlead.workloads.nodelifecycle.zones import Pace, Zone, is_cut_off, rates, survey, zone_of
 
 log = logging.getLogger("fairlead.workloads")
 
-COMPONENT = "node-controller"
 LEASE_NAMESPACE = "kube-node-lease"
+WORKERS = 8
 
 
 @dataclass
@@ -44,21 +41,17 @@ class _Heard:
 class NodeLifecycleController:
     """Nodes by name; work is in proportion to nodes that change, not to those that there are."""
 
-    def __init__(
-        self,
-        api: Api,
-        nodes: Informer[Node],
-        leases: Informer[Lease],
-        pods: Informer[Pod],
-        recorder: Recorder,
-        config: NodeLifecycleConfig,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`pods` has to have the index of `by_node`; `check` raises OSError where another replica may lead."""
+    def __init__(self, context: Context) -> None:
+        cluster = context.cluster
         self.queue: WorkQueue[str] = WorkQueue("node_lifecycle")
-        self.workers = 8
-        self._api, self._nodes, self._leases, self._pods = api, nodes, leases, pods
-        self._recorder, self._config, self._check = recorder, config, check
+        self.workers = WORKERS
+        self._nodes = cluster.informer(NODES)
+        self._leases = cluster.informer(LEASES)
+        self._pods = cluster.informer(PODS)
+        self._writer, self._recorder = context.writer, context.recorder
+        self._grace = context.config.node_monitor_grace_period
+        self._startup_grace = context.config.node_startup_grace_period
+        self._rates = context.config.rates
         self._heard: dict[str, _Heard] = {}
         self._zones: dict[str, Zone] | None = None
         self._cut_off = False
@@ -66,10 +59,10 @@ class NodeLifecycleController:
         self._last = 0.0  # when any node was heard of
         self._unwell: dict[str, float] = {}  # since when a node is known not to be ready
         self._doubtful: set[str] = set()
-        nodes.subscribe(self._on_node)
-        leases.subscribe(self._on_lease)
-        for informer in (nodes, leases):
-            informer.on_return(self.forgive)
+        self._nodes.subscribe(self._on_node)
+        self._leases.subscribe(self._on_lease)
+        self._nodes.on_return(self.forgive)
+        self._leases.on_return(self.forgive)
 
     def forgive(self) -> None:
         """Counts the silence of every node anew: while the server was away, nobody could be heard."""
@@ -94,15 +87,14 @@ class NodeLifecycleController:
 
     def _silence_left(self, node: Node) -> float:
         """Seconds until the node has been silent for too long; 0 or less if it has been."""
-        config = self._config
         never = all(condition.type != "Ready" for condition in node.status.conditions)
-        grace = config.node_startup_grace_period if never else config.node_monitor_grace_period
+        grace = self._startup_grace if never else self._grace
         return self._heard[node.metadata.name].at + grace - time.monotonic()
 
     async def _lease(self, name: str) -> str:
         """When the node renewed its Lease, asked of the server: what we were told may be behind."""
         try:
-            lease = await self._api.get(LEASES, name, LEASE_NAMESPACE)
+            lease = await self._writer.api.get(LEASES, name, LEASE_NAMESPACE)
         except StatusError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return ""
@@ -113,7 +105,6 @@ class NodeLifecycleController:
 
     async def _silence(self, node: Node) -> Node:
         """Writes into the status that nobody knows how the node is; gives the node as it is then."""
-        self._check()
         name = node.metadata.name
         if changed := silenced(node, time.time()):
             was = ready_status(node)
@@ -121,8 +112,8 @@ class NodeLifecycleController:
                 "metadata": {"resourceVersion": node.metadata.resourceVersion},
                 "status": {"conditions": changed},
             }
-            node = await self._api.patch(NODES, name, "", patch, kind="strategic", subresource="status")
-            log.info("node %s: no sign of life for %.0f s", name, self._config.node_monitor_grace_period)
+            node = await self._writer.patch(NODES, node, patch, kind="strategic", subresource="status")
+            log.info("node %s: no sign of life for %.0f s", name, self._grace)
             if was == "True":
                 self._tell(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
         for pod in on_node(self._pods, name):
@@ -133,17 +124,8 @@ class NodeLifecycleController:
         condition = unready(pod, time.time())
         if condition is None:
             return
-        meta = pod.metadata
-        try:
-            patch = condition_patch(meta, condition)
-            await self._api.patch(
-                PODS, meta.name, meta.namespace, patch, kind="strategic", subresource="status"
-            )
-        except StatusError as error:
-            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-                raise
-            return
-        self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+        if await write_condition(self._writer, pod, condition):
+            self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     async def _taint(self, node: Node) -> None:
         """Gives the node the taints that its conditions ask for, those that expel pods not faster than allowed."""
@@ -152,12 +134,11 @@ class NodeLifecycleController:
             wanted = taints.released(wanted)
         if wanted == node.spec.taints:
             return
-        self._check()
         patch = {
             "metadata": {"resourceVersion": node.metadata.resourceVersion},
             "spec": {"taints": wanted or None},
         }
-        await self._api.patch(NODES, node.metadata.name, "", patch)
+        await self._writer.patch(NODES, node, patch)
 
     def _may_evict(self, node: Node) -> bool:
         """Whether the pods of a node that is not ready may be expelled now; if not, the node is looked at again then.
@@ -174,7 +155,7 @@ class NodeLifecycleController:
             self._doubtful.add(name)
             return False
         zone = zone_of(node)
-        wait = self._pace.wait(zone, rates(zones, self._config.rates).get(zone, 0.0), time.monotonic())
+        wait = self._pace.wait(zone, rates(zones, self._rates).get(zone, 0.0), time.monotonic())
         if wait:
             self.queue.add_after(name, wait)
         return wait == 0

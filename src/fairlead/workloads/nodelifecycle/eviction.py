@@ -6,22 +6,12 @@ Upstream: pkg/controller/tainteviction/taint_eviction.go (processPodOnNode), com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 
-from fairlead.objects.core_v1 import Pod, Taint, Toleration
+from fairlead.objects.core_v1 import Pod, Taint
+from fairlead.objects.scalars import moment
+from fairlead.workloads.scheduling.taints import is_tolerated
 
 NEVER = float("inf")
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Whether the toleration is for this taint. Upstream: Toleration.ToleratesTaint."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and toleration.operator in ("", "Equal") and toleration.value == taint.value
 
 
 def expelling(taints: Iterable[Taint]) -> tuple[Taint, ...]:
@@ -39,7 +29,7 @@ def due(pod: Pod, taints: Iterable[Taint], seen: Callable[[Taint], float]) -> fl
     least = NEVER
     since = 0.0
     for taint in expelling(taints):
-        used = [toleration for toleration in pod.spec.tolerations if tolerates(toleration, taint)]
+        used = [toleration for toleration in pod.spec.tolerations if is_tolerated(taint, (toleration,))]
         if not used:
             return 0.0
         added = moment(taint.timeAdded)
@@ -48,14 +38,6 @@ def due(pod: Pod, taints: Iterable[Taint], seen: Callable[[Taint], float]) -> fl
         if limits:
             least = min(least, *(max(limit, 0) for limit in limits))
     return NEVER if least == NEVER else max(since, came) + least
-
-
-def moment(text: str | None) -> float | None:
-    """A moment of the API, in s since 1970; None for none, or what is no moment."""
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
-        return None
 
 
 def _scheduled(pod: Pod) -> float:

@@ -6,43 +6,33 @@ Upstream: pkg/controller/tainteviction/taint_eviction.go.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from http import HTTPStatus
 
-from fairlead.client.api import Api
-from fairlead.client.events import Recorder
-from fairlead.client.informer import Change, Informer, key_of
+from fairlead.client.informer import Change, key_of
 from fairlead.client.queue import WorkQueue
 from fairlead.objects.core_v1 import Node, Pod, PodCondition, Taint
-from fairlead.objects.resources import PODS
+from fairlead.objects.resources import NODES, PODS
 from fairlead.objects.scalars import timestamp
-from fairlead.objects.status import StatusError
+from fairlead.workloads.context import Context
 from fairlead.workloads.nodelifecycle.eviction import NEVER, due, expelling
-from fairlead.workloads.nodelifecycle.pods import condition_patch, on_node
+from fairlead.workloads.nodelifecycle.pods import on_node, write_condition
 
-COMPONENT = "taint-eviction-controller"
+WORKERS = 8
 
 
 class TaintEvictionController:
     """Pods by key. A pod waits on a timer for the end of its toleration, and is looked at anew when it fires."""
 
-    def __init__(
-        self,
-        api: Api,
-        nodes: Informer[Node],
-        pods: Informer[Pod],
-        recorder: Recorder,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`pods` has to have the index of `by_node`; `check` raises OSError where another replica may lead."""
+    def __init__(self, context: Context) -> None:
+        cluster = context.cluster
         self.queue: WorkQueue[str] = WorkQueue("taint_eviction")
-        self.workers = 8
-        self._api, self._nodes, self._pods = api, nodes, pods
-        self._recorder, self._check = recorder, check
+        self.workers = WORKERS
+        self._nodes = cluster.informer(NODES)
+        self._pods = cluster.informer(PODS)
+        self._writer, self._recorder = context.writer, context.recorder
         self._waiting: set[str] = set()
         self._seen: dict[str, dict[tuple[str, str, str], float]] = {}
-        nodes.subscribe(self._on_node)
-        pods.subscribe(self._on_pod)
+        self._nodes.subscribe(self._on_node)
+        self._pods.subscribe(self._on_pod)
 
     async def sync(self, key: str) -> None:
         """Deletes one pod if its time has come."""
@@ -70,9 +60,7 @@ class TaintEvictionController:
         await self._delete(pod)
 
     async def _delete(self, pod: Pod) -> None:
-        self._check()
         self._tell(pod, "Marking for deletion Pod")
-        meta = pod.metadata
         condition = PodCondition(
             type="DisruptionTarget",
             status="True",
@@ -80,15 +68,8 @@ class TaintEvictionController:
             message="Taint manager: deleting due to NoExecute taint",
             lastTransitionTime=timestamp(time.time()),
         )
-        try:
-            patch = condition_patch(meta, condition)
-            await self._api.patch(
-                PODS, meta.name, meta.namespace, patch, kind="strategic", subresource="status"
-            )
-            await self._api.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
-        except StatusError as error:
-            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-                raise
+        if await write_condition(self._writer, pod, condition):
+            await self._writer.delete(PODS, pod)
 
     def _tell(self, pod: Pod, what: str) -> None:
         self._recorder.event(pod, "Normal", "TaintManagerEviction", f"{what} {key_of(pod)}")

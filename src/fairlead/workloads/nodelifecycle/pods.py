@@ -1,33 +1,34 @@
-"""Pods by the node that they are on."""
+"""The pods of a node, and what is written into their status from outside of it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from http import HTTPStatus
 
 from fairlead.client.informer import Informer
+from fairlead.client.writer import Writer
 from fairlead.objects.core_v1 import Pod, PodCondition
-from fairlead.objects.meta_v1 import ObjectMeta
-
-_NODE = "node"
-
-
-def by_node(pods: Informer[Pod]) -> None:
-    """Lets the informer be asked with `on_node`."""
-    pods.index(_NODE, _node_of)
+from fairlead.objects.resources import PODS
+from fairlead.objects.status import StatusError
+from fairlead.workloads.cluster import NODE
 
 
 def on_node(pods: Informer[Pod], node: str) -> Collection[Pod]:
     """The pods that are bound to this node. Cost: their number."""
-    return pods.by_index(_NODE, node)
+    return pods.by_index(NODE, node)
 
 
-def _node_of(pod: Pod) -> Iterable[str]:
-    return (pod.spec.nodeName,) if pod.spec.nodeName else ()
-
-
-def condition_patch(meta: ObjectMeta, condition: PodCondition, phase: str = "") -> dict[str, object]:
-    """The strategic merge patch that writes one condition, and the phase if given, into the status of this very pod."""
+async def write_condition(writer: Writer, pod: Pod, condition: PodCondition, phase: str = "") -> bool:
+    """Writes one condition, and the phase if given, into the status of this very pod; False if it is gone."""
     status: dict[str, object] = {"conditions": [condition]}
     if phase:
         status["phase"] = phase
-    return {"metadata": {"uid": meta.uid}, "status": status}
+    patch = {"metadata": {"uid": pod.metadata.uid}, "status": status}
+    try:
+        await writer.patch(PODS, pod, patch, kind="strategic", subresource="status")
+    except StatusError as error:
+        # a conflict says that another pod has taken the name since
+        if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            return False
+        raise
+    return True

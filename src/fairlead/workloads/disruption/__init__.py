@@ -1,0 +1,1 @@
+"""PodDisruptionBudgets: how many pods of a kind may be evicted now."""

@@ -1,0 +1,1 @@
+"""StatefulSets: pods with names, places in a row, and claims of their own."""
