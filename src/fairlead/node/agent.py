@@ -10,6 +10,7 @@ from fairlead.client.events import Recorder
 from fairlead.client.informer import Change, Informer
 from fairlead.node import registration
 from fairlead.node.config import NodeConfig
+from fairlead.node.hostports.tables import HostPorts
 from fairlead.node.network import AddressPool
 from fairlead.node.podstate import Node
 from fairlead.node.references import References
@@ -32,7 +33,9 @@ async def run(api: Api, config: NodeConfig, health: Health) -> None:
     health.waits_for("node", "not registered yet")
     health.waits_for("pods", "not listed yet")
     recorder = Recorder(api, "kubelet", config.name)
-    node = Node(api, config, recorder, AddressPool(config.pod_cidrs), References(api))
+    node = Node(
+        api, config, recorder, AddressPool(config.pod_cidrs), References(api), HostPorts(config.addresses)
+    )
     pods = Informer(api, PODS, fields=f"spec.nodeName={config.name}")
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -68,6 +71,7 @@ class _Workers:
             worker = self._workers[path.name] = PodWorker(self._node, path.name, None)
             await worker.adopt()
         if self._workers:
+            await self._node.host_ports.settle()
             log.info("adopted %d pods", len(self._workers))
 
     def follow(self, change: Change[Pod]) -> None:

@@ -14,6 +14,7 @@ from fairlead.client.events import Recorder, reference
 from fairlead.node import probes, records, runtime
 from fairlead.node.config import NodeConfig
 from fairlead.node.containers import field_path
+from fairlead.node.hostports.tables import HostPorts
 from fairlead.node.network import AddressPool
 from fairlead.node.records import Address, ContainerRecord, History
 from fairlead.node.references import References
@@ -29,6 +30,7 @@ class Node:
     recorder: Recorder
     addresses: AddressPool
     references: References
+    host_ports: HostPorts
 
 
 class PodState:
@@ -58,6 +60,7 @@ class PodState:
         if self.sandbox is not None:
             self.addresses = self.sandbox.record.spec.addresses
             self.node.addresses.claim(self.addresses)
+            self.node.host_ports.adopt(self.uid, self.directory)
 
     def histories(self) -> Mapping[str, History]:
         """What the containers have done, by name; from the disk where no sandbox runs."""

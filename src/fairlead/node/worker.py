@@ -17,6 +17,7 @@ from http import HTTPStatus
 from fairlead.client.retry import Backoff
 from fairlead.node import plan, status
 from fairlead.node.ending import Ending
+from fairlead.node.hostports.ofpod import PodPorts
 from fairlead.node.podstate import Node, PodState
 from fairlead.node.probing import Probing
 from fairlead.node.rejection import rejection
@@ -37,6 +38,7 @@ class PodWorker:
         self._probing = Probing(self._state)
         self._starting = Starting(self._state)
         self._ending = Ending(self._state)
+        self._ports = PodPorts(self._state)
         self._reporting = Reporting(self._state, self._probing)
         self._failure: status.Failure | None = None
         self.finished = asyncio.Event()
@@ -94,6 +96,7 @@ class PodWorker:
         state = self._state
         pod = state.pod
         if pod is None:
+            await self._ports.close()
             await self._ending.clear_away()
             self.finished.set()
             return None
@@ -118,6 +121,7 @@ class PodWorker:
             wakes.append(again)
         if todo.starts and not unready:
             await self._starting.start_all(pod, todo.starts)
+        wakes.append(await self._ports.keep(pod, now))
         self._starting.tell_back_offs(pod, todo.waiting)
         self._probing.follow(pod)
         wakes.append(await self._report(pod, todo.waiting))
@@ -211,6 +215,7 @@ class PodWorker:
         return wake
 
     async def _end_sandbox(self) -> None:
+        await self._ports.close()
         await self._ending.end_sandbox()
         self._forget()
 

@@ -1,0 +1,1 @@
+"""Host ports: ports of the node that lead to a pod's containers."""
