@@ -305,6 +305,7 @@ def test_the_counts_of_all_workers_are_shown_by_one() -> None:
         (bytes(12) + b"\xc0\x0c", ".", 12),
         (b"", ".", 0),
     ],
+    ids=("a name", "the root", "no question", "odd characters", "cut off", "a pointer to itself", "nothing"),
 )
 def test_names_in_the_log_are_harmless(data: bytes, name: str, kind: int) -> None:
     assert asked(data) == (name, kind)

@@ -246,6 +246,43 @@ def test_a_client_with_affinity_stays_on_its_node(cloud: tuple[Lab, dict[str, st
     lab.kubectl("delete", "svc", "sticky")
 
 
+def apply(lab: Lab, name: str, spec: str) -> str:
+    """Applies a Service of policy Cluster with more in its spec; gives its address."""
+    text = BALANCED.replace("NAME", name).replace("POLICY", "Cluster")
+    lab.kubectl("apply", "-f", "-", text=text.replace("spec:\n", f"spec:\n  {spec}\n"))
+    where = "jsonpath={.status.loadBalancer.ingress[0].ip}"
+    return wait_for(lambda: lab.kubectl("get", "svc", name, "-o", where))
+
+
+def test_source_ranges_hold(cloud: tuple[Lab, dict[str, str]]) -> None:
+    lab, _ = cloud
+    address = apply(lab, "guarded", f"loadBalancerSourceRanges: [{topology.OUTSIDE_ADDRESS}/32]")
+    assert wait_for(lambda: reached(lab, address))
+    apply(lab, "guarded", "loadBalancerSourceRanges: [192.0.2.0/24]")
+    wait_for(lambda: not lab.reaches("outside", address))
+    lab.kubectl("delete", "svc", "guarded")
+
+
+def test_no_node_port_is_needed(cloud: tuple[Lab, dict[str, str]]) -> None:
+    lab, _ = cloud
+    address = apply(lab, "portless", "allocateLoadBalancerNodePorts: false")
+    assert wait_for(lambda: reached(lab, address))
+    assert lab.kubectl("get", "svc", "portless", "-o", "jsonpath={.spec.ports[0].nodePort}") == ""
+    lab.kubectl("delete", "svc", "portless")
+
+
+def test_an_excluded_node_gets_nothing(cloud: tuple[Lab, dict[str, str]]) -> None:
+    """Under Cluster the pods see the node that passed a connection on."""
+    lab, addresses = cloud
+    nodes = {"192.168.1.10", "192.168.1.11", "192.168.1.12"}
+    wait_for(lambda: _clients(lab, addresses["Cluster"]) == nodes)
+    lab.kubectl("label", "node", "node2", f"{EXCLUDED}=")
+    try:
+        wait_for(lambda: _clients(lab, addresses["Cluster"]) == nodes - {"192.168.1.11"})
+    finally:
+        lab.kubectl("label", "node", "node2", f"{EXCLUDED}-")
+
+
 def test_packets_come_by_node_port_if_asked_for() -> None:
     """As the seed's diagrams draw it: the node has the port, and not the Service's address."""
     with lab_of("nodeport") as lab:
