@@ -213,3 +213,14 @@ def test_a_component_waits_for_an_api_that_is_away(tmp_path: Path) -> None:
     with running("endpoints", "--kubeconfig", str(kubeconfig), "--health", health, folder=tmp_path):
         wait_for(lambda: answer(f"http://{health}/healthz")[0] == 200)
         assert answer(f"http://{health}/readyz")[0] == 503
+
+
+def test_the_images_are_listed_with_those_of_the_map_first(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "images.yaml").write_text("shop/*: {entrypoint: [serve, --all]}\n")
+    lines = run("images", "--images", str(tmp_path / "images.yaml")).stdout.splitlines()
+    assert re.fullmatch(r"shop/\*  +serve --all", lines[1])
+    assert any(re.fullmatch(r"registry.k8s.io/pause +built in", line) for line in lines)
+    (tmp_path / "images.yaml").write_text("shop: 1\n")
+    wrong = run("images", "--images", str(tmp_path / "images.yaml"))
+    assert wrong.returncode == 2
+    assert "shop: expected an object" in wrong.stderr

@@ -11,7 +11,7 @@ from fairlead.node import imagenames, pulling
 from fairlead.node.builtinimages import builtin
 from fairlead.node.echo import Port, ports
 from fairlead.node.imagenames import repository
-from fairlead.node.images import Image, ImageError, find, load_images, merge, missing
+from fairlead.node.images import Image, ImageError, describe, find, load_images, merge, missing
 from fairlead.node.logs import ContainerLog
 from fairlead.node.network import AddressesExhausted, AddressPool
 from fairlead.node.records import Address
@@ -124,6 +124,28 @@ def test_why_an_image_cannot_be_run(name: str, why: str) -> None:
     }
     said = missing(name, known)
     assert re.search(why, said) if why else said == ""
+
+
+def test_how_images_are_run_here() -> None:
+    lacking = {"needs": "no-such-program", "package": "nsp"}
+    assert [
+        describe(image)
+        for image in (
+            Image(run=lambda: 0),
+            Image(needs="sh", package="dash"),
+            Image(entrypoint=("web", "-x"), root=Path("/srv/web")),
+            Image(**lacking, stand_in=lambda: 0),  # type: ignore[arg-type]
+            Image(**lacking),  # type: ignore[arg-type]
+            Image(package="nsp"),
+        )
+    ] == [
+        "built in",
+        "sh, the host's",
+        "web -x in /srv/web",
+        "a stand-in (Debian's package nsp has the program)",
+        "not here: Debian's package nsp has no-such-program",
+        "not here: Debian's package nsp has it, with a line in the map",
+    ]
 
 
 def test_built_in_images() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fairlead import __version__
-from fairlead.cli import components, controllers, lab, loadbalancer
+from fairlead.cli import components, controllers, images, lab, loadbalancer
 from fairlead.cli.refusal import UserError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(loadbalancer.app, name="loadbalancer")
 for command in (*components.COMMANDS, *controllers.COMMANDS):
     app.command()(command)
+app.command()(images.images)
 
 
 def _version(wanted: bool) -> None:

@@ -104,6 +104,21 @@ def is_there(image: Image) -> bool:
     return image.needs in _found
 
 
+def describe(image: Image) -> str:
+    """In a few words, how this host runs an image."""
+    if image.run is not None:
+        return "built in"
+    if is_there(image):
+        words = " ".join(image.entrypoint or image.command).split("\n")[0]
+        where = f" in {image.root}" if image.root else ""
+        return f"{image.needs}, the host's" if image.needs else f"{words}{where}"
+    if image.stand_in is not None:
+        return f"a stand-in (Debian's package {image.package} has the program)"
+    if image.needs:
+        return f"not here: Debian's package {image.package} has {image.needs}"
+    return f"not here: Debian's package {image.package} has it, with a line in the map"
+
+
 _found: set[str] = set()
 
 

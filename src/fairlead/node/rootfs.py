@@ -2,8 +2,8 @@
 
 The layer is a folder in the pod's state directory, new for every run of a container and removed with the pod; the files
 below are read where they are and never changed. So a container can write wherever one could, and volumes can be mounted
-at places that the host does not have. It is an overlay (the kernel's overlayfs): about 0.3 ms and 7 KB for each, and
-the page cache of what is read is shared by all.
+at places that the host does not have. It is an overlay (the kernel's overlayfs), whose memory for what is read is
+shared by all. Making it, with the mounts in it, takes 4 ms of CPU on a tmpfs, 7 ms on ext4, and 7 KB of kernel memory.
 
 In a user namespace the kernel does not lay over a folder in which something of the outer namespace is mounted, because
 that would show what the mount covers. There, the root is a folder of its own whose entries are laid over one by one.
