@@ -62,7 +62,7 @@ class Answers:
     happens under the caller's lock.
     """
 
-    def __init__(self, most: int = 32_768, most_missing: int = 8_192) -> None:
+    def __init__(self, most: int = 16_384, most_missing: int = 8_192) -> None:
         self.ready: dict[Key, Entry] = {}
         self._bounds = (most, most_missing)
         self._order: tuple[dict[Key, None], ...] = ({}, {})

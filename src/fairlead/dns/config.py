@@ -61,7 +61,7 @@ class DnsConfig:
     transfer: tuple[Network, ...] = ()
     nameserver: str = "kube-system/kube-dns"
     cookie_secret: bytes = b""
-    answers: int = 32_768
+    answers: int = 16_384
     cache: CacheLimits = field(default_factory=CacheLimits)
     sample: float = 1 / 256
     log: bool = False
