@@ -53,7 +53,8 @@ def test_a_pod_that_fits_nowhere_says_why_and_waits_for_a_node() -> None:
                 (
                     "False",
                     "Unschedulable",
-                    "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+                    "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption: "
+                    "0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
                 )
             ]
 
@@ -85,11 +86,54 @@ def test_a_pod_waits_for_its_gate_and_for_another_to_go() -> None:
         async def refused() -> bool:
             found = (await api.get(PODS, "second", "default")).status.conditions
             return [c.message for c in found if c.type == "PodScheduled"] == [
-                "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."
+                "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules. preemption: "
+                "0/1 nodes are available: 1 No preemption victims found for incoming pod."
             ]
 
         await eventually(refused, "the second pod, its gate open, says that it may not be with the first")
         await api.delete(PODS, "first", "default", grace_period_seconds=0)
         await eventually(lambda: on_node("second"), "it is there when the first has gone")
+
+    with_server(told, run)
+
+
+def test_a_pod_goes_for_a_more_important_one() -> None:
+    async def told(api: Api) -> None:
+        await api.create(NODES, node("n1", cpu="2"))
+        await api.create(PODS, made("low", cpu="2"))
+
+        async def on_node(name: str) -> bool:
+            return (await api.get(PODS, name, "default")).spec.nodeName == "n1"
+
+        await eventually(lambda: on_node("low"), "the first pod has its node")
+        await api.create(PODS, made("high", cpu="1", priority=10))
+
+        async def ends() -> bool:
+            found = await api.get(PODS, "low", "default")
+            target = [c.reason for c in found.status.conditions if c.type == "DisruptionTarget"]
+            return found.metadata.deletionTimestamp is not None and target == ["PreemptionByScheduler"]
+
+        async def nominated() -> bool:
+            status = (await api.get(PODS, "high", "default")).status
+            said = [c.message for c in status.conditions if c.type == "PodScheduled"]
+            return status.nominatedNodeName == "n1" and said == [
+                "0/1 nodes are available: 1 Insufficient cpu. preemption: "
+                "not eligible due to a terminating pod on the nominated node."
+            ]
+
+        await eventually(ends, "the less important pod ends")
+        await eventually(nominated, "the other says on which node it will have room")
+        await api.create(PODS, made("equal", cpu="1", priority=10))
+        await api.create(PODS, made("late", cpu="2"))
+        await api.delete(PODS, "low", "default", grace_period_seconds=0)
+        await eventually(lambda: on_node("high"), "it is there when the other has gone")
+        await eventually(lambda: on_node("equal"), "so is another that is as important")
+
+        async def preempted() -> bool:
+            found = (await api.list(EVENTS, "default")).items
+            return [e.involvedObject.name for e in found if e.reason == "Preempted"] == ["low"]
+
+        await eventually(preempted, "an Event tells why it ended")
+        assert not await on_node("late")
 
     with_server(told, run)

@@ -10,24 +10,23 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from fairlead.client.api import Api
-from fairlead.client.events import Recorder
 from fairlead.client.informer import Change, Informer, all_synced
-from fairlead.objects.core_v1 import Binding, Namespace, Node, ObjectReference, Pod, Service
-from fairlead.objects.meta_v1 import ObjectMeta, Status
-from fairlead.objects.resources import NAMESPACES, NODES, PODS, SERVICES
-from fairlead.objects.scalars import timestamp
+from fairlead.objects.core_v1 import Namespace, Node, Pod, Service
+from fairlead.objects.resources import NAMESPACES, NODES, PODDISRUPTIONBUDGETS, PODS, SERVICES
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
+from fairlead.workloads.schedulerwrites import NAME, Writes
 from fairlead.workloads.scheduling import hints
 from fairlead.workloads.scheduling.cluster import Cluster
-from fairlead.workloads.scheduling.decision import Unschedulable, decide
+from fairlead.workloads.scheduling.decision import Unschedulable, decide_beside, kept
 from fairlead.workloads.scheduling.defaults import DefaultSpreads
+from fairlead.workloads.scheduling.nominations import Nominations
 from fairlead.workloads.scheduling.pending import Entry, Pending
+from fairlead.workloads.scheduling.preemption import WAITS, Preemption, preempt
 from fairlead.workloads.scheduling.profile import Profile, profile
 
 log = logging.getLogger("fairlead.workloads")
 
-NAME = "default-scheduler"
 WRITES = 16
 """Bindings and conditions under way at once. Decisions are made one after the other, each knowing those before it."""
 
@@ -45,23 +44,24 @@ async def run(api: Api, health: Health) -> None:
         async with all_synced(scheduler.informers, health, "scheduler") as tasks:
             await scheduler.serve(tasks)
     finally:
-        await scheduler.recorder.close()
+        await scheduler.writes.recorder.close()
 
 
 class Scheduler:
     """Pods and nodes as they are, with the bindings that we made and the informer has not shown yet."""
 
     def __init__(self, api: Api) -> None:
-        self._api = api
-        self.recorder = Recorder(api, NAME)
+        self.writes = Writes(api)
         self.pods = Informer(api, PODS)
         self.nodes = Informer(api, NODES)
         self.services = Informer(api, SERVICES)
         self.namespaces = Informer(api, NAMESPACES)
-        self.informers = (self.nodes, self.namespaces, self.services, self.pods)
+        self.budgets = Informer(api, PODDISRUPTIONBUDGETS, optional=True)
+        self.informers = (self.nodes, self.namespaces, self.services, self.budgets, self.pods)
         self.cluster = Cluster()
         self.pending = Pending()
         self._defaults = DefaultSpreads()
+        self._nominations = Nominations()
         self._assumed: dict[str, str] = {}
         self._work = asyncio.Event()
         self._writes = asyncio.Semaphore(WRITES)
@@ -107,15 +107,34 @@ class Scheduler:
         if pod is None or not _is_ours(pod):
             self.pending.remove(waiting.key)
             return None
-        chosen = decide(waiting, self.cluster, self._defaults)
+        reserved = self._nominations.before(waiting)
+        chosen = decide_beside(waiting, self.cluster, reserved, self._defaults)
         if isinstance(chosen, Unschedulable):
             self.pending.park(waiting.key, chosen.rules, time.monotonic())
-            return self._tell(pod, chosen.message)
+            return self._make_room(waiting, pod, chosen)
         # From here on other decisions count this pod, though the server does not have the binding yet.
         self.cluster.put(waiting, chosen)
         self._assumed[waiting.key] = pod.metadata.uid
         self._arrived(waiting)
         return self._bind(waiting, pod, chosen)
+
+    def _make_room(self, waiting: Profile, pod: Pod, refused: Unschedulable) -> Awaitable[None]:
+        """Looks for pods that would have to go; gives what is to be written about the one that has no node."""
+        if not self.cluster.nodes:
+            return self._tell(pod, refused.message)
+        key, found = waiting.key, WAITS
+        nominated = self._nominations.node(key)
+        if not self._nominations.waits(key, self.cluster):
+            budgets = self.budgets.items.values()
+            with kept(self.cluster, self._nominations.before(waiting)):
+                decided = preempt(waiting, refused, self.cluster, budgets, nominated)
+            if isinstance(decided, Preemption):
+                self._nominations.begin(waiting, decided)
+                return self._tell(pod, refused.message, decided)
+            found = decided
+        if found != WAITS:
+            self._nominations.remove(key)
+        return self._tell(pod, f"{refused.message} preemption: {found}")
 
     async def _written(self, write: Awaitable[None]) -> None:
         try:
@@ -124,16 +143,11 @@ class Scheduler:
             self._writes.release()
 
     async def _bind(self, waiting: Profile, pod: Pod, node: str) -> None:
-        meta, key = pod.metadata, waiting.key
-        binding = Binding(
-            metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
-            target=ObjectReference(kind="Node", name=node),
-        )
+        key = waiting.key
         try:
-            path = PODS.path(meta.namespace, meta.name, "binding")
-            await self._api.request("POST", path, Status, binding)
+            await self.writes.bind(pod, node)
         except (StatusError, OSError) as error:
-            if self._assumed.get(key) == meta.uid:
+            if self._assumed.get(key) == pod.metadata.uid:
                 self._release(key)
             # Deleted meanwhile, or bound by another: the informer will show which.
             if not (
@@ -142,54 +156,46 @@ class Scheduler:
                 log.warning("%s: cannot be bound to %s: %s; it is tried again", key, node, error)
             self.pending.fail(key, time.monotonic())
             self._work.set()
-            return
-        self.recorder.event(pod, "Normal", "Scheduled", f"Successfully assigned {key} to {node}")
 
-    async def _tell(self, pod: Pod, message: str) -> None:
-        """Says in the pod's PodScheduled condition and in an Event why it waits; once for each reason."""
-        meta = pod.metadata
-        told = next((c for c in pod.status.conditions if c.type == "PodScheduled"), None)
-        if told is not None and told.reason == "Unschedulable" and told.message == message:
-            return
-        condition = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastTransitionTime": timestamp(time.time()),
-        }
-        self.recorder.event(pod, "Warning", "FailedScheduling", message)
+    async def _tell(self, pod: Pod, message: str, found: Preemption | None = None) -> None:
+        """Says why the pod waits; and has others go for it, if that helps."""
+        key = f"{pod.metadata.namespace}/{pod.metadata.name}"
         try:
-            patch = {"status": {"conditions": [condition]}}
-            await self._api.patch(
-                PODS, meta.name, meta.namespace, patch, kind="strategic", subresource="status"
-            )
+            await self.writes.tell(pod, message, self._nominations.node(key))
+            if found is not None:
+                await self.writes.preempt(pod, found)
         except (StatusError, OSError) as error:
-            if not (isinstance(error, StatusError) and error.code == HTTPStatus.NOT_FOUND):
-                log.warning("%s/%s: cannot be told why it waits: %s", meta.namespace, meta.name, error)
-                self.pending.fail_parked(f"{meta.namespace}/{meta.name}", time.monotonic())
-                self._work.set()
+            log.warning("%s: what is to be said of it cannot be written: %s; it is tried again", key, error)
+            self._nominations.failed(key)
+            self.pending.fail_parked(key, time.monotonic())
+            self._work.set()
 
     def _on_pod(self, change: Change[Pod]) -> None:
         key, pod, old = change.key, change.new, change.old
         if old is not None and pod is not None and old.metadata.uid != pod.metadata.uid:
             self._release(key)
-            self.pending.remove(key)
+            self._leave_queue(key)
             old = None
         if pod is None or pod.status.phase in ("Succeeded", "Failed"):
             self._release(key)
-            self.pending.remove(key)
+            self._leave_queue(key)
         elif pod.spec.nodeName:
             self._assumed.pop(key, None)
-            self.pending.remove(key)
+            self._leave_queue(key)
             if old is None or _is_counted_anew(old, pod) or self.cluster.where(key) != pod.spec.nodeName:
                 self._place(profile(pod), pod.spec.nodeName)
         elif self._assumed.get(key) != pod.metadata.uid:
             if not _is_ours(pod):
-                self.pending.remove(key)
+                self._leave_queue(key)
             elif old is None or not _is_ours(old) or _is_counted_anew(old, pod):
-                self.pending.add(profile(pod), time.monotonic())
+                waiting = profile(pod)
+                self._nominations.set(waiting, pod.status.nominatedNodeName)
+                self.pending.add(waiting, time.monotonic())
                 self._work.set()
+
+    def _leave_queue(self, key: str) -> None:
+        self._nominations.remove(key)
+        self.pending.remove(key)
 
     def _place(self, pod: Profile, node: str) -> None:
         """The pod is on the node, as the server has it, and perhaps not as it was before."""

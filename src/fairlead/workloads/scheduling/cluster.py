@@ -26,6 +26,7 @@ class Place:
         "node",
         "pods",
         "ports",
+        "priorities",
         "requested",
         "room",
         "soft",
@@ -40,6 +41,8 @@ class Place:
         self.memory = 0
         """What is asked of cpu and memory, with the least amounts of containers that ask for none."""
         self.ports: Counter[HostPort] = Counter()
+        self.priorities: Counter[int] = Counter()
+        """How many pods have each priority."""
         self.describe(None)
 
     def describe(self, node: Node | None) -> None:
@@ -56,12 +59,16 @@ class Place:
         """The pod is on the node."""
         self.pods[pod.key] = pod
         self._change(pod, 1)
+        self.priorities[pod.priority] += 1
         self.ports.update(pod.ports)
 
     def take(self, pod: Profile) -> None:
         """The pod is on the node no more."""
         del self.pods[pod.key]
         self._change(pod, -1)
+        self.priorities[pod.priority] -= 1
+        if not self.priorities[pod.priority]:
+            del self.priorities[pod.priority]
         for port in pod.ports:
             self.ports[port] -= 1
             if not self.ports[port]:

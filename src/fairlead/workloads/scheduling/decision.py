@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fairlead.workloads.scheduling.cluster import Cluster
@@ -58,6 +59,38 @@ def decide(pod: Profile, cluster: Cluster, defaults: Defaults = no_defaults) -> 
         refusals,
         frozenset(refusal.rule for refusal in refusals.values()),
     )
+
+
+def decide_beside(
+    pod: Profile,
+    cluster: Cluster,
+    reserved: Mapping[str, tuple[Profile, str]],
+    defaults: Defaults = no_defaults,
+) -> str | Unschedulable:
+    """The same, with room kept for pods that are not on their nodes yet, given with the names of these.
+
+    The pod has to fit with them and without. Upstream: RunFilterPluginsWithNominatedPods.
+    """
+    if not reserved:
+        return decide(pod, cluster, defaults)
+    with kept(cluster, reserved):
+        decided = decide(pod, cluster, defaults)
+    if isinstance(decided, str) and Filters(pod, cluster).refusal(cluster.nodes[decided]) is not None:
+        return decide(pod, cluster, defaults)
+    return decided
+
+
+@contextmanager
+def kept(cluster: Cluster, reserved: Mapping[str, tuple[Profile, str]]) -> Iterator[None]:
+    """The cluster as if the pods were on their nodes already. Cost: their number."""
+    put = [held for key, held in reserved.items() if not cluster.where(key)]
+    for other, node in put:
+        cluster.put(other, node)
+    try:
+        yield
+    finally:
+        for other, _ in put:
+            cluster.take(other.key)
 
 
 def counted(reasons: Mapping[str, int]) -> str:
