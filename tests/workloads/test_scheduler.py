@@ -80,6 +80,7 @@ def test_a_pod_waits_for_its_gate_and_for_another_to_go() -> None:
         await eventually(lambda: on_node("first"), "the first pod has its node")
         gates = (PodSchedulingGate(name="example.com/wait"),)
         gated = await api.create(PODS, made("second", affinity=apart, schedulingGates=gates))
+        assert [c.reason for c in gated.status.conditions] == ["SchedulingGated"]
         open_ = replace(gated, spec=replace(gated.spec, schedulingGates=()))
         await api.replace(PODS, open_)
 

@@ -103,6 +103,15 @@ class JobStrategy(StatusStrategy):
         return jobs.selecting(prepared)
 
 
+GATED = core_v1.PodCondition(
+    type="PodScheduled",
+    status="False",
+    reason="SchedulingGated",
+    message="Scheduling is blocked due to non-empty scheduling gates",
+)
+"""Upstream: applySchedulingGatedCondition."""
+
+
 class PodStrategy(StatusStrategy):
     """Pods: status is the node agent's."""
 
@@ -122,6 +131,13 @@ class PodStrategy(StatusStrategy):
             tolerations=said.tolerations,
         )
         return replace(obj, spec=spec)
+
+    def prepare_create(self, obj: core_v1.Pod) -> core_v1.Pod:
+        """Without a status, but for what says that it waits for its gates."""
+        prepared: core_v1.Pod = super().prepare_create(obj)
+        if not obj.spec.schedulingGates:
+            return prepared
+        return replace(prepared, status=replace(prepared.status, conditions=(GATED,)))
 
     def prepare_status(self, obj: core_v1.Pod, old: core_v1.Pod) -> core_v1.Pod:
         """With the old spec and owners."""
