@@ -85,7 +85,7 @@ def test_a_pod_runs_answers_and_goes(tmp_path: Path) -> None:
         await cluster.api.delete(PODS, "web", "default")
         await cluster.gone("web")
         await eventually(lambda: interfaces() == ["lo"])  # the kernel removes them in the background
-        assert not list((cluster.config.state_directory / "pods").iterdir())
+        await eventually(lambda: not list((cluster.config.state_directory / "pods").iterdir()))
 
     with_cluster(tmp_path, test)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from fairlead.node import namespaces, sandbox
 from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import EVENTS, PODS
 from tests.client.cluster import eventually as holds
@@ -84,6 +87,53 @@ def test_a_container_has_started_when_its_hook_has_ended(tmp_path: Path) -> None
 
     with signal_file() as (until_told, file):
         with_cluster(tmp_path, test)
+
+
+@root
+def test_a_container_says_why_it_ended(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        never = {"restartPolicy": "Never"}
+        await cluster.run("told", shell("c", "echo gave up >/dev/termination-log; exit 3"), **never)
+        elsewhere = {"terminationMessagePath": "/var/lib/x/end", "securityContext": {"runAsUser": 65534}}
+        await cluster.run("path", shell("c", "echo done >/var/lib/x/end", **elsewhere), **never)
+        fallback = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+        await cluster.run("log", shell("c", "echo one; echo two >&2; exit 1", **fallback), **never)
+        said = {}
+        for name in ("told", "path", "log"):
+            pod = await cluster.until(name, lambda pod: pod.status.phase in ("Succeeded", "Failed"))
+            ended = state(pod).state.terminated
+            assert ended is not None
+            said[name] = (ended.exitCode, sorted(ended.message.split("\n")))
+        assert said == {
+            "told": (3, ["", "gave up"]),
+            "path": (0, ["", "done"]),
+            "log": (1, ["", "one", "two"]),
+        }
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_a_container_that_forks_without_end_leaves_the_node_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if namespaces.kernel() < (6, 14):
+        pytest.skip("this kernel cannot limit the processes of a PID namespace (from Linux 6.14 on)")
+    monkeypatch.setattr(sandbox, "MOST_PROCESSES", 400)  # the machine of the tests has other work, too
+
+    async def test(cluster: Cluster) -> None:
+        grace = {"terminationGracePeriodSeconds": 1}
+        # A shell that cannot fork ends, with all that it has started.
+        script = "for i in $(seq 500); do sleep 1000 & done"
+        await cluster.run("many", shell("c", script), restartPolicy="Never", **grace)
+        await cluster.run("web")
+        pod = await cluster.until("many", lambda pod: pod.status.phase == "Failed")
+        ended = state(pod).state.terminated
+        assert ended is not None
+        assert ended.exitCode == 2
+        await cluster.until("web", is_ready)
+
+    with_cluster(tmp_path, test)
 
 
 @root

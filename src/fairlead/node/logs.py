@@ -7,6 +7,7 @@ Source: kubernetes/design-proposals-archive, node/kubelet-cri-logging.md.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class ContainerLog:
         self._path = path
         self._limit = limit
         self._pending: dict[str, bytes] = {}
+        self._failed = False
         path.parent.mkdir(parents=True, exist_ok=True)
         self._open()
 
@@ -65,8 +67,45 @@ class ContainerLog:
         self._put(moment, stream, "F", line)
 
     def _put(self, moment: str, stream: str, tag: str, text: bytes) -> None:
-        if self._size >= self._limit:
-            os.close(self._fd)
-            self._path.rename(self._path.with_name(self._path.name + ".1"))
-            self._open()
-        self._size += os.write(self._fd, f"{moment} {stream} {tag} ".encode() + text + b"\n")
+        """Writes a line, or drops it where the disk is full: a container's output must not be the pod's end."""
+        try:
+            if self._size >= self._limit:
+                self._rotate()
+            self._size += os.write(self._fd, f"{moment} {stream} {tag} ".encode() + text + b"\n")
+        except OSError as error:
+            if not self._failed:
+                print(f"{self._path}: {error}: lines are dropped", file=sys.stderr)
+            self._failed = True
+        else:
+            self._failed = False
+
+    def _rotate(self) -> None:
+        self._path.rename(self._path.with_name(self._path.name + ".1"))
+        os.close(self._fd)
+        self._open()
+
+
+def prune(directory: Path, attempt: int) -> None:
+    """Removes a container's logs but those of the run before `attempt` and of later ones."""
+    for path in directory.glob("*.log*"):
+        number = path.name.partition(".")[0]
+        if number.isdecimal() and int(number) < attempt - 1:
+            path.unlink(missing_ok=True)
+
+
+def last_words(path: Path, lines: int, size: int) -> bytes:
+    """The end of a log, as the container wrote it: at most so many lines and bytes. Cost: that of its last 256 KiB."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 256 * 1024))
+            raw = file.read().split(b"\n")[-lines - 1 :]
+    except OSError:
+        return b""
+    words = b""
+    for line in raw:
+        _, _, rest = line.partition(b" ")
+        _, _, rest = rest.partition(b" ")
+        tag, space, text = rest.partition(b" ")
+        if space:
+            words += text + (b"\n" if tag == b"F" else b"")
+    return words[-size:]

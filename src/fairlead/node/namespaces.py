@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -193,6 +194,12 @@ def socket_in(network: int, family: int = socket.AF_INET, kind: int = socket.SOC
     """A socket that belongs to the network namespace `network` for good, usable from any other."""
     with entered(network):
         return socket.socket(family, kind)
+
+
+def kernel() -> tuple[int, int]:
+    """The kernel's version, as (6, 12)."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(takewhile(str.isdigit, minor)) or 0)
 
 
 def set_sysctl(name: str, value: int | str) -> None:

@@ -121,6 +121,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
     argv: tuple[str, ...]
     builtin: str = ""
     target: str = ""
+    message_policy: str = ""
+    """As `terminationMessagePolicy`."""
     environment: dict[str, str]
     directory: str = ""
     root: str = ""

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from fairlead.node import container, namespaces, network, records
+from fairlead.node import container, logs, namespaces, network, records, termination
 from fairlead.node.commands import Commands
 from fairlead.node.images import Image, program
 from fairlead.node.logs import ContainerLog
@@ -51,6 +51,10 @@ from fairlead.node.streams import Output
 
 MOST_DESCRIPTORS = 8
 """Descriptors that come with one message."""
+
+
+MOST_PROCESSES = 4096
+"""Processes and threads that a pod may have at a time, where the kernel can limit them."""
 
 
 def fork(spec: SandboxSpec, directory: Path, images: Mapping[str, Image]) -> tuple[int, int]:
@@ -155,6 +159,7 @@ def _make_namespaces(spec: SandboxSpec, directory: Path, node: int) -> None:
     quiet = namespaces.MS_NOSUID | namespaces.MS_NODEV
     if not spec.host_processes:
         namespaces.mount("proc", "/proc", "proc", quiet | namespaces.MS_NOEXEC)
+        _limit_processes()
     if not spec.host_ipc:
         namespaces.mount("tmpfs", "/dev/shm", "tmpfs", quiet, "mode=1777,size=64m")  # noqa: S108
     _set_sysctls(spec)
@@ -192,6 +197,15 @@ def _mount_memory(folder: Path, volume: MemoryVolume) -> None:
     if volume.group is not None:
         with contextlib.suppress(OSError):  # a group that the lab's user namespace does not have
             os.chown(folder, -1, volume.group)
+
+
+def _limit_processes() -> None:
+    """Leaves the node some process ids when a container forks without end: the pod's PID namespace has its own limit.
+
+    Before Linux 6.14 there is one limit for the whole machine, which is not ours to change: a pod is not limited then.
+    """
+    if namespaces.kernel() >= (6, 14):
+        namespaces.set_sysctl("kernel/pid_max", MOST_PROCESSES)
 
 
 @dataclass
@@ -315,7 +329,10 @@ class _Sandbox:
     def _record(self, history: History) -> None:
         name = history.current.name
         self._histories[name] = history
-        records.write(self._directory / "containers" / f"{name}.json", history)
+        try:
+            records.write(self._directory / "containers" / f"{name}.json", history)
+        except OSError as error:  # a full disk: this process knows, and only who comes after it would not
+            print(f"cannot record what container {name} does: {error}", file=sys.stderr)
         for peer in tuple(self._peers):
             self._send(peer, Changed(name=name, history=history))
 
@@ -330,7 +347,8 @@ class _Sandbox:
         if start.target and own and beside is None:
             raise OSError("the target container is not running")
         run = self._builtin(start) if start.builtin else None
-        log = ContainerLog(self._directory / "logs" / start.name / f"{start.attempt}.log")
+        logs.prune(self._directory / "logs" / start.name, start.attempt)
+        log = ContainerLog(self._log_file(start.name, start.attempt))
         theirs, outputs, entry = _terminal() if start.tty else _pipes(start)
         report, to_report = os.pipe()
         pid = self._fork_into(namespaces.CLONE_NEWPID if own else 0, beside.pidfd if beside and own else -1)
@@ -370,6 +388,9 @@ class _Sandbox:
             for stream, fd in outputs.items():
                 self._follow(running, fd, stream)
         self._record(History(record, known.current if known else None))
+
+    def _log_file(self, name: str, attempt: int) -> Path:
+        return self._directory / "logs" / name / f"{attempt}.log"
 
     def _builtin(self, start: Start) -> Callable[[], int]:
         image = self._images.get(start.builtin)
@@ -467,9 +488,19 @@ class _Sandbox:
                     finished_at=time.time(),
                     exit_code=code,
                     reason="Error" if code else "Completed",
+                    message=self._last_message(running, record, code),
                 )
                 self._record(History(ended, history.previous))
                 return
+
+    def _last_message(self, running: _Running, record: ContainerRecord, code: int) -> str:
+        def log() -> Path:
+            for output in tuple(running.outputs.values()):
+                output.drain()
+            return self._log_file(record.name, record.attempt)
+
+        file = termination.file_of(self._directory, record.name, record.attempt)
+        return termination.message(file, running.start.message_policy, code, log)
 
     # Commands in containers.
 

@@ -26,6 +26,8 @@ from fairlead.node import (
     runtime,
     security,
     servicelinks,
+    startrequest,
+    termination,
 )
 from fairlead.node.account import Account
 from fairlead.node.container import ACCOUNT
@@ -204,12 +206,23 @@ class Starting:
             given = await self._service_links(pod) | config.environment(pod, container)
             values = environment.make(pod, container, given, await self._sources(pod, container))
             mounts = self.volumes.mounts(pod, container, values)
-            made = request(pod, container, attempt, values, config.images, mounts)
+            mounts = (*mounts, *self._message_file(container, attempt, mounts))
+            made = startrequest.make(pod, container, attempt, values, config.images, mounts)
         except (environment.ConfigError, security.NotNonRoot) as error:
             self._refuse(container.name, "CreateContainerConfigError", str(error), RETRY_CONFIG)
             self._state.event("Warning", "Failed", f"Error: {error}", container)
             return None
         return msgspec.structs.replace(made, target=target)
+
+    def _message_file(
+        self, container: Container, attempt: int, mounts: tuple[records.Mount, ...]
+    ) -> tuple[records.Mount, ...]:
+        """What the container sees at its `terminationMessagePath`, unless a volume is mounted there."""
+        path = container.terminationMessagePath
+        if not path or any(mount.place == path for mount in mounts):
+            return ()
+        file = termination.make_file(self._state.directory, container.name, attempt)
+        return (records.Mount(source=str(file), place=path),)
 
     def _target_of(self, pod: Pod, container: Container) -> str:
         """The run of the container whose processes an ephemeral container is to see; nothing without a target."""
@@ -261,50 +274,6 @@ class Starting:
     def _refuse(self, name: str, reason: str, message: str, seconds: float) -> None:
         self._refused[name] = (time.time() + seconds, ContainerStateWaiting(reason=reason, message=message))
         self._state.changed.set()
-
-
-def request(
-    pod: Pod,
-    container: Container,
-    attempt: int,
-    values: dict[str, str],
-    known: Mapping[str, images.Image],
-    mounts: tuple[records.Mount, ...] = (),
-) -> records.Start:
-    """What the sandbox is asked for: the container's program, with `values` as its environment. Pure."""
-    found = images.find(container.image, known)
-    pattern, image = found if found else ("", images.Image())
-    entry = image.entrypoint
-    arguments = container.args or image.command
-    if container.command:
-        entry, arguments = container.command, container.args
-    allowed = security.of(pod, container, image.user)
-    return records.Start(
-        name=container.name,
-        attempt=attempt,
-        image=container.image,
-        argv=tuple(environment.expand(word, values) for word in (*entry, *arguments)),
-        builtin=pattern if images.program(image) is not None and not container.command else "",
-        environment=values,
-        directory=container.workingDir or image.directory,
-        root=str(image.root) if image.root else "",
-        stdin=container.stdin,
-        stdin_once=container.stdinOnce,
-        tty=container.tty,
-        over_host=image.overlay,
-        files=dict(image.files),
-        links=dict(image.links),
-        mounts=mounts,
-        user=allowed.user,
-        image_user=image.user,
-        group=allowed.group,
-        groups=allowed.groups,
-        capabilities=allowed.capabilities,
-        privileged=allowed.privileged,
-        read_only_root=allowed.read_only_root,
-        no_new_privileges=allowed.no_new_privileges,
-        unmasked_proc=allowed.unmasked_proc,
-    )
 
 
 def _text(path: str) -> str:

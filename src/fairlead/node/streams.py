@@ -49,6 +49,7 @@ class Output:
         self._ended = ended
         self._taps: list[_Tap] = []
         self._paused = False
+        self._over = False
         os.set_blocking(fd, False)
         selector.register(fd, selectors.EVENT_READ, self._read)
 
@@ -65,18 +66,25 @@ class Output:
             self._detach(tap)
         self._go_on()
 
-    def _read(self) -> None:
+    def drain(self) -> None:
+        """Reads what is there already, as the last words of a process that has ended; at most 1 MiB."""
+        for _ in range(16):
+            if self._over or self._paused or not self._read():
+                return
+
+    def _read(self) -> bool:
+        """Reads once; whether there was anything."""
         try:
             data = os.read(self._fd, CHUNK)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             if error.errno != errno.EIO:  # of a terminal that no process has open any more
                 raise
             data = b""
         if not data:
             self._close()
-            return
+            return False
         self._log.write(self.name, data)
         for tap in tuple(self._taps):
             tap.due = memoryview(data)
@@ -84,8 +92,10 @@ class Output:
         if any(tap.waiting for tap in self._taps):
             self._paused = True
             self._selector.unregister(self._fd)
+        return True
 
     def _close(self) -> None:
+        self._over = True
         self._selector.unregister(self._fd)
         os.close(self._fd)
         for tap in tuple(self._taps):
