@@ -17,6 +17,7 @@ from http import HTTPStatus
 from fairlead.client.retry import Backoff
 from fairlead.node import plan, status
 from fairlead.node.ending import Ending
+from fairlead.node.eviction import Storage
 from fairlead.node.hostports.ofpod import PodPorts
 from fairlead.node.podstate import Node, PodState
 from fairlead.node.probing import Probing
@@ -39,6 +40,7 @@ class PodWorker:
         self._starting = Starting(self._state)
         self._ending = Ending(self._state)
         self._ports = PodPorts(self._state)
+        self._storage = Storage(self._state.directory)
         self._reporting = Reporting(self._state, self._probing)
         self._failure: status.Failure | None = None
         self.finished = asyncio.Event()
@@ -106,6 +108,7 @@ class PodWorker:
         if pod.metadata.deletionTimestamp is not None:
             return await self._delete(pod, now)
         self._failure = self._failure or self._overdue(pod, now) or self._rejection(pod)
+        look = await self._check_storage(pod, now)
         unresolved, wake = self._starting.unresolved(pod, now)
         todo = plan.plan(pod, self._observe(pod, unresolved), now)
         if todo.finished or self._failure is not None:
@@ -113,7 +116,7 @@ class PodWorker:
             return await self._finish(pod, grace, now)
         for kill in todo.kills:
             self._ending.stop(kill.container, kill.id, kill.container.name, kill.grace, kill.message, now)
-        wakes = [wake, todo.wake, plan.deadline(pod), await self._ending.advance(pod, now, all=False)]
+        wakes = [wake, look, todo.wake, plan.deadline(pod), await self._ending.advance(pod, now, all=False)]
         unready = ""
         if todo.starts or state.sandbox is not None:
             wakes.append(await self._starting.keep_account(pod, now))
@@ -158,6 +161,15 @@ class PodWorker:
             self._state.event("Warning", failure.reason, message)
         return failure
 
+    async def _check_storage(self, pod: Pod, now: float) -> float | None:
+        """Whether the pod stores more than it may; gives when to look again."""
+        if self._failure is not None or self._state.sandbox is None:
+            return None
+        self._failure, wake = await self._storage.check(pod, now)
+        if self._failure is not None:
+            self._state.event("Warning", self._failure.reason, self._failure.message)
+        return wake
+
     def _grace(self, pod: Pod) -> float:
         """Seconds that the containers have when the pod ends by itself."""
         if self._failure is not None and self._failure.grace is not None:
@@ -175,9 +187,8 @@ class PodWorker:
         """A pod whose work is over, or that has failed: what runs is ended in order, then its sandbox goes."""
         wake = await self._end_containers(pod, grace, now)
         if wake is None and self._state.sandbox is not None:
-            await self._report(
-                pod, {}
-            )  # how its containers ended; that the sandbox is gone is a second change
+            # How its containers ended; that the sandbox is gone is a second change.
+            await self._report(pod, {})
             await self._end_sandbox()
             self._state.free_addresses()
         await self._report(pod, {})
