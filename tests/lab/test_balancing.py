@@ -14,6 +14,7 @@ import pytest
 from pyroute2 import NFCTSocket
 
 from fairlead.lab import topology
+from fairlead.lab.addressing import IPV4
 from fairlead.lab.cloud import EVERY, EXCLUDED, FAILURES, PATIENCE
 from fairlead.lab.cloudtables import mark
 from tests.lab.conftest import wait_for
@@ -201,7 +202,7 @@ def test_a_node_that_dies_takes_along_what_it_carried_and_no_more(cloud: tuple[L
     ).split():
         lab.kubectl("delete", name, "--wait")
     holding, ask = hold(lab, address)
-    dead = str(topology.UNDERLAY_NETWORK.network_address + 12)
+    dead = IPV4.node_address(3)
     before = ask()
     assert len(set(before)) > 1
     assert dead in before
@@ -256,7 +257,7 @@ def apply(lab: Lab, name: str, spec: str) -> str:
 
 def test_source_ranges_hold(cloud: tuple[Lab, dict[str, str]]) -> None:
     lab, _ = cloud
-    address = apply(lab, "guarded", f"loadBalancerSourceRanges: [{topology.OUTSIDE_ADDRESS}/32]")
+    address = apply(lab, "guarded", f"loadBalancerSourceRanges: [{IPV4.outside_address}/32]")
     assert wait_for(lambda: reached(lab, address))
     apply(lab, "guarded", "loadBalancerSourceRanges: [192.0.2.0/24]")
     wait_for(lambda: not lab.reaches("outside", address))
@@ -292,7 +293,7 @@ def test_packets_come_by_node_port_if_asked_for() -> None:
         ready(lab)
         cluster, local = balance(lab, "balanced", "Cluster"), balance(lab, "local", "Local")
         assert wait_for(lambda: _clients(lab, cluster) == {"192.168.1.10", "192.168.1.11"})
-        assert wait_for(lambda: _clients(lab, local) == {topology.OUTSIDE_ADDRESS})
+        assert wait_for(lambda: _clients(lab, local) == {IPV4.outside_address})
         tables = subprocess.run(
             [
                 "ip",

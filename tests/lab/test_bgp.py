@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from fairlead.lab import topology
+from fairlead.lab.addressing import IPV4
 from fairlead.loadbalancer.announcement import EXCLUDED
 from fairlead.loadbalancer.bgp.configuration import BFD_INTERVAL, BFD_MULTIPLIER
 from tests.lab.conftest import wait_for
@@ -58,7 +59,7 @@ def test_the_node_with_the_endpoint_announces_under_local(announced: tuple[Lab, 
     lab, _, address = announced
     host = lab.kubectl("get", "pod", "web-1", "-o", "jsonpath={.status.hostIP}")
     wait_for(lambda: ways(lab, address) == {host})
-    assert _clients(lab, address) == {topology.OUTSIDE_ADDRESS}
+    assert _clients(lab, address) == {IPV4.outside_address}
 
 
 def test_a_node_withdraws_what_it_may_not_carry(announced: tuple[Lab, str, str]) -> None:

@@ -11,15 +11,31 @@ from pathlib import Path
 import pytest
 
 from fairlead.lab import topology
+from fairlead.lab.addressing import IPV4, IPV6, Family, families
 from fairlead.lab.network import Network
 from tests.waiting import LIMIT
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
 
+BOTH = (IPV4, IPV6)
+
+
+def _parts(family: Family) -> set[str]:
+    """The networks of the nodes' pods in the cluster's."""
+    length = 24 if family.version == 4 else 64
+    return {str(part) for part in ipaddress.ip_network(family.cluster).subnets(new_prefix=length)}
+
+
+@pytest.mark.parametrize("names", [(), ("ipv5",), ("ipv4", "ipv4")])
+def test_what_is_no_family_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="use ipv4, ipv6, or both"):
+        families(names)
+
+
 def test_addresses_are_those_of_the_documentation() -> None:
     nodes = topology.plan_nodes(3, ("a", "b"))
-    assert [(n.name, n.address, n.pod_cidr, n.zone) for n in nodes] == [
+    assert [(n.name, *n.addresses, *n.pod_cidrs, n.zone) for n in nodes] == [
         ("node1", "192.168.1.10", "10.244.1.0/24", "a"),
         ("node2", "192.168.1.11", "10.244.2.0/24", "b"),
         ("node3", "192.168.1.12", "10.244.3.0/24", "a"),
@@ -28,16 +44,17 @@ def test_addresses_are_those_of_the_documentation() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, topology.MAX_NODES])
 def test_every_address_is_there_once_and_inside_its_network(count: int) -> None:
-    plan = topology.plan(count)
+    plan = topology.plan(topology.plan_nodes(count, families=BOTH), BOTH)
     addresses = [ipaddress.ip_interface(entry.address) for entry in plan.addresses]
     assert len({a.ip for a in addresses}) == len(addresses)
     for node in plan.nodes:
-        assert ipaddress.ip_address(node.address) in topology.UNDERLAY_NETWORK
-        assert ipaddress.IPv4Network(node.pod_cidr).subnet_of(ipaddress.IPv4Network(topology.CLUSTER_CIDR))
+        for family, address, pods in zip(BOTH, node.addresses, node.pod_cidrs, strict=True):
+            assert ipaddress.ip_address(address) in ipaddress.ip_network(family.underlay)
+            assert pods in _parts(family)
 
 
 def test_only_nodes_know_the_way_to_pods() -> None:
-    plan = topology.plan(3)
+    plan = topology.plan(topology.plan_nodes(3))
     to_pods = {r.namespace for r in plan.routes if r.destination.startswith("10.244.")}
     assert to_pods == {"node1", "node2", "node3"}
     assert len([r for r in plan.routes if r.namespace == "node1"]) == 3
@@ -68,7 +85,7 @@ def test_what_cannot_be_a_name_is_refused(name: str) -> None:
 def network() -> Iterator[Network]:
     made = Network(f"test{os.getpid()}", Path("/run/netns"))
     try:
-        made.make(topology.plan(2))
+        made.make(topology.plan(topology.plan_nodes(2, families=BOTH), BOTH))
         yield made
     finally:
         made.remove()
@@ -81,7 +98,7 @@ def in_namespace(network: Network, name: str, program: str) -> str:
 
 CONNECT = """
 import socket, sys
-s = socket.socket(); s.settimeout(60)
+s = socket.socket(socket.AF_INET6 if ":" in {address!r} else socket.AF_INET); s.settimeout(60)
 try:
     s.connect(({address!r}, 9)); print("connected")
 except OSError as e:
@@ -99,6 +116,12 @@ except OSError as e:
         ("outside", "192.168.1.10", "Connection refused"),
         ("outside", "10.96.0.1", "Network is unreachable"),
         ("outside", "10.244.1.2", "Network is unreachable"),
+        ("node1", "fd00:192:168:1::11", "Connection refused"),
+        ("node2", "fd00:192:168:1::1", "Connection refused"),
+        ("node1", "2001:db8:198:51::10", "Connection refused"),
+        ("outside", "fd00:192:168:1::10", "Connection refused"),
+        ("outside", "fd00:10:96::1", "Network is unreachable"),
+        ("outside", "fd00:10:244:1::2", "Network is unreachable"),
     ],
 )
 def test_who_reaches_whom(network: Network, source: str, address: str, answer: str) -> None:
@@ -109,7 +132,7 @@ def test_who_reaches_whom(network: Network, source: str, address: str, answer: s
 def test_removal_leaves_another_labs_namespaces_alone(network: Network) -> None:
     other = Network(f"test{os.getpid()}-b", Path("/run/netns"))
     try:
-        other.make(topology.plan(1))
+        other.make(topology.plan(topology.plan_nodes(1)))
         assert len(network.remove()) == 4
         assert len(other.leftovers()) == 3
         assert network.remove() == []

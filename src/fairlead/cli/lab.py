@@ -40,7 +40,14 @@ def up(
     zones: Annotated[
         str, typer.Option(help="Zones for the nodes to be in, by turns, as a,b,c.", metavar="A,B")
     ] = "",
-    ip_families: Annotated[str, typer.Option(help="Address families of pods and Services.")] = "ipv4",
+    region: Annotated[str, typer.Option(help="The region that all nodes are in.")] = "",
+    ip_families: Annotated[
+        str,
+        typer.Option(
+            help="Address families of pods and Services: ipv4, ipv6, or both, the first one first.",
+            metavar="A,B",
+        ),
+    ] = "ipv4",
     proxy_mode: Annotated[
         str, typer.Option(help="What the proxy programs: nftables, iptables or ipvs.")
     ] = "nftables",
@@ -122,6 +129,8 @@ def up(
         name=name,
         nodes=nodes,
         zones=_split(zones),
+        region=region,
+        ip_families=_split(ip_families),
         proxy_mode=proxy_mode,
         loadbalancer=loadbalancer,
         loadbalancer_via=loadbalancer_via,
@@ -145,11 +154,16 @@ def up(
 
 
 def _check_built(ip_families: str, proxy_mode: str) -> None:
-    families = _split(ip_families)
-    if unknown := [family for family in families if family not in ("ipv4", "ipv6")]:
-        raise UserError(f"--ip-families {ip_families}: {unknown[0]!r} is no address family; use ipv4")
-    if families != ("ipv4",):
-        raise UserError(f"--ip-families {ip_families}: only ipv4 is built yet")
+    from fairlead.lab import addressing
+
+    try:
+        families = addressing.families(_split(ip_families))
+    except ValueError as error:
+        raise UserError(f"--ip-families {ip_families}: {error}") from error
+    if addressing.IPV6 in families and not Path("/proc/sys/net/ipv6").exists():
+        raise UserError(
+            f"--ip-families {ip_families}: the kernel has no IPv6 here (is it off by ipv6.disable=1?)"
+        )
     from fairlead.proxy import modes
     from fairlead.proxy.dataplane import Unusable
 

@@ -41,9 +41,9 @@ def _nodes(record: Record) -> Table:
     table = Table(title="Nodes", title_justify="left")
     for column in ("name", "address", "pods", "zone"):
         table.add_column(column)
-    for node in topology.plan_nodes(record.nodes, record.zones):
-        table.add_row(node.name, node.address, node.pod_cidr, node.zone)
-    table.add_row("outside", topology.OUTSIDE_ADDRESS, "", "")
+    for node in topology.plan_nodes(record.nodes, record.zones, record.families):
+        table.add_row(node.name, "\n".join(node.addresses), "\n".join(node.pod_cidrs), node.zone)
+    table.add_row("outside", "\n".join(family.outside_address for family in record.families), "", "")
     return table
 
 

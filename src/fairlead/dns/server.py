@@ -132,7 +132,9 @@ def run_in_pod() -> int:
     except ValueError as error:
         log.error("%s", error)
         return 2
-    return serve(config, credentials, path=path)
+    # Where IPv6 is answered, one socket of both families shows health to whichever of them the pod is asked by.
+    expose = "::" if any(":" in address for address, _ in config.listen) else "0.0.0.0"  # noqa: S104
+    return serve(config, credentials, expose=expose, path=path)
 
 
 def serve(

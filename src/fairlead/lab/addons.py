@@ -5,6 +5,7 @@ The cluster's DNS, and the addresses that load balancers get.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -13,7 +14,8 @@ import yaml
 
 from fairlead.client.api import Api
 from fairlead.client.retry import Backoff
-from fairlead.lab.topology import API_PORT, DNS_ADDRESS, LOAD_BALANCERS, ROUTER
+from fairlead.lab.addressing import Family
+from fairlead.lab.topology import API_PORT
 from fairlead.loadbalancer.ipaddresspools import GROUP, RESOURCES, IPAddressPool, definition
 from fairlead.objects import core_v1
 from fairlead.objects.apiextensions_v1 import CustomResourceDefinition
@@ -39,7 +41,7 @@ DNS_IMAGE = "fairlead/dns"
 POOL = "lab"
 
 
-def dns_service() -> core_v1.Service:
+def dns_service(families: Sequence[Family]) -> core_v1.Service:
     """The Service of the cluster's DNS, named and labelled as kubeadm does."""
     return core_v1.Service(
         metadata=ObjectMeta(
@@ -49,7 +51,9 @@ def dns_service() -> core_v1.Service:
             annotations={"prometheus.io/port": "9153", "prometheus.io/scrape": "true"},
         ),
         spec=core_v1.ServiceSpec(
-            clusterIP=DNS_ADDRESS,
+            clusterIP=families[0].dns,
+            clusterIPs=tuple(family.dns for family in families),
+            ipFamilyPolicy="SingleStack" if len(families) == 1 else "RequireDualStack",
             selector=DNS_LABELS,
             ports=(
                 core_v1.ServicePort(name="dns", port=53, protocol="UDP", targetPort=53),
@@ -60,7 +64,7 @@ def dns_service() -> core_v1.Service:
     )
 
 
-def dns_pod() -> core_v1.Pod:
+def dns_pod(families: Sequence[Family]) -> core_v1.Pod:
     """The pod that serves it, known by its ServiceAccount's token."""
     return core_v1.Pod(
         metadata=ObjectMeta(name=DNS_POD, namespace=NAMESPACE, labels=DNS_LABELS),
@@ -74,10 +78,13 @@ def dns_pod() -> core_v1.Pod:
                     image=DNS_IMAGE,
                     env=(
                         # Not by way of the Service, so that names are known as soon as the proxy works.
-                        core_v1.EnvVar(name="KUBERNETES_SERVICE_HOST", value=ROUTER),
+                        core_v1.EnvVar(name="KUBERNETES_SERVICE_HOST", value=families[0].router),
                         core_v1.EnvVar(name="KUBERNETES_SERVICE_PORT", value=str(API_PORT)),
                         # The host's name servers are not to be reached from a lab: better refused than late.
                         core_v1.EnvVar(name="FAIRLEAD_DNS_UPSTREAMS", value="none"),
+                        core_v1.EnvVar(
+                            name="FAIRLEAD_DNS_LISTEN", value=" ".join(f.any_address for f in families)
+                        ),
                     ),
                     ports=(
                         core_v1.ContainerPort(name="dns", containerPort=53, protocol="UDP"),
@@ -93,21 +100,21 @@ def dns_pod() -> core_v1.Pod:
     )
 
 
-def pool() -> IPAddressPool:
+def pool(families: Sequence[Family]) -> IPAddressPool:
     """The addresses of the lab's load balancers."""
-    spec = {"addresses": [LOAD_BALANCERS], "avoidBuggyIPs": True}
+    spec = {"addresses": [family.pool for family in families], "avoidBuggyIPs": True}
     return IPAddressPool(metadata=ObjectMeta(name=POOL), spec=spec)
 
 
-async def apply(api: Api) -> None:
+async def apply(api: Api, families: Sequence[Family]) -> None:
     """Makes what is not there; a store that an earlier lab left has it already."""
     pools = msgspec.convert(yaml.safe_load(definition()), CustomResourceDefinition)
     await _ensure(api, CUSTOMRESOURCEDEFINITIONS, pools)
     account = core_v1.ServiceAccount(metadata=ObjectMeta(name="fairlead-dns", namespace=NAMESPACE))
     await _ensure(api, SERVICEACCOUNTS, account)
-    await _ensure(api, SERVICES, dns_service())
-    await _ensure(api, PODS, dns_pod())
-    await _ensure_pool(api)
+    await _ensure(api, SERVICES, dns_service(families))
+    await _ensure(api, PODS, dns_pod(families))
+    await _ensure_pool(api, pool(families))
 
 
 async def forget(api: Api, nodes: frozenset[str]) -> None:
@@ -132,12 +139,12 @@ async def _ensure(api: Api, resource: Resource[T], wanted: T) -> None:
             raise
 
 
-async def _ensure_pool(api: Api) -> None:
+async def _ensure_pool(api: Api, wanted: IPAddressPool) -> None:
     """Their definition is served some milliseconds after it was made."""
     backoff = Backoff(0.005, 0.5)
     while True:
         try:
-            await _ensure(api, RESOURCES[GROUP], pool())
+            await _ensure(api, RESOURCES[GROUP], wanted)
             return
         except StatusError as error:
             if error.code != HTTPStatus.NOT_FOUND:

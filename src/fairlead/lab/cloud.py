@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import errno
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
+from fairlead.lab.addressing import IPV4, Family
 from fairlead.lab.cloudtables import Lead, Tables
 from fairlead.objects.core_v1 import Node, Service
 from fairlead.objects.resources import NODES, SERVICES
@@ -63,7 +64,10 @@ class Balanced:
 
 def wanted(services: Iterable[Service], nodes: Iterable[Node], via: str = "vip") -> dict[str, Balanced]:
     """Where each address of a load balancer may lead. Pure; the Services that share one are asked about together."""
-    addresses = sorted(filter(None, map(_address, nodes)))
+    all_nodes = list(nodes)
+    addresses = {
+        version: sorted(filter(None, (_address(node, version) for node in all_nodes))) for version in (4, 6)
+    }
     found: dict[str, Balanced] = {}
     for service in services:
         spec, status = service.spec, service.status
@@ -78,23 +82,28 @@ def wanted(services: Iterable[Service], nodes: Iterable[Node], via: str = "vip")
             if each.nodePort and via == "nodeport"
         )
         for ingress in status.loadBalancer.ingress:
-            if not ingress.ip or ":" in ingress.ip or ingress.ipMode == "Proxy":
+            if not ingress.ip or ingress.ipMode == "Proxy":
                 continue
             if via == "nodeport" and not ports:  # allocateLoadBalancerNodePorts: false
                 continue
-            places = tuple((address, port) for address in addresses)
+            places = tuple((address, port) for address in addresses[6 if ":" in ingress.ip else 4])
             before = found.get(ingress.ip, Balanced(()))
             sticky = before.sticky or spec.sessionAffinity == "ClientIP"
             found[ingress.ip] = Balanced(places, sticky, before.ports + ports)
     return found
 
 
-def _address(node: Node) -> str:
-    """Where a node is that takes traffic from outside; "" for one that must not."""
+def _address(node: Node, version: int) -> str:
+    """Where a node is that takes traffic from outside in a family; "" for one that must not, or is not in it."""
     if EXCLUDED in node.metadata.labels or node.metadata.deletionTimestamp is not None or node.status is None:
         return ""
     return next(
-        (a.address for a in node.status.addresses if a.type == "InternalIP" and ":" not in a.address), ""
+        (
+            a.address
+            for a in node.status.addresses
+            if a.type == "InternalIP" and (":" in a.address) == (version == 6)
+        ),
+        "",
     )
 
 
@@ -108,10 +117,10 @@ def leads(all_wanted: Mapping[str, Balanced], well: Mapping[Place, bool]) -> dic
     }
 
 
-async def run(api: Api, via: str = "vip") -> None:
+async def run(api: Api, via: str = "vip", families: Sequence[Family] = (IPV4,)) -> None:
     """Leads the addresses from this network namespace until cancelled. `via` is one of `topology.LOADBALANCER_VIA`."""
     services, nodes = Informer(api, SERVICES), Informer(api, NODES)
-    cloud = _Cloud()
+    cloud = _Cloud(families)
     informers: tuple[Informer[Any], ...] = (services, nodes)
     async with asyncio.TaskGroup() as group:
         for informer in informers:
@@ -129,13 +138,13 @@ async def run(api: Api, via: str = "vip") -> None:
 class _Cloud:
     """Who is well, and where addresses lead. A round costs a question to each node for each port."""
 
-    def __init__(self) -> None:
+    def __init__(self, families: Sequence[Family]) -> None:
         self._wanted: dict[str, Balanced] = {}
         self._failures: dict[Place, int] = {}
         self._silences: dict[Place, int] = {}
         self._leads: dict[str, Lead] = {}
         self._dead: set[str] = set()
-        self._tables = Tables()
+        self._tables = Tables(families)
         self._changed = asyncio.Event()
 
     def look(self) -> None:

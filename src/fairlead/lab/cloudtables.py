@@ -11,18 +11,17 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyroute2 import IPRoute, NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
 
+from fairlead.lab.addressing import IPV4, Family
 from fairlead.proxy import libnftables
 
 log = logging.getLogger("fairlead.lab")
-
-TABLE = "ip fairlead-cloud"
 
 
 @dataclass(frozen=True)
@@ -37,65 +36,88 @@ class Lead:
     ports: tuple[tuple[str, int, int], ...] = ()
 
 
-SKELETON = f"""
-add table {TABLE}
-delete table {TABLE}
-add table {TABLE}
-add map {TABLE} addresses {{ type ipv4_addr : verdict; }}
-add map {TABLE} ports {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
-add chain {TABLE} filter {{ type filter hook prerouting priority mangle; policy accept; }}
-add chain {TABLE} nat {{ type nat hook prerouting priority dstnat; policy accept; }}
-add rule {TABLE} filter ct direction original ct mark != 0 meta mark set ct mark accept
-add rule {TABLE} filter ct state new ip daddr vmap @addresses
-add rule {TABLE} nat ip daddr . meta l4proto . th dport vmap @ports
+def skeleton(family: Family) -> str:
+    """The ruleset that replaces a family's table by one in which no address leads anywhere."""
+    table, ip = table_of(family.version), _ip(family.version)
+    return f"""
+add table {table}
+delete table {table}
+add table {table}
+add map {table} addresses {{ type ipv{family.version}_addr : verdict; }}
+add map {table} ports {{ type ipv{family.version}_addr . inet_proto . inet_service : verdict; }}
+add chain {table} filter {{ type filter hook prerouting priority mangle; policy accept; }}
+add chain {table} nat {{ type nat hook prerouting priority dstnat; policy accept; }}
+add rule {table} filter ct direction original ct mark != 0 meta mark set ct mark accept
+add rule {table} filter ct state new {ip} daddr vmap @addresses
+add rule {table} nat {ip} daddr . meta l4proto . th dport vmap @ports
 """
 
 
+def table_of(version: int) -> str:
+    """The table of an address family, as nft names it."""
+    return f"{_ip(version)} fairlead-cloud"
+
+
+def _ip(version: int) -> str:
+    return "ip" if version == 4 else "ip6"
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
 def mark(node: str) -> int:
-    """The mark of a node's connections, which is the number of its routing table as well: its address."""
-    return int(ipaddress.IPv4Address(node))
+    """The mark of a node's connections, which is the number of its routing table as well: its address.
+
+    Of an IPv6 address the last 16 bits, above the numbers that the kernel has for itself.
+    """
+    address = ipaddress.ip_address(node)
+    return int(address) if address.version == 4 else 0xFD000000 | (int(address) & 0xFFFF)
 
 
 def removal(address: str, lead: Lead) -> str:
     """The ruleset that takes an address away again."""
+    table = table_of(_version(address))
     text = "".join(
-        f"delete element {TABLE} ports {{ {address} . {protocol} . {port} }}\n"
-        f"delete chain {TABLE} {_chain(address, protocol, port)}\n"
+        f"delete element {table} ports {{ {address} . {protocol} . {port} }}\n"
+        f"delete chain {table} {_chain(address, protocol, port)}\n"
         for protocol, port, _ in lead.ports
     )
     if not lead.ports:
-        text = f"delete element {TABLE} addresses {{ {address} }}\ndelete chain {TABLE} {_chain(address)}\n"
+        text = f"delete element {table} addresses {{ {address} }}\ndelete chain {table} {_chain(address)}\n"
     return text
 
 
 def addition(address: str, lead: Lead) -> str:
     """The ruleset that leads an address, which led nowhere, to its nodes."""
-    chosen = "jhash ip saddr" if lead.sticky else "numgen random"
+    version = _version(address)
+    table, ip = table_of(version), _ip(version)
+    chosen = f"jhash {ip} saddr" if lead.sticky else "numgen random"
     marks = ", ".join(f"{i} : {mark(node):#x}" for i, node in enumerate(lead.nodes))
     deal = f"ct mark set {chosen} mod {len(lead.nodes)} map {{ {marks} }}"
     if not lead.ports:
         chain = _chain(address)
         return (
-            f"add chain {TABLE} {chain}\n"
-            f"add rule {TABLE} {chain} {deal}\n"
-            f"add rule {TABLE} {chain} meta mark set ct mark\n"
-            f"add element {TABLE} addresses {{ {address} : goto {chain} }}\n"
+            f"add chain {table} {chain}\n"
+            f"add rule {table} {chain} {deal}\n"
+            f"add rule {table} {chain} meta mark set ct mark\n"
+            f"add element {table} addresses {{ {address} : goto {chain} }}\n"
         )
     text = ""
     for protocol, port, node_port in lead.ports:
         chain = _chain(address, protocol, port)
         places = ", ".join(f"{mark(node):#x} : {node} . {node_port}" for node in lead.nodes)
         text += (
-            f"add chain {TABLE} {chain}\n"
-            f"add rule {TABLE} {chain} {deal}\n"
-            f"add rule {TABLE} {chain} meta l4proto {protocol} dnat ip to ct mark map {{ {places} }}\n"
-            f"add element {TABLE} ports {{ {address} . {protocol} . {port} : goto {chain} }}\n"
+            f"add chain {table} {chain}\n"
+            f"add rule {table} {chain} {deal}\n"
+            f"add rule {table} {chain} meta l4proto {protocol} dnat {ip} to ct mark map {{ {places} }}\n"
+            f"add element {table} ports {{ {address} . {protocol} . {port} : goto {chain} }}\n"
         )
     return text
 
 
 def _chain(address: str, protocol: str = "", port: int = 0) -> str:
-    return "to-" + address.replace(".", "-") + (f"-{protocol}-{port}" if protocol else "")
+    return "to-" + address.replace(".", "-").replace(":", "-") + (f"-{protocol}-{port}" if protocol else "")
 
 
 class Tables:
@@ -105,7 +127,8 @@ class Tables:
     transaction, so that nothing is lost in between. A change of an address costs its nodes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, families: Sequence[Family] = (IPV4,)) -> None:
+        self._families = families
         self._leads: dict[str, Lead] = {}
         self._taken_over = False
         self._routed: set[str] = set()
@@ -119,7 +142,7 @@ class Tables:
         if wanted == self._leads and self._taken_over:
             return True
         self._route(node for lead in wanted.values() for node in lead.nodes)
-        text = "" if self._taken_over else SKELETON
+        text = "" if self._taken_over else "".join(map(skeleton, self._families))
         for address in sorted(self._leads.keys() | wanted.keys()):
             old, new = self._leads.get(address), wanted.get(address)
             if old == new:
@@ -144,10 +167,11 @@ class Tables:
         with IPRoute() as kernel:
             for node in missing:
                 number = mark(node)
+                family = socket.AF_INET6 if ":" in node else socket.AF_INET
                 try:
-                    kernel.route("replace", dst="default", gateway=node, table=number)
+                    kernel.route("replace", family=family, dst="default", gateway=node, table=number)
                     with contextlib.suppress(NetlinkError):  # it is there
-                        kernel.rule("add", fwmark=number, table=number, priority=1000)
+                        kernel.rule("add", family=family, fwmark=number, table=number, priority=1000)
                     self._routed.add(node)
                 except NetlinkError as error:
                     log.error("cannot set the route to %s: %s", node, error.args[1])
@@ -159,10 +183,11 @@ class Tables:
 
     def forget_datagrams(self, address: str, node: str) -> None:
         """The node serves the address no more. TCP goes on until it ends; UDP has no end, and would not move."""
-        with NFCTSocket() as connections:
+        family, wanted = socket.AF_INET6 if ":" in node else socket.AF_INET, ipaddress.ip_address(address)
+        with NFCTSocket(family) as connections:
             for entry in list(connections.dump(mark=mark(node))):
                 original = entry.get_attr("CTA_TUPLE_ORIG")
-                found = NFCTAttrTuple.from_netlink(socket.AF_INET, original)
-                if found.proto == socket.IPPROTO_UDP and found.daddr == address:
+                found = NFCTAttrTuple.from_netlink(family, original)
+                if found.proto == socket.IPPROTO_UDP and ipaddress.ip_address(found.daddr) == wanted:
                     with contextlib.suppress(NetlinkError):  # it has gone
                         connections.entry("del", tuple_orig=found)

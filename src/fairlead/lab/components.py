@@ -38,6 +38,7 @@ from fairlead.node import agent
 from fairlead.node.builtinimages import builtin
 from fairlead.node.images import Image, merge
 from fairlead.process import Health, configure_logging, listener, run, serve_health
+from fairlead.proxy import family as proxyfamily
 from fairlead.proxy import server as proxy
 from fairlead.proxy.options import IpvsOptions
 from fairlead.workloads import controller as workloads
@@ -69,7 +70,7 @@ def components(
 ) -> tuple[Component, ...]:
     """All components of a lab, in the order in which they are started."""
     credentials = Credentials(directory.path)
-    nodes = topology.plan_nodes(record.nodes, record.zones)
+    nodes = topology.plan_nodes(record.nodes, record.zones, record.families)
     known = images(own_images)
 
     def as_process(
@@ -89,7 +90,7 @@ def components(
     def as_router() -> int:
         configure_logging("router", record.log_level)
         _enter(directory.network, topology.UNDERLAY)
-        return router.run(directory.path / "router", nodes)
+        return router.run(directory.path / "router", record.families)
 
     return (
         Component(
@@ -117,7 +118,7 @@ def _enter(network: Network, namespace: str) -> None:
 async def _apiserver(record: Record, credentials: Credentials, sockets: list[socket.socket]) -> None:
     config = ServerConfig(
         store=record.store,
-        service_cidrs=(topology.SERVICE_CIDR,),
+        service_cidrs=tuple(family.services for family in record.families),
         certificate=credentials.certificate,
         key=credentials.key,
         authority=credentials.authority,
@@ -127,7 +128,7 @@ async def _apiserver(record: Record, credentials: Credentials, sockets: list[soc
             service_account_signing_key_file=credentials.account_key,
             service_account_issuer=f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}",
         ),
-        advertise_address=topology.ROUTER,
+        advertise_address=record.families[0].router,
         advertise_port=topology.API_PORT,
     )
     await serve(config, sockets, Health())
@@ -135,7 +136,7 @@ async def _apiserver(record: Record, credentials: Credentials, sockets: list[soc
 
 async def _controllers(credentials: Credentials, record: Record) -> None:
     health = Health()
-    runner = await serve_health(health, listener(topology.ROUTER, CONTROLLERS_HEALTH_PORT))
+    runner = await serve_health(health, listener(record.families[0].router, CONTROLLERS_HEALTH_PORT))
     try:
         async with (
             Api(kubeconfig.load(credentials.kubeconfig(CONTROLLERS)), "fairlead-endpoints") as endpoints_api,
@@ -147,7 +148,7 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
             if record.loadbalancer != "none":
                 tasks.create_task(loadbalancer.run(loadbalancer_api, LoadBalancerConfig(), health))
             if record.loadbalancer == "cloud":
-                tasks.create_task(cloud.run(loadbalancer_api, record.loadbalancer_via))
+                tasks.create_task(cloud.run(loadbalancer_api, record.loadbalancer_via, record.families))
             tasks.create_task(endpoints.run(endpoints_api, EndpointsConfig(), health))
             tasks.create_task(scheduler.run(scheduler_api, health))
             of_workloads = WorkloadsConfig(node_monitor_grace_period=record.node_monitor_grace_period)
@@ -163,26 +164,34 @@ async def _node(
     record: Record,
     known: Mapping[str, Image],
 ) -> None:
-    labels = {"topology.kubernetes.io/zone": node.zone} if node.zone else {}
+    first = record.families[0]
+    labels = {
+        f"topology.kubernetes.io/{kind}": value
+        for kind, value in (("zone", node.zone), ("region", record.region))
+        if value
+    }
     agent_config = agent.NodeConfig(
         name=node.name,
-        addresses=(node.address,),
-        pod_cidrs=(node.pod_cidr,),
+        addresses=node.addresses,
+        pod_cidrs=node.pod_cidrs,
         labels=labels,
         state_directory=directory.path / "nodes" / node.name,
         shared_claims=directory.path / "claims",
         images=known,
-        cluster_dns=(topology.DNS_ADDRESS,),
+        cluster_dns=(first.dns,),
         cluster_domain=topology.CLUSTER_DOMAIN,
-        api_service=(topology.KUBERNETES_ADDRESS, 443),
+        api_service=(first.kubernetes, 443),
     )
     proxy_config = proxy.ProxyConfig(
         node_name=node.name,
         mode=record.proxy_mode,
+        families=tuple(proxyfamily.IPV4 if f.version == 4 else proxyfamily.IPV6 for f in record.families),
+        service_cidrs=tuple(family.services for family in record.families),
         ipvs=IpvsOptions(strict_arp=record.loadbalancer == "l2"),
         # As --detect-local-mode NodeCIDR has it, without waiting for the Node.
-        cluster_cidrs=(node.pod_cidr,),
-        healthz=listener("0.0.0.0", PROXY_HEALTH_PORT),  # noqa: S104 -- as upstream
+        cluster_cidrs=node.pod_cidrs,
+        # A socket of IPv6 on every address takes IPv4 as well.
+        healthz=listener(max(record.families, key=lambda f: f.version).any_address, PROXY_HEALTH_PORT),
         metrics=listener("127.0.0.1", PROXY_METRICS_PORT),
     )
     agent_health, proxy_health = Health(), Health()
@@ -208,6 +217,6 @@ async def _speaker(
     if record.loadbalancer == "bgp":
         files = directory.path / "bgp" / node.name
         files.mkdir(parents=True, exist_ok=True)
-        config = replace(config, bgp=router.node_config(), directory=files)
+        config = replace(config, bgp=router.node_config(record.families), directory=files)
     async with Api(kubeconfig.load(credentials.kubeconfig(SPEAKER)), speaker.NAME) as api:
         await speaker.run(api, config, health)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.apiserver.certificates import make_authority, make_signing_key
 from fairlead.client import kubeconfig
-from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, KUBERNETES_ADDRESS, ROUTER, Node
+from fairlead.lab.addressing import IPV4, Family
+from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, Node
 
 ADMIN = "admin"
 CONTROLLERS = "controllers"
@@ -20,8 +21,11 @@ SCHEDULER = "scheduler"
 SPEAKER = "speaker"
 WORKLOADS = "workloads"
 
-URL = f"https://{ROUTER}:{API_PORT}"
-"""Where the server is for what runs in the lab."""
+
+def url(family: Family) -> str:
+    """Where the server is for what runs in the lab."""
+    host = f"[{family.router}]" if family.version == 6 else family.router
+    return f"https://{host}:{API_PORT}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ def users(nodes: Iterable[Node]) -> dict[str, tuple[str, tuple[str, ...]]]:
     return found
 
 
-def make(directory: Path, nodes: Iterable[Node]) -> tuple[Credentials, str]:
+def make(
+    directory: Path, nodes: Iterable[Node], families: Sequence[Family] = (IPV4,)
+) -> tuple[Credentials, str]:
     """Writes everything below `directory`; gives where it is, and the administrator's token.
 
     Components are known by certificates; what runs in a pod, by the token that its node's agent gets for it.
@@ -88,15 +94,15 @@ def make(directory: Path, nodes: Iterable[Node]) -> tuple[Credentials, str]:
     authority.issue(
         directory / "pki",
         "apiserver",
-        ("127.0.0.1", ROUTER, KUBERNETES_ADDRESS),
+        ("127.0.0.1", *(address for family in families for address in (family.router, family.kubernetes))),
         ("localhost", "kubernetes", "kubernetes.default", *services),
     )
     make_signing_key(made.account_key)
     for short, (name, groups) in users(nodes).items():
         known = authority.know(name, groups)
-        kubeconfig.write(made.kubeconfig(short), URL, authority.pem, certificate=known)
+        kubeconfig.write(made.kubeconfig(short), url(families[0]), authority.pem, certificate=known)
     token = secrets.token_urlsafe(32)
-    kubeconfig.write(made.kubeconfig(ADMIN), URL, authority.pem, token)
+    kubeconfig.write(made.kubeconfig(ADMIN), url(families[0]), authority.pem, token)
     descriptor = os.open(made.tokens, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(f'{token},kubernetes-admin,0,"system:masters"\n')

@@ -42,7 +42,7 @@ def execute(directory: StateDirectory, target: str, command: Sequence[str]) -> i
         _enter_lab(record)
         return _in_namespace(directory, topology.OUTSIDE, command)
     if kind == "node" and rest:
-        names = [node.name for node in topology.plan_nodes(record.nodes, record.zones)]
+        names = [node.name for node in topology.plan_nodes(record.nodes, record.zones, record.families)]
         if rest not in names:
             raise Refused(f"there is no node {rest!r} in the lab; its nodes are {', '.join(names)}")
         _enter_lab(record)

@@ -18,7 +18,7 @@ from fairlead.client import kubeconfig
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
 from fairlead.client.outage import Unreachable
-from fairlead.lab import addons, components, credentials, removal, topology
+from fairlead.lab import addons, addressing, components, credentials, removal, topology
 from fairlead.lab.interruption import Interruption
 from fairlead.lab.keeper import Keeper, Report, become_root, fork_keeper
 from fairlead.lab.network import Refused
@@ -52,6 +52,8 @@ class Options:
     loadbalancer: str = "cloud"
     loadbalancer_via: str = "vip"
     images: Path | None = None
+    ip_families: tuple[str, ...] = ("ipv4",)
+    region: str = ""
     store: str = ""
     kubeconfig: Path | None = None
     port: int = 0
@@ -120,7 +122,11 @@ def undo(directory: StateDirectory, keeper: Keeper) -> removal.Removed:
 def _plan(options: Options) -> topology.Plan:
     try:
         topology.check_name(options.name)
-        return topology.plan(options.nodes, options.zones, options.loadbalancer)
+        families = addressing.families(options.ip_families)
+        if options.region:
+            topology.check_zone(options.region)
+        nodes = topology.plan_nodes(options.nodes, options.zones, families)
+        return topology.plan(nodes, families, options.loadbalancer)
     except ValueError as error:
         raise Refused(str(error)) from error
 
@@ -152,6 +158,8 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
             proxy_mode=options.proxy_mode,
             loadbalancer=options.loadbalancer,
             loadbalancer_via=options.loadbalancer_via,
+            ip_families=options.ip_families,
+            region=options.region,
             port=port,
             kubeconfig="",
             kubeconfig_digest="",
@@ -160,7 +168,7 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
             node_monitor_grace_period=options.node_monitor_grace_period,
             log_level=options.log_level,
         )
-        made, token = credentials.make(directory.path, plan.nodes)
+        made, token = credentials.make(directory.path, plan.nodes, record.families)
         context = "fairlead" if options.name == "default" else f"fairlead-{options.name}"
         try:
             kubeconfig.write(user_config, record.url, made.authority.read_bytes(), token, name=context)
@@ -252,9 +260,9 @@ def _prepare(
     network = directory.network
     network.make(plan)
     with network.entered(topology.UNDERLAY):
-        inner = listener(topology.ROUTER, topology.API_PORT)
+        inner = [listener(family.router, topology.API_PORT) for family in record.families]
     made(f"{len(plan.namespaces)} network namespaces")
-    found = components.components(directory, record, own_images, [sock, inner])
+    found = components.components(directory, record, own_images, [sock, *inner])
     return Lab(directory, found, held, lambda: _remove(directory))
 
 
@@ -305,7 +313,7 @@ async def _until_ready(
         report(f"API server at {record.url}")
         if not record.store.startswith(f"sqlite:{directory.path}/"):
             await addons.forget(api, names)
-        await addons.apply(api)
+        await addons.apply(api, record.families)
         nodes = Informer(api, NODES)
         slices = Informer(
             api,
@@ -320,7 +328,7 @@ async def _until_ready(
                 f"{len(names)} node{'s' if len(names) > 1 else ''} ready: {', '.join(n.name for n in plan.nodes)}"
             )
             await _until(slices, lambda: any(map(serves, slices.items.values())))
-            report(f"cluster DNS at {topology.DNS_ADDRESS}")
+            report(f"cluster DNS at {', '.join(family.dns for family in record.families)}")
             for task in running:
                 task.cancel()
 

@@ -162,12 +162,13 @@ def _addresses(plan: Plan, sockets: dict[str, IPRoute]) -> None:
 
 
 def _masquerade(masquerade: Masquerade) -> None:
-    """Loads the rule into the namespace that the thread is in, as table `fairlead-lab`."""
+    """Loads the rule into the namespace that the thread is in, as table `fairlead-lab` of its family."""
+    family = "ip" if masquerade.version == 4 else "ip6"
     ruleset = f"""
-table ip fairlead-lab {{
+table {family} fairlead-lab {{
     chain postrouting {{
         type nat hook postrouting priority srcnat + 10; policy accept;
-        ip saddr {masquerade.source} ip daddr != {{ {", ".join(masquerade.except_for)} }} masquerade
+        {family} saddr {masquerade.source} {family} daddr != {{ {", ".join(masquerade.except_for)} }} masquerade
     }}
 }}
 """

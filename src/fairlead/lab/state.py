@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from fairlead.lab.addressing import Family, families
 from fairlead.lab.network import ROOT_DIRECTORY, Network
 from fairlead.lab.processes import Identity
 from fairlead.node import trees
@@ -51,6 +52,8 @@ class Record(msgspec.Struct, frozen=True):
     proxy_mode: str = "nftables"
     loadbalancer: str = "cloud"
     loadbalancer_via: str = "vip"
+    ip_families: tuple[str, ...] = ("ipv4",)
+    region: str = ""
     node_monitor_grace_period: float = 50.0
     log_level: str = "info"
     stopping: bool = False
@@ -58,6 +61,11 @@ class Record(msgspec.Struct, frozen=True):
     keeper: Process | None = None
     supervisor: Process | None = None
     components: tuple[Process, ...] = ()
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The address families of pods and Services, the first one that of the API and of nodes' names."""
+        return families(self.ip_families)
 
     @property
     def processes(self) -> tuple[Process, ...]:

@@ -1,5 +1,7 @@
 """The plan of a lab's network: which namespaces, links, addresses, routes, sysctls there are, as plain values.
 
+In IPv4, for example:
+
     outside 198.51.100.10 ── underlay (bridge 192.168.1.1, router) ─┬─ node1 192.168.1.10, pods 10.244.1.0/24
                                                                     ├─ node2 192.168.1.11, pods 10.244.2.0/24
                                                                     └─ ...
@@ -8,31 +10,21 @@ Nothing here touches the kernel; `network.make` does what the plan says.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from fairlead.lab.addressing import IPV4, IPV6, Family
 
 UNDERLAY = "underlay"
 OUTSIDE = "outside"
 BRIDGE = "underlay"
 MAX_NODES = 240
 
-UNDERLAY_NETWORK = ipaddress.IPv4Network("192.168.1.0/24")
-ROUTER = "192.168.1.1"
-OUTSIDE_NETWORK = ipaddress.IPv4Network("198.51.100.0/24")
-OUTSIDE_ROUTER = "198.51.100.1"
-OUTSIDE_ADDRESS = "198.51.100.10"
-LOAD_BALANCERS = "203.0.113.0/24"
-"""Where Services of type LoadBalancer have their addresses from."""
 LOADBALANCERS = ("cloud", "l2", "bgp", "none")
-"""Who leads traffic to those addresses: the lab's cloud, the nodes by ARP or by BGP, or nobody gives any."""
+"""Who leads traffic to load balancers: the lab's cloud, the nodes by ARP and NDP or by BGP, or nobody does."""
 LOADBALANCER_VIA = ("vip", "nodeport")
 """How the cloud's packets come to a node: to the Service's address as they were sent, or to the node's own port."""
-CLUSTER_CIDR = "10.244.0.0/16"
-SERVICE_CIDR = "10.96.0.0/16"
-KUBERNETES_ADDRESS = "10.96.0.1"
-DNS_ADDRESS = "10.96.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 API_PORT = 6443
 
@@ -42,11 +34,12 @@ _ZONE = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
 
 @dataclass(frozen=True)
 class Node:
-    """One node: what it is called, where it is, which addresses its pods get."""
+    """One node: what it is called, where it is, which addresses its pods get; the cluster's first family first."""
 
     name: str
-    address: str
-    pod_cidr: str
+    number: int
+    addresses: tuple[str, ...]
+    pod_cidrs: tuple[str, ...]
     zone: str = ""
 
 
@@ -72,7 +65,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Route:
-    """The way to `destination` ("default" or a CIDR): by a gateway, or straight over a link."""
+    """The way to the network `destination`: by a gateway, or straight over a link."""
 
     namespace: str
     destination: str
@@ -91,9 +84,13 @@ class Sysctl:
 
 @dataclass(frozen=True)
 class Masquerade:
-    """Packets from `source` to anywhere but `except_for` leave the namespace with the address of their link."""
+    """Packets from `source` to anywhere but `except_for` leave the namespace with the address of their link.
+
+    One family each: `version` is 4 or 6.
+    """
 
     namespace: str
+    version: int
     source: str
     except_for: tuple[str, ...]
 
@@ -130,63 +127,52 @@ def check_zone(zone: str) -> None:
         )
 
 
-def plan_nodes(count: int, zones: Sequence[str] = ()) -> tuple[Node, ...]:
+def node(number: int, zone: str = "", families: Sequence[Family] = (IPV4,)) -> Node:
+    """The node of that number, from 1 to MAX_NODES."""
+    return Node(
+        name=f"node{number}",
+        number=number,
+        addresses=tuple(family.node_address(number) for family in families),
+        pod_cidrs=tuple(family.pod_cidr(number) for family in families),
+        zone=zone,
+    )
+
+
+def plan_nodes(
+    count: int, zones: Sequence[str] = (), families: Sequence[Family] = (IPV4,)
+) -> tuple[Node, ...]:
     """`count` nodes, in the zones by turns. Raises ValueError if there cannot be so many, or a zone is no label."""
     if not 1 <= count <= MAX_NODES:
         raise ValueError(f"a lab has 1 to {MAX_NODES} nodes, not {count}")
     for zone in zones:
         check_zone(zone)
     return tuple(
-        Node(
-            name=f"node{number}",
-            address=str(UNDERLAY_NETWORK.network_address + 9 + number),
-            pod_cidr=f"10.244.{number}.0/24",
-            zone=zones[(number - 1) % len(zones)] if zones else "",
-        )
+        node(number, zones[(number - 1) % len(zones)] if zones else "", families)
         for number in range(1, count + 1)
     )
 
 
-def plan(count: int, zones: Sequence[str] = (), loadbalancer: str = "cloud") -> Plan:
-    """The network of a lab of `count` nodes, `loadbalancer` being one of LOADBALANCERS. Raises ValueError."""
+def plan(nodes: Sequence[Node], families: Sequence[Family] = (IPV4,), loadbalancer: str = "cloud") -> Plan:
+    """The network of a lab of these nodes, `loadbalancer` being one of LOADBALANCERS. Raises ValueError."""
     if loadbalancer not in LOADBALANCERS:
         raise ValueError(f"{loadbalancer!r} is no load balancer: use one of {', '.join(LOADBALANCERS)}")
-    nodes = plan_nodes(count, zones)
     names = tuple(node.name for node in nodes)
-    prefix = UNDERLAY_NETWORK.prefixlen
-    addresses = [
-        Address(UNDERLAY, BRIDGE, f"{ROUTER}/{prefix}"),
-        Address(UNDERLAY, OUTSIDE, f"{OUTSIDE_ROUTER}/{OUTSIDE_NETWORK.prefixlen}"),
-        Address(OUTSIDE, "eth0", f"{OUTSIDE_ADDRESS}/{OUTSIDE_NETWORK.prefixlen}"),
-    ]
-    # The router knows the nodes and the outside, but no pods and no ClusterIPs: what the outside sends to those it
-    # answers with "network unreachable". A new namespace copies rp_filter from the host, which may be strict.
-    routes = [Route(OUTSIDE, "default", OUTSIDE_ROUTER)]
-    if loadbalancer == "l2":
-        # The router asks by ARP on the underlay who has such an address, as of a network of its own.
-        routes.append(Route(UNDERLAY, LOAD_BALANCERS, link=BRIDGE))
-    sysctls = [
-        Sysctl(name, f"net/ipv4/conf/{which}/{setting}", 0)
-        for name in (UNDERLAY, *names)
-        for which in ("all", "default")
-        for setting in ("rp_filter", "send_redirects")
-    ]
-    sysctls += [Sysctl(name, "net/ipv4/ip_forward", 1) for name in (UNDERLAY, *names)]
-    # Of the nodes that a load balancer's address leads to, each connection gets one, each client several.
-    sysctls.append(Sysctl(UNDERLAY, "net/ipv4/fib_multipath_hash_policy", 1))
-    masquerades = []
-    for node in nodes:
-        addresses.append(Address(node.name, "eth0", f"{node.address}/{prefix}"))
-        routes.append(Route(node.name, "default", ROUTER))
-        routes += [
-            Route(node.name, other.pod_cidr, other.address) for other in nodes if other.name != node.name
-        ]
+    addresses: list[Address] = []
+    routes: list[Route] = []
+    masquerades: list[Masquerade] = []
+    for place, family in enumerate(families):
+        addresses += _addresses(family, nodes, place)
+        routes += _routes(family, nodes, place, loadbalancer)
         # As network plugins do: pods are known to the cluster's nodes alone, so to the rest of the world their
         # packets come from the node.
-        other_nodes = f"{UNDERLAY_NETWORK.network_address + 10}-{UNDERLAY_NETWORK.broadcast_address - 1}"
-        masquerades.append(Masquerade(node.name, node.pod_cidr, (CLUSTER_CIDR, other_nodes)))
+        masquerades += [
+            Masquerade(
+                each.name, family.version, each.pod_cidrs[place], (family.cluster, family.node_addresses)
+            )
+            for each in nodes
+        ]
     return Plan(
-        nodes=nodes,
+        nodes=tuple(nodes),
         namespaces=(UNDERLAY, OUTSIDE, *names),
         bridges=((UNDERLAY, BRIDGE),),
         veths=(
@@ -195,6 +181,58 @@ def plan(count: int, zones: Sequence[str] = (), loadbalancer: str = "cloud") -> 
         ),
         addresses=tuple(addresses),
         routes=tuple(routes),
-        sysctls=tuple(sysctls),
+        sysctls=_sysctls(names, families),
         masquerades=tuple(masquerades),
     )
+
+
+def _addresses(family: Family, nodes: Sequence[Node], place: int) -> list[Address]:
+    inner, outer = (cidr.rpartition("/")[2] for cidr in (family.underlay, family.outside))
+    return [
+        Address(UNDERLAY, BRIDGE, f"{family.router}/{inner}"),
+        Address(UNDERLAY, OUTSIDE, f"{family.outside_router}/{outer}"),
+        Address(OUTSIDE, "eth0", f"{family.outside_address}/{outer}"),
+        *(Address(node.name, "eth0", f"{node.addresses[place]}/{inner}") for node in nodes),
+    ]
+
+
+def _routes(family: Family, nodes: Sequence[Node], place: int, loadbalancer: str) -> list[Route]:
+    # The router knows the nodes and the outside, but no pods and no ClusterIPs: what the outside sends to those it
+    # answers with "network unreachable".
+    routes = [Route(OUTSIDE, family.anywhere, family.outside_router)]
+    if loadbalancer == "l2":
+        # The router asks on the underlay who has such an address, as of a network of its own.
+        routes.append(Route(UNDERLAY, family.load_balancers, link=BRIDGE))
+    for node in nodes:
+        routes.append(Route(node.name, family.anywhere, family.router))
+        routes += [
+            Route(node.name, other.pod_cidrs[place], other.addresses[place])
+            for other in nodes
+            if other.name != node.name
+        ]
+    return routes
+
+
+def _sysctls(names: Sequence[str], families: Sequence[Family]) -> tuple[Sysctl, ...]:
+    forwarding = (UNDERLAY, *names)
+    # A new namespace copies rp_filter from the host, which may be strict.
+    sysctls = [
+        Sysctl(name, f"net/ipv4/conf/{which}/{setting}", 0)
+        for name in forwarding
+        for which in ("all", "default")
+        for setting in ("rp_filter", "send_redirects")
+    ]
+    sysctls += [Sysctl(name, "net/ipv4/ip_forward", 1) for name in forwarding]
+    # Of the nodes that a load balancer's address leads to, each connection gets one, each client several.
+    sysctls.append(Sysctl(UNDERLAY, "net/ipv4/fib_multipath_hash_policy", 1))
+    if IPV6 in families:
+        # No address has to be asked for on the link before it is used: the plan gives each of them once.
+        sysctls += [
+            Sysctl(name, f"net/ipv6/conf/{which}/{setting}", value)
+            for name in (*forwarding, OUTSIDE)
+            for which in ("all", "default")
+            for setting, value in (("disable_ipv6", 0), ("accept_dad", 0), ("accept_ra", 0))
+        ]
+        sysctls += [Sysctl(name, "net/ipv6/conf/all/forwarding", 1) for name in forwarding]
+        sysctls.append(Sysctl(UNDERLAY, "net/ipv6/fib_multipath_hash_policy", 1))
+    return tuple(sysctls)

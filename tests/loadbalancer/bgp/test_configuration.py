@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.lab import router, topology
+from fairlead.lab import router
+from fairlead.lab.addressing import FAMILIES, IPV6
 from fairlead.loadbalancer.bgp.announcer import router_id
 from fairlead.loadbalancer.bgp.bird import BirdMissing, program
 from fairlead.loadbalancer.bgp.configuration import MAX_ASN, BgpConfig, Peer, parse_asn, parse_peer, render
@@ -38,7 +39,9 @@ def test_bird_takes_what_a_node_says(tmp_path: Path, addresses: list[object], bf
 
 
 def test_bird_takes_what_the_labs_router_says(tmp_path: Path) -> None:
-    accepted(router.render(topology.plan_nodes(3)), tmp_path)
+    accepted(router.render(), tmp_path)
+    accepted(router.render(tuple(FAMILIES.values())), tmp_path)
+    accepted(router.render((IPV6,)), tmp_path)
 
 
 def test_every_address_is_a_route_of_its_own_in_an_order_that_stays() -> None:
