@@ -37,6 +37,8 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespace
 
 ADDRESS = "192.168.1.10"
 ECHO = "fairlead/echo"
+ORDINARY = 12345
+"""The user, and the group, of tests that are not root's."""
 
 
 def in_child(test: Callable[[], None]) -> None:
@@ -239,7 +241,7 @@ def with_cluster(
         in_child(child)
 
 
-def as_ordinary_user(directory: Path, test: Callable[[], None], uid: int = 12345) -> None:
+def as_ordinary_user(directory: Path, test: Callable[[], None], uid: int = ORDINARY) -> None:
     """Runs `test` in a child of another user, who has become root of a user namespace of their own."""
 
     def child() -> None:

@@ -1,12 +1,11 @@
 """Persistent volume claims of a lab: a folder for each, on this machine.
 
 There is no storage behind it: the folder is shared by all pods that mount the claim where its `claims_directory` is the
-same, and is gone with the lab. The claim is told to be Bound, with what it asked for.
+same, and is gone with the lab.
 """
 
 from __future__ import annotations
 
-import contextlib
 from http import HTTPStatus
 from pathlib import Path
 
@@ -33,15 +32,4 @@ async def folder(api: Api, directory: Path, namespace: str, name: str) -> Path:
     path = directory / namespace / f"{name}.{claim.metadata.uid}"
     path.mkdir(parents=True, exist_ok=True, mode=0o755)
     path.chmod(0o777)
-    if claim.status.phase != "Bound":
-        status = {
-            "phase": "Bound",
-            "accessModes": list(claim.spec.accessModes),
-            "capacity": dict(claim.spec.resources.requests),
-        }
-        patch = {"metadata": {"uid": claim.metadata.uid}, "status": status}
-        with contextlib.suppress(StatusError):  # only told; the pod does not wait for it
-            await api.patch(
-                PERSISTENTVOLUMECLAIMS, name, namespace, patch, kind="strategic", subresource="status"
-            )
     return path

@@ -14,11 +14,11 @@ def remove(folder: Path) -> None:
     containers do the same. Symbolic links are not followed. Cost: as much as there is.
     """
     if os.geteuid() != 0:
-        _open_up(folder)
+        open_up(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _open_up(folder: Path) -> None:
+def open_up(folder: Path) -> None:
     """Lets the owner into every folder."""
     stack = [os.fspath(folder)]
     while stack:
