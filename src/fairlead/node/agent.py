@@ -14,6 +14,7 @@ from fairlead.node.hostports.tables import HostPorts
 from fairlead.node.network import AddressPool
 from fairlead.node.podstate import Node
 from fairlead.node.references import References
+from fairlead.node.simulated import Simulation, is_simulated
 from fairlead.node.worker import PodWorker
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
@@ -41,7 +42,10 @@ async def run(api: Api, config: NodeConfig, health: Health) -> None:
         async with asyncio.TaskGroup() as tasks:
             workers = _Workers(node, tasks)
             await workers.adopt()
+            simulation = Simulation(node, pods)
+            pods.subscribe(simulation.follow)
             pods.subscribe(workers.follow)
+            tasks.create_task(simulation.run())
             tasks.create_task(registration.keep(api, config, health))
             tasks.create_task(pods.run())
             await pods.synced()
@@ -79,7 +83,7 @@ class _Workers:
         old, new = change.old, change.new
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             self._update(old.metadata.uid, None)
-        if new is not None:
+        if new is not None and not is_simulated(new):
             self._update(new.metadata.uid, new)
 
     def disown(self, known: set[str]) -> None:

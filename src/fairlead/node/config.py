@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from fairlead.node.images import Image
 from fairlead.objects.core_v1 import Container, Pod
 
 ZONE = "topology.kubernetes.io/zone"
+
+USUAL_PODS = 250
+"""Pods of a node with a usual pod CIDR, a /24."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class NodeConfig:
     @cached_property
     def allocatable(self) -> Mapping[str, str]:
         """What pods may use of this machine, by resource: all of it, for every node of it."""
-        return machine.resources(self.state_directory)
+        return machine.resources(self.state_directory) | {"pods": str(pods_of(self.pod_cidrs))}
 
     @property
     def shared_paths(self) -> tuple[str, ...]:
@@ -83,3 +87,9 @@ class NodeConfig:
                 "FAIRLEAD_CONTAINER_PORTS": ",".join(declared),
             }
         return values
+
+
+def pods_of(cidrs: Sequence[str]) -> int:
+    """How many pods a node says it can have: 250, or as many as it has addresses for where it was given more."""
+    size = min((ipaddress.ip_network(cidr).num_addresses for cidr in cidrs), default=0)
+    return size - 3 if size > 256 else USUAL_PODS

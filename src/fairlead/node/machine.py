@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def resources(directory: Path) -> dict[str, str]:
-    """CPUs, memory, disk at `directory` (made if missing) and pods, as quantities by the names of the API."""
+    """CPUs, memory and disk at `directory` (made if missing), as quantities by the names of the API."""
     memory = next(
         line.split()[1]
         for line in Path("/proc/meminfo").read_text().splitlines()
@@ -19,5 +19,4 @@ def resources(directory: Path) -> dict[str, str]:
         "cpu": str(os.cpu_count() or 1),
         "ephemeral-storage": f"{disk.f_blocks * disk.f_frsize // 1024}Ki",
         "memory": f"{memory}Ki",
-        "pods": "250",
     }

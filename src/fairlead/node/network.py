@@ -60,6 +60,14 @@ class AddressPool:
         self._used.update(address.ip for address in taken)
         return tuple(taken)
 
+    def are_free(self, addresses: Iterable[Address]) -> bool:
+        """Whether they are the node's to give, and nobody has one of them."""
+        return all(
+            address.ip not in self._used
+            and any(ipaddress.ip_address(address.ip) in network for network in self._networks)
+            for address in addresses
+        )
+
     def claim(self, addresses: Iterable[Address]) -> None:
         """Marks the addresses of a pod that was found running as used."""
         for address in addresses:
