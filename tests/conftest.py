@@ -126,3 +126,8 @@ def forks() -> Iterator[Forks]:
     made = Forks()
     yield made
     made.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest ones, in kernels of their own, begin first: of several processes none is left to do them alone."""
+    items.sort(key=lambda item: "emulated" not in item.path.parts)

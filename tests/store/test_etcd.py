@@ -134,7 +134,10 @@ def test_a_lost_race_with_another_server_is_a_conflict_after_which_one_can_try_a
 
 
 @needs_etcd
-def test_a_server_that_starts_has_the_history_from_before_and_pages_of_others(etcd: Cluster) -> None:
+def test_a_server_that_starts_has_the_history_from_before_and_pages_of_others(tmp_path: Path) -> None:
+    """In an etcd of its own: whoever compacts for one prefix compacts for all."""
+    etcd = Cluster(tmp_path)
+
     async def main() -> None:
         address = etcd.address("/history")
         async with await open_store(address) as a:
@@ -153,7 +156,10 @@ def test_a_server_that_starts_has_the_history_from_before_and_pages_of_others(et
             page = await b.range("/x/", revision=n + 1, limit=1, after="/x/1")
             assert ([e.key for e in page.entries], page.remaining) == (["/x/2"], 0)
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    finally:
+        etcd.stop()
 
 
 @needs_etcd
