@@ -28,6 +28,8 @@ def make_root(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(BUSYBOX if path == "/bin/busybox" else path, target)
     (folder / "etc").mkdir()
+    (folder / "var").mkdir()
+    (folder / "var/image").touch()
     (folder / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\napp:x:1234:1235::/:/bin/sh\n")
     (folder / "etc/issue").write_text("of the image\n")
     for applet in ("sh", "grep", "mkdir", "id"):
@@ -44,7 +46,7 @@ SAME = (
     " echo changed >/etc/issue; mkdir -p /var/lib/made; test -e /deep/er/place/file; test -f /single/file"
 )
 ALONE = f"{SAME}; test ! -e /usr/bin; test ! -e /host-only"
-OVER = f"{SAME}; test -d /usr/bin; test -r /etc/services; test -e /etc/hosts"
+OVER = f"{SAME}; test -d /usr/bin; test -e /var/image; test -d /var/cache; test -r /etc/services; test -e /etc/hosts"
 NAMED = "test $(id -u):$(id -g) = 1234:1235"
 
 
@@ -52,7 +54,8 @@ NAMED = "test $(id -u):$(id -g) = 1234:1235"
 @pytest.mark.skipif(BUSYBOX is None, reason="the root folder of this test is busybox's: install busybox")
 @pytest.mark.parametrize("ordinary", [False, pytest.param(True, marks=user_namespaces)])
 def test_a_root_folder_alone_and_over_the_host(ordinary: bool) -> None:
-    with tempfile.TemporaryDirectory() as temporary:
+    # The folder lies in one that it has itself, /var: the kernel does not lay one over the other.
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="a:b,c") as temporary:
         folder = Path(temporary, "root")
         folder.parent.chmod(0o755)
         make_root(folder)

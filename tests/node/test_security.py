@@ -176,7 +176,8 @@ NARROW = (
     "test $(id -u):$(id -g) = 1000:3000; id -G | grep 4000; id -G | grep 5000;"
     f" grep -q 'NoNewPrivs:.1' /proc/self/status;"
     f" grep -q 'CapBnd:.{bit('NET_BIND_SERVICE')}' /proc/self/status; grep -q 'CapEff:.0*$' /proc/self/status;"
-    " ! touch /tmp/x; ! touch /etc/x; ! touch /x; touch /cache/x; test $(stat -c %g /cache/x) = 5000; touch /dev/shm/x"
+    " ! touch /tmp/x; ! touch /etc/x; ! touch /x; touch /cache/x;"
+    " echo again >/dev/stdout; test $(stat -c %g /cache/x) = 5000; touch /dev/shm/x"
 )
 
 

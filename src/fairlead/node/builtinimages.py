@@ -231,5 +231,7 @@ DirectoryIndex index.html
 <Directory /usr/local/apache2/htdocs>
     Require all granted
 </Directory>
+User www-data
+Group www-data
 ErrorLog /dev/stderr
 """

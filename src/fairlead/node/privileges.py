@@ -67,6 +67,11 @@ def _enter_namespace_of(who: Identity) -> None:
 def _change_to(who: Identity) -> None:
     if _text("/proc/self/setgroups").strip() != "deny":
         os.setgroups(who.groups)
+    for descriptor in (0, 1, 2):
+        # As runc does it: programs open /dev/stdout again, which is a pipe of the former user's.
+        with contextlib.suppress(OSError):
+            if not os.path.samestat(os.fstat(descriptor), os.stat(os.devnull)):
+                os.fchown(descriptor, who.user, -1)
     os.setresgid(who.group, who.group, who.group)
     os.setresuid(who.user, who.user, who.user)
 
