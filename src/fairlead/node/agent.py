@@ -11,8 +11,9 @@ from fairlead.client.informer import Change, Informer
 from fairlead.node import registration
 from fairlead.node.config import NodeConfig
 from fairlead.node.hostports.tables import HostPorts
+from fairlead.node.kubelet import server
 from fairlead.node.network import AddressPool
-from fairlead.node.podstate import Node
+from fairlead.node.podstate import Node, PodState
 from fairlead.node.references import References
 from fairlead.node.simulated import Simulation, is_simulated
 from fairlead.node.worker import PodWorker
@@ -47,6 +48,13 @@ async def run(api: Api, config: NodeConfig, health: Health) -> None:
             pods.subscribe(workers.follow)
             tasks.create_task(simulation.run())
             tasks.create_task(registration.keep(api, config, health))
+            if config.kubelet is not None:
+                directory = config.state_directory / "kubelet"
+                tasks.create_task(
+                    server.serve(
+                        api, config.name, config.addresses, config.kubelet, directory, workers.states
+                    )
+                )
             tasks.create_task(pods.run())
             await pods.synced()
             workers.disown(set(_uids(pods)))
@@ -67,6 +75,10 @@ class _Workers:
         self._tasks = tasks
         self._workers: dict[str, PodWorker] = {}
         self._begun: set[str] = set()
+
+    def states(self) -> list[PodState]:
+        """All pods, as they are held here."""
+        return [worker.state for worker in self._workers.values()]
 
     async def adopt(self) -> None:
         """A worker for every pod that an earlier agent has left in the state directory; they wait for its object."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fairlead.node import environment, images, machine, resolver
 from fairlead.node.images import Image
+from fairlead.node.kubelet.config import KubeletConfig
 from fairlead.objects.core_v1 import Container, Pod
 
 ZONE = "topology.kubernetes.io/zone"
@@ -39,6 +40,8 @@ class NodeConfig:
     cluster_dns: Sequence[str] = ()
     cluster_domain: str = "cluster.local"
     api_service: tuple[str, int] | None = None
+    kubelet: KubeletConfig | None = None
+    """How logs, commands and ports of the pods are served; None: not at all."""
     shared_claims: Path | None = None
 
     @property

@@ -21,9 +21,11 @@ from fairlead.client.retry import Backoff
 from fairlead.node.config import NodeConfig
 from fairlead.objects.coordination_v1 import Lease, LeaseSpec
 from fairlead.objects.core_v1 import (
+    DaemonEndpoint,
     Node,
     NodeAddress,
     NodeCondition,
+    NodeDaemonEndpoints,
     NodeSpec,
     NodeStatus,
     NodeSystemInfo,
@@ -68,6 +70,11 @@ def node(config: NodeConfig, now: float) -> Node:
             conditions=_conditions(now),
             addresses=(*addresses, NodeAddress(type="Hostname", address=config.name)),
             nodeInfo=_system(architecture),
+            daemonEndpoints=NodeDaemonEndpoints(
+                kubeletEndpoint=DaemonEndpoint(Port=config.kubelet.port)
+                if config.kubelet
+                else DaemonEndpoint()
+            ),
         ),
     )
 

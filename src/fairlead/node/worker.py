@@ -46,6 +46,11 @@ class PodWorker:
         self.finished = asyncio.Event()
 
     @property
+    def state(self) -> PodState:
+        """The pod as it is held here, for those who look at it."""
+        return self._state
+
+    @property
     def absent(self) -> bool:
         """Whether the API has the pod no longer."""
         return self._state.pod is None

@@ -1,0 +1,198 @@
+"""What of a container's log somebody wants to read, and reading it: from an end, up to a size, and on as it grows.
+
+Upstream: kubelet/pkg/cri/streaming, pkg/kubelet/kuberuntime/logs (ReadLogs), which reads the last file only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fairlead.node.kubelet.http import Refused, Request
+from fairlead.node.logs import stamp
+
+BLOCK = 64 << 10
+"""Bytes that are read at a time."""
+
+POLL_SECONDS = 0.05
+"""How often a log that is followed is looked at; nothing is done for logs that nobody follows."""
+
+STREAMS = {"": None, "All": None, "Stdout": b"stdout", "Stderr": b"stderr"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """As in PodLogOptions; `since` is a stamp as in the log, "" for the beginning."""
+
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    since: bytes = b""
+    tail: int | None = None
+    limit: int | None = None
+    stream: bytes | None = None
+
+
+def options(request: Request, now: float) -> Options:
+    """What a query asks for. Raises Refused for what it cannot."""
+    since = b""
+    if seconds := _number(request, "sinceSeconds"):
+        since = stamp(int((now - seconds) * 1e9)).encode()
+    if text := request.text("sinceTime"):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise Refused(400, f"sinceTime: {text!r} is no time in the form of RFC 3339") from None
+        since = stamp(int(moment.timestamp() * 1e9)).encode()
+    if request.text("stream") not in STREAMS:
+        raise Refused(400, f"stream: {request.text('stream')!r} is none of All, Stdout, Stderr")
+    return Options(
+        follow=request.flag("follow"),
+        previous=request.flag("previous"),
+        timestamps=request.flag("timestamps"),
+        since=since,
+        tail=_number(request, "tailLines"),
+        limit=_number(request, "limitBytes"),
+        stream=STREAMS[request.text("stream")],
+    )
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.text(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Refused(400, f"{name}: {text!r} is no whole number from 0 on")
+    return int(text)
+
+
+class Selected:
+    """Turns lines of a log into what is shown of them, until `limit` bytes are. Pure but for what it has shown."""
+
+    def __init__(self, wanted: Options) -> None:
+        self._wanted = wanted
+        self._left = wanted.limit
+        self._partial = False
+        """Whether the last line was a piece of one that goes on."""
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is shown."""
+        return self._left == 0
+
+    def show(self, lines: list[bytes]) -> bytes:
+        """What is shown of whole lines of the file; lines that are none of ours are passed over."""
+        wanted, shown = self._wanted, bytearray()
+        for line in lines:
+            moment, _, rest = line.partition(b" ")
+            stream, _, rest = rest.partition(b" ")
+            tag, space, text = rest.partition(b" ")
+            if not space or (wanted.since and moment < wanted.since):
+                continue
+            if wanted.stream is not None and stream != wanted.stream:
+                continue
+            if wanted.timestamps and not self._partial:
+                shown += moment + b" "
+            shown += text
+            self._partial = tag == b"P"
+            if not self._partial:
+                shown += b"\n"
+        if self._left is not None:
+            del shown[self._left :]
+            self._left -= len(shown)
+        return bytes(shown)
+
+
+def tail_start(file: int, lines: int) -> tuple[int, int]:
+    """Where the last so many lines of a file begin, and how many of them there are. Reads them, and no more."""
+    size = os.fstat(file).st_size
+    at, found = size, 0
+    while at > 0:
+        start = max(0, at - BLOCK)
+        block = os.pread(file, at - start, start)
+        position = len(block)
+        while (position := block.rfind(b"\n", 0, position)) >= 0:
+            if start + position == size - 1:
+                continue  # the end of the last line begins no other
+            found += 1
+            if found == lines:
+                return start + position + 1, lines
+        at = start
+    return 0, min(lines, found + (size > 0))
+
+
+async def read(path: Path, wanted: Options, running: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+    """What is to be seen of the log at `path`, with the file that it was renamed from, piece by piece.
+
+    It is followed, if that is wanted, while `running` says that there may be more.
+    """
+    selected = Selected(wanted)
+    files = _open(path)
+    try:
+        _seek(files, wanted.tail)
+        for file in files[:-1]:
+            for block in _blocks(file):
+                if shown := selected.show(block):
+                    yield shown
+                await asyncio.sleep(0)
+        rest = bytearray()
+        while files and not selected.full:
+            goes_on = wanted.follow and running()
+            while data := os.read(files[-1], BLOCK):
+                *lines, last = (bytes(rest) + data).split(b"\n")
+                rest[:] = last
+                if shown := selected.show(lines):
+                    yield shown
+                if selected.full:
+                    return
+                await asyncio.sleep(0)
+            if _renamed(files[-1], path):
+                os.close(files.pop())
+                files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            elif goes_on:
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def _open(path: Path) -> list[int]:
+    """The older file, if there is one, and the log."""
+    found = []
+    for one in (path.with_name(path.name + ".1"), path):
+        try:
+            found.append(os.open(one, os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _seek(files: list[int], tail: int | None) -> None:
+    """Puts the files where the last so many lines begin."""
+    if tail is None:
+        return
+    for file in reversed(files):
+        start, found = tail_start(file, tail) if tail else (os.fstat(file).st_size, 0)
+        os.lseek(file, start, os.SEEK_SET)
+        tail -= found
+
+
+def _blocks(file: int) -> Iterator[list[bytes]]:
+    rest = b""
+    while data := os.read(file, BLOCK):
+        *lines, rest = (rest + data).split(b"\n")
+        yield lines
+
+
+def _renamed(file: int, path: Path) -> bool:
+    """Whether another file is at the path now: it was full."""
+    try:
+        return not os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
