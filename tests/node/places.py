@@ -18,13 +18,15 @@ import uvloop
 from pyroute2 import IPRoute
 
 from fairlead.apiserver.access.gate import AccessConfig
-from fairlead.apiserver.certificates import make_authority, make_signing_key
+from fairlead.apiserver.certificates import KUBELET_CLIENT, make_authority, make_signing_key
+from fairlead.apiserver.connect.backends import KubeletClient
 from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import load, write
 from fairlead.node import agent, namespaces, runtime
 from fairlead.node.builtinimages import builtin
 from fairlead.node.images import Image
+from fairlead.node.kubelet.config import KubeletConfig
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
@@ -196,6 +198,9 @@ def with_cluster(
             access=AccessConfig(
                 client_ca_file=authority.path, service_account_signing_key_file=directory / "sa.key"
             ),
+            kubelets=KubeletClient(
+                *authority.introduce(directory, "kubelet-client", KUBELET_CLIENT),
+            ),
             advertise_address=ADDRESS,
         )
         server = asyncio.ensure_future(serve(config, [sock], health))
@@ -215,6 +220,7 @@ def with_cluster(
             state_directory=directory / "node",
             images=builtin() if images is None else images,
             cluster_dns=("10.96.0.10",),
+            kubelet=KubeletConfig(),
         )
         async with Api(load(admin)) as api, Api(load(kubeconfig)) as node_api:
             cluster = Cluster(api, node_api, node, kubeconfig)

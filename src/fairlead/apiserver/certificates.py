@@ -57,6 +57,17 @@ class Authority:
         )
         return certificate.public_bytes(serialization.Encoding.PEM), _pem(key)
 
+    def introduce(
+        self, directory: Path, name: str, user: str, groups: Sequence[str] = ()
+    ) -> tuple[Path, Path]:
+        """A client's certificate in files, NAME.crt and NAME.key (0600) in `directory`; gives the paths of both."""
+        certificate, key = self.know(user, groups)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
+        replace(key_path, key, 0o600)
+        replace(path, certificate, 0o644)
+        return path, key_path
+
     def _certifying(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, purpose: x509.ObjectIdentifier
     ) -> x509.CertificateBuilder:
@@ -92,6 +103,10 @@ def make_authority(directory: Path) -> Authority:
     )
     write(directory, "ca", certificate, key)
     return Authority(path, certificate, key)
+
+
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+"""The user that an API server is to kubelets, as kubeadm names it; bound to system:kubelet-api-admin."""
 
 
 def make_signing_key(path: Path) -> None:

@@ -107,6 +107,7 @@ class Connection(asyncio.Protocol):
         "_silent",
         "_since",
         "_stalled_since",
+        "_switching",
         "_target",
         "_task",
         "_used",
@@ -138,6 +139,8 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._rest = b""
         """What came in and is not parsed yet."""
+        self._switching = False
+        """Whether another protocol was asked for: what follows is not for the parser."""
         self._refusal: Response | None = None
         """The last answer, after those that are due: what follows cannot be read."""
         self._current: Request | None = None
@@ -196,7 +199,7 @@ class Connection(asyncio.Protocol):
             return
         if self._head_bytes:
             data = self._gather(data)
-        if self._rest or len(data) > AHEAD or self._waiting:
+        if self._rest or len(data) > AHEAD or self._waiting or self._switching:
             self._rest += data
         elif data:
             self._feed(data)
@@ -277,8 +280,9 @@ class Connection(asyncio.Protocol):
         self._silent += len(data)
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            return  # there is no next request
+        except HttpParserUpgrade as upgrade:
+            self._switching = True
+            self._rest = data[upgrade.args[0] :] + self._rest
         except HttpParserCallbackError as error:
             if not isinstance(error.__context__, Refused):
                 raise
@@ -310,7 +314,7 @@ class Connection(asyncio.Protocol):
         while self._current is None and not self._closing and not self.writing_paused:
             if self._waiting:
                 self._start(self._waiting.popleft())
-            elif self._rest:
+            elif self._rest and not self._switching:
                 data, self._rest = self._rest[:AHEAD], self._rest[AHEAD:]
                 self._feed(data)
             elif self._refusal is not None:
@@ -325,7 +329,7 @@ class Connection(asyncio.Protocol):
                     self._rest = data[start:]
                     break
                 self._feed(data[start : start + AHEAD])
-        if not self._closing and self._deaf != bool(self._rest or self._waiting):
+        if not self._closing and self._deaf != bool(self._rest or self._waiting or self._switching):
             self._listen(self._deaf)
 
     def _listen(self, reading: bool) -> None:
@@ -428,6 +432,17 @@ class Connection(asyncio.Protocol):
                 await self._drain
             finally:
                 self._drain = None
+
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Lets another protocol have the connection, after a request that asked for one; gives what has come of it.
+
+        It has to tell `connection_lost` of this one. When the request is answered the connection is closed.
+        """
+        early, self._rest = self._rest, b""
+        self.transport.set_protocol(protocol)
+        if self._deaf:
+            self._listen(True)
+        return early
 
     # What the server asks.
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fairlead.apiserver import answers, deletion, etags, lists, patching, watches, writes
 from fairlead.apiserver.access.gate import Gate
 from fairlead.apiserver.catalog import Catalog, Family
+from fairlead.apiserver.connect.passing import Passing, is_passed_on
 from fairlead.apiserver.connections import Connection
 from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher
@@ -53,8 +54,10 @@ class Handler:
         plain_paths: Sequence[PlainPath],
         seats: Seats,
         metrics: Metrics,
+        passing: Passing,
     ) -> None:
         self._registry = registry
+        self._passing = passing
         self._catalog = catalog
         self._gate = gate
         self._plain_paths = plain_paths
@@ -77,7 +80,12 @@ class Handler:
         kind = self._catalog.find(info.group, info.version, info.resource) if info.resource else None
         try:
             user = await self._gate.admit(request.raw_headers, request.transport, info, query)
-            response = await self._attended(request, kind, info, query, user.name)
+            if is_passed_on(kind, info):
+                # Its answer may take for ever, and others wait for nothing of it.
+                await self._registry.store.sync()
+                response = await self._passing.answer(request, info, query, user)
+            else:
+                response = await self._attended(request, kind, info, query, user.name)
             if kind is not None and kind.deprecation and not response.prepared:
                 warn(response, kind.deprecation)
         except StatusError as error:

@@ -37,6 +37,8 @@ class Subresource:
     verbs: tuple[str, ...]
     group: str = ""
     version: str = ""
+    passed_on: bool = False
+    """Whether a node, a pod or a service answers (`connect/`)."""
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,19 @@ NAMESPACES = Kind(
     subresources=(Subresource("finalize", "Namespace", ("update",)),),
     selectable_fields=selectables.NAMESPACE_FIELDS,
 )
+
+
+def _proxy(kind: str) -> Subresource:
+    verbs = ("create", "delete", "get", "patch", "update")
+    return Subresource("proxy", kind, verbs, passed_on=True)
+
+
 NODES = Kind(
     resources.NODES,
     "node",
     ("no",),
     status=True,
+    subresources=(_proxy("NodeProxyOptions"),),
     selectable_fields=selectables.NODE_FIELDS,
 )
 PODS = Kind(
@@ -185,9 +195,14 @@ PODS = Kind(
     ("all",),
     status=True,
     subresources=(
+        Subresource("attach", "PodAttachOptions", ("create", "get"), passed_on=True),
         Subresource("binding", "Binding", ("create",)),
         Subresource("ephemeralcontainers", "Pod", ("get", "patch", "update")),
         Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
+        Subresource("exec", "PodExecOptions", ("create", "get"), passed_on=True),
+        Subresource("log", "Pod", ("get",), passed_on=True),
+        Subresource("portforward", "PodPortForwardOptions", ("create", "get"), passed_on=True),
+        _proxy("PodProxyOptions"),
         Subresource("resize", "Pod", ("get", "patch", "update")),
     ),
     selectable_fields=selectables.POD_FIELDS,
@@ -200,6 +215,7 @@ SERVICES = Kind(
     ("svc",),
     ("all",),
     status=True,
+    subresources=(_proxy("ServiceProxyOptions"),),
     selectable_fields=selectables.SERVICE_FIELDS,
     create_on_update=True,
     returns_deleted=True,

@@ -83,6 +83,12 @@ class Channel(Protocol):
     async def drained(self) -> None:
         """Waits until the client has read enough to be sent more. Raises ConnectionError where it is gone."""
 
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Lets another protocol have the connection; gives what has come of it already."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Is told by that protocol that the client is gone."""
+
 
 class Request:
     """One request. Its body may still be on its way: `arrived` waits for that, `complete` says whether it is there."""

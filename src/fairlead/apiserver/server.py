@@ -18,6 +18,8 @@ from fairlead.apiserver.allocation import ports_of
 from fairlead.apiserver.bootstrap import bootstrap, keep, leave
 from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
+from fairlead.apiserver.connect.backends import Backends, KubeletClient
+from fairlead.apiserver.connect.passing import Passing
 from fairlead.apiserver.connections import Server, room_for_connections
 from fairlead.apiserver.definitions import Definitions
 from fairlead.apiserver.expiry import Expiry
@@ -80,6 +82,7 @@ class ServerConfig:
     lease_seconds: float = LEASE_SECONDS
     """After how long a server that is gone is no endpoint of the Service `kubernetes` any more."""
     access: AccessConfig = field(default_factory=AccessConfig)
+    kubelets: KubeletClient = field(default_factory=KubeletClient)
 
 
 async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: Health) -> None:
@@ -90,6 +93,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
     health.waits_for("apiserver", "starting")
     authority = config.authority.read_bytes() if config.authority is not None else b""
     context = tls(config)
+    backends = Backends(config.kubelets)
     prepare_interpreter()
     async with await open_store(config.store) as store:
         reservations = Reservations(store, ports_of(*config.node_port_range))
@@ -103,7 +107,8 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         seats = Seats()
         metrics = Metrics(lambda: seats.waiting)
         paths = plain_paths(store, health, catalog, metrics, address, gate.path)
-        handler = Handler(registry, catalog, gate, paths, seats, metrics)
+        passing = Passing(registry, gate.authorizer, backends)
+        handler = Handler(registry, catalog, gate, paths, seats, metrics, passing)
         server = Server(handler, room_for_connections())
         await reservations.load()
         following = asyncio.ensure_future(reservations.run())

@@ -257,7 +257,8 @@ class Described:
 
     def _parts(self) -> list[Subresource]:
         status = Subresource("status", self._resource.kind, ("get", "patch", "update"))
-        return [*self._kind.subresources, *((status,) if self._kind.status else ())]
+        own = [part for part in self._kind.subresources if not part.passed_on]
+        return [*own, *((status,) if self._kind.status else ())]
 
     def _of_part(self, part: Subresource) -> Iterator[Operation]:
         group, version = part.group or self._resource.group, part.version or self._resource.version

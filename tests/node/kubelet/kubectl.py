@@ -1,0 +1,71 @@
+"""kubectl against a node of a test, in the versions that there are on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.node.places import Cluster
+from tests.waiting import LIMIT
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Kubectl:
+    """Runs a kubectl as the administrator."""
+
+    program: str
+    kubeconfig: Path
+
+    @classmethod
+    def of(cls, program: str, cluster: Cluster) -> Kubectl:
+        """One for a cluster."""
+        return cls(program, cluster.kubeconfig.with_name("admin.kubeconfig"))
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Starts it, with pipes for all three streams."""
+        return await asyncio.create_subprocess_exec(
+            self.program,
+            *arguments,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.kubeconfig.parent)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    async def __call__(self, *arguments: str, stdin: bytes | None = None) -> Result:
+        """Runs it to its end."""
+        process = await self.start(*arguments)
+        try:
+            async with asyncio.timeout(LIMIT):
+                out, err = await process.communicate(stdin)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        return Result(process.returncode, out.decode(), err.decode())
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """One that goes on until the block ends."""
+        process = await self.start(*arguments)
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
