@@ -106,7 +106,7 @@ def make_authority(directory: Path) -> Authority:
 
 
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
-"""The user that an API server is to kubelets, as kubeadm names it; bound to system:kubelet-api-admin."""
+"""The user that an API server is to kubelets, as kubeadm names it; a default role is bound to it."""
 
 
 def make_signing_key(path: Path) -> None:

@@ -442,6 +442,24 @@ def node(
     ] = None,
     cluster_dns: Annotated[str, typer.Option(help="The DNS server that pods ask.")] = "10.96.0.10",
     domain: Annotated[str, typer.Option(help="The cluster's domain.")] = "cluster.local",
+    port: Annotated[
+        int, typer.Option(help="Where logs, commands and ports of pods are served; 0: nowhere.")
+    ] = 10250,
+    tls_cert_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The certificate for that.", show_default="signed by itself"),
+    ] = None,
+    tls_private_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of that certificate.")
+    ] = None,
+    client_ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Whose certificates say who asks there.",
+            show_default="the authority of the kubeconfig",
+        ),
+    ] = None,
     health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10248",
     log_level: Level = "info",
 ) -> None:
@@ -450,6 +468,7 @@ def node(
     from fairlead.node import agent
     from fairlead.node.builtinimages import builtin
     from fairlead.node.images import Image, ImageError, load_images, merge
+    from fairlead.node.kubelet.config import KubeletConfig
 
     try:
         own = load_images(images) if images else {}
@@ -464,6 +483,7 @@ def node(
         images=merge(own, builtin(), {"fairlead/dns": Image(entrypoint=("dns",), run=run_in_pod)}),
         cluster_dns=(cluster_dns,),
         cluster_domain=domain,
+        kubelet=KubeletConfig(port, tls_cert_file, tls_private_key_file, client_ca_file) if port else None,
     )
     run_component("node", log_level, kubeconfig, health, lambda api, state: agent.run(api, config, state))
 
@@ -547,6 +567,23 @@ def apiserver(
             metavar="A,B", help="Who decides, in order: Node, RBAC, AlwaysAllow. One that allows is enough."
         ),
     ] = "Node,RBAC",
+    kubelet_client_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="By which certificate nodes know this server.",
+            show_default="one of the directory's own authority",
+        ),
+    ] = None,
+    kubelet_client_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of that certificate.")
+    ] = None,
+    kubelet_certificate_authority: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Who signs the nodes' certificates.", show_default="they are not looked at"
+        ),
+    ] = None,
     anonymous_auth: Annotated[
         bool, typer.Option(help="Whether requests without credentials are those of system:anonymous.")
     ] = True,
@@ -555,7 +592,8 @@ def apiserver(
     """Run the API server; certificates, a token and a kubeconfig are made on the first start."""
     from fairlead.apiserver.access.authorization import authorization_modes
     from fairlead.apiserver.access.gate import AccessConfig
-    from fairlead.apiserver.certificates import make_authority, make_signing_key
+    from fairlead.apiserver.certificates import KUBELET_CLIENT, make_authority, make_signing_key
+    from fairlead.apiserver.connect.backends import KubeletClient
     from fairlead.apiserver.server import ServerConfig, serve
     from fairlead.client import kubeconfig as kubeconfigs
     from fairlead.process import Health, configure_logging, run
@@ -584,6 +622,9 @@ def apiserver(
         ("--client-ca-file", client_ca_file),
         ("--token-auth-file", token_auth_file),
         ("--service-account-signing-key-file", service_account_signing_key_file),
+        ("--kubelet-client-certificate", kubelet_client_certificate),
+        ("--kubelet-client-key", kubelet_client_key),
+        ("--kubelet-certificate-authority", kubelet_certificate_authority),
         *(("--service-account-key-file", file) for file in service_account_key_file or ()),
     ):
         if file is not None and not os.access(file, os.R_OK):
@@ -606,6 +647,7 @@ def apiserver(
         addresses = ["127.0.0.1", str(first)] + ([] if address in ("0.0.0.0", "::") else [address])  # noqa: S104
         certificate, key = authority.issue(directory, "apiserver", tuple(dict.fromkeys(addresses)), names)
         token = _token(directory / "tokens.csv")
+        known = authority.introduce(directory, "apiserver-kubelet-client", KUBELET_CLIENT)
         make_signing_key(directory / "sa.key")
         reached = "127.0.0.1" if address in ("0.0.0.0", "::") else address  # noqa: S104
         shown = f"[{reached}]" if ":" in reached else reached
@@ -632,6 +674,11 @@ def apiserver(
             api_audiences=tuple(filter(None, api_audiences.split(","))),
             authorization_mode=authorization_mode,
             anonymous_auth=anonymous_auth,
+        ),
+        kubelets=KubeletClient(
+            kubelet_client_certificate=kubelet_client_certificate or known[0],
+            kubelet_client_key=kubelet_client_key or known[1],
+            kubelet_certificate_authority=kubelet_certificate_authority,
         ),
         # An Endpoints object may hold no loopback address.
         advertise_address="" if ipaddress.ip_address(reached).is_loopback else reached,

@@ -6,12 +6,14 @@ Importing this module imports every room: it is what the supervisor has in memor
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fairlead.apiserver.access.gate import AccessConfig
+from fairlead.apiserver.connect.backends import Dial, KubeletClient
 from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.client import kubeconfig
 from fairlead.client.api import Api
@@ -37,6 +39,7 @@ from fairlead.loadbalancer.config import LoadBalancerConfig
 from fairlead.node import agent
 from fairlead.node.builtinimages import builtin
 from fairlead.node.images import Image, merge
+from fairlead.node.kubelet.config import KubeletConfig
 from fairlead.process import Health, configure_logging, listener, run, serve_health
 from fairlead.proxy import family as proxyfamily
 from fairlead.proxy import server as proxy
@@ -95,7 +98,7 @@ def components(
     return (
         Component(
             "apiserver",
-            as_process("apiserver", lambda: _apiserver(record, credentials, sockets)),
+            as_process("apiserver", lambda: _apiserver(record, credentials, sockets, directory.network)),
             keeps=tuple(sock.fileno() for sock in sockets),
         ),
         Component(
@@ -115,7 +118,27 @@ def _enter(network: Network, namespace: str) -> None:
     namespaces.setns(fd, namespaces.CLONE_NEWNET)
 
 
-async def _apiserver(record: Record, credentials: Credentials, sockets: list[socket.socket]) -> None:
+def dialing(network: Network) -> Dial:
+    """Sockets for the API server, whose process stays in the host's network: of the underlay, or of a pod's node.
+
+    The underlay has no way to pods, as in clusters whose control plane is no part of the pods' network.
+    """
+
+    def dial(family: int, node: str) -> socket.socket:
+        from fairlead.node import namespaces
+
+        fd = namespaces.open_network(network.path(node or topology.UNDERLAY))
+        try:
+            return namespaces.socket_in(fd, family)
+        finally:
+            os.close(fd)
+
+    return dial
+
+
+async def _apiserver(
+    record: Record, credentials: Credentials, sockets: list[socket.socket], network: Network
+) -> None:
     config = ServerConfig(
         store=record.store,
         service_cidrs=tuple(family.services for family in record.families),
@@ -127,6 +150,11 @@ async def _apiserver(record: Record, credentials: Credentials, sockets: list[soc
             client_ca_file=credentials.authority,
             service_account_signing_key_file=credentials.account_key,
             service_account_issuer=f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}",
+        ),
+        kubelets=KubeletClient(
+            kubelet_client_certificate=credentials.kubelet_client_certificate,
+            kubelet_client_key=credentials.kubelet_client_key,
+            dial=dialing(network),
         ),
         advertise_address=record.families[0].router,
         advertise_port=topology.API_PORT,
@@ -181,6 +209,7 @@ async def _node(
         cluster_dns=(first.dns,),
         cluster_domain=topology.CLUSTER_DOMAIN,
         api_service=(first.kubernetes, 443),
+        kubelet=KubeletConfig(),
     )
     proxy_config = proxy.ProxyConfig(
         node_name=node.name,

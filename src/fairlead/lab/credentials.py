@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead.apiserver.certificates import make_authority, make_signing_key
+from fairlead.apiserver.certificates import KUBELET_CLIENT, make_authority, make_signing_key
 from fairlead.client import kubeconfig
 from fairlead.lab.addressing import IPV4, Family
 from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, Node
@@ -48,6 +48,16 @@ class Credentials:
     def key(self) -> Path:
         """The API server's key."""
         return self.directory / "pki/apiserver.key"
+
+    @property
+    def kubelet_client_certificate(self) -> Path:
+        """The API server's certificate for the nodes' servers."""
+        return self.directory / "pki/apiserver-kubelet-client.crt"
+
+    @property
+    def kubelet_client_key(self) -> Path:
+        """The key of that certificate."""
+        return self.directory / "pki/apiserver-kubelet-client.key"
 
     @property
     def account_key(self) -> Path:
@@ -97,6 +107,7 @@ def make(
         ("127.0.0.1", *(address for family in families for address in (family.router, family.kubernetes))),
         ("localhost", "kubernetes", "kubernetes.default", *services),
     )
+    authority.introduce(directory / "pki", "apiserver-kubelet-client", KUBELET_CLIENT)
     make_signing_key(made.account_key)
     for short, (name, groups) in users(nodes).items():
         known = authority.know(name, groups)
