@@ -35,6 +35,7 @@ MODULES = {
     "k8s.io.api.networking.v1": "networking_v1",
     "k8s.io.api.policy.v1": "policy_v1",
     "k8s.io.api.rbac.v1": "rbac_v1",
+    "k8s.io.api.scheduling.v1": "scheduling_v1",
     "k8s.io.api.authentication.v1": "authentication_v1",
     "k8s.io.api.authorization.v1": "authorization_v1",
     schema.APIEXTENSIONS: "apiextensions_v1",
@@ -67,6 +68,7 @@ ALWAYS = {"str": "text", "bool": "no", "int": "zero", "int | float": "zero", "by
 
 # Optional scalars that are pointers in Go: an explicit zero value is kept.
 POINTERS: dict[str, str] = {
+    "PriorityClass": "preemptionPolicy",
     "ObjectMeta": "deletionGracePeriodSeconds",
     "OwnerReference": "controller blockOwnerDeletion",
     "DeleteOptions": "gracePeriodSeconds orphanDependents propagationPolicy",

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from fairlead.client.api import Api
 from fairlead.objects.core_v1 import Pod, PodSchedulingGate
-from fairlead.objects.resources import EVENTS, NODES, PODS
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import EVENTS, NODES, PODS, PRIORITYCLASSES
+from fairlead.objects.scheduling_v1 import PriorityClass
 from fairlead.workloads.scheduler import run
 from tests.client.cluster import eventually, with_server
 from tests.workloads.scheduling.makers import far, node, pod, term
@@ -102,12 +104,14 @@ def test_a_pod_goes_for_a_more_important_one() -> None:
     async def told(api: Api) -> None:
         await api.create(NODES, node("n1", cpu="2"))
         await api.create(PODS, made("low", cpu="2"))
+        important = PriorityClass(metadata=ObjectMeta(name="important"), value=10)
+        await api.create(PRIORITYCLASSES, important)
 
         async def on_node(name: str) -> bool:
             return (await api.get(PODS, name, "default")).spec.nodeName == "n1"
 
         await eventually(lambda: on_node("low"), "the first pod has its node")
-        await api.create(PODS, made("high", cpu="1", priority=10))
+        await api.create(PODS, made("high", cpu="1", priorityClassName="important"))
 
         async def ends() -> bool:
             found = await api.get(PODS, "low", "default")
@@ -124,7 +128,7 @@ def test_a_pod_goes_for_a_more_important_one() -> None:
 
         await eventually(ends, "the less important pod ends")
         await eventually(nominated, "the other says on which node it will have room")
-        await api.create(PODS, made("equal", cpu="1", priority=10))
+        await api.create(PODS, made("equal", cpu="1", priorityClassName="important"))
         await api.create(PODS, made("late", cpu="2"))
         await api.delete(PODS, "low", "default", grace_period_seconds=0)
         await eventually(lambda: on_node("high"), "it is there when the other has gone")

@@ -12,10 +12,19 @@ from msgspec.structs import replace
 
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.happenings import Happenings
-from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICECIDRS, SERVICES, Kind
+from fairlead.apiserver.kinds import (
+    ENDPOINTS,
+    ENDPOINTSLICES,
+    NAMESPACES,
+    PRIORITYCLASSES,
+    SERVICECIDRS,
+    SERVICES,
+    Kind,
+)
 from fairlead.apiserver.masterleases import MasterLeases
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.servicecidrs import READY, with_condition
+from fairlead.objects import priorityclasses
 from fairlead.objects.core_v1 import (
     EndpointAddress,
     EndpointPort,
@@ -49,6 +58,8 @@ async def bootstrap(
     """Makes what is not there yet. `leases` (none: no endpoints) says where pods reach the API servers, at `port`."""
     for name in SYSTEM_NAMESPACES:
         await ensure(registry, NAMESPACES, Namespace(metadata=ObjectMeta(name=name)))
+    for priority_class in priorityclasses.SYSTEM:
+        await ensure(registry, PRIORITYCLASSES, priority_class)
     await ensure_service_cidr(registry, tuple(service_cidrs))
     await ensure(registry, SERVICES, service(first_address(service_cidrs[0]), port))
     if leases is not None:

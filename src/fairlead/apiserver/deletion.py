@@ -10,9 +10,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from fairlead.apiserver.answers import decoded
-from fairlead.apiserver.kinds import NAMESPACES, PODS, Kind
+from fairlead.apiserver.kinds import NAMESPACES, PODS, PRIORITYCLASSES, Kind
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.registry import Registry, Written, check_preconditions, finished
+from fairlead.objects import priorityclasses
 from fairlead.objects.meta_v1 import DeleteOptions
 from fairlead.objects.status import StatusError, failure
 from fairlead.store import Change, Condition, Conflict
@@ -36,6 +37,8 @@ async def delete(
     """
     if kind == NAMESPACES and name in IMMORTAL:
         raise forbidden(kind, name, "this namespace may not be deleted")
+    if kind == PRIORITYCLASSES and any(name == one.metadata.name for one in priorityclasses.SYSTEM):
+        raise forbidden(kind, name, "this is a system priority class and cannot be deleted")
     while True:
         entry = await registry.get(kind, namespace, name)
         obj = decoded(kind, entry.value, entry.revision)

@@ -14,6 +14,7 @@ from fairlead.apiserver.strategies import (
     DefinitionStrategy,
     DeploymentStrategy,
     JobStrategy,
+    PriorityClassStrategy,
     StatusStrategy,
     Strategy,
 )
@@ -355,6 +356,7 @@ PODDISRUPTIONBUDGETS = Kind(
     strategy=WITH_STATUS,
 )
 
+PRIORITYCLASSES = Kind(resources.PRIORITYCLASSES, "priorityclass", ("pc",), strategy=PriorityClassStrategy())
 CUSTOMRESOURCEDEFINITIONS = Kind(
     resources.CUSTOMRESOURCEDEFINITIONS,
     "customresourcedefinition",
@@ -409,6 +411,7 @@ KINDS: tuple[Kind, ...] = (
     ROLEBINDINGS,
     ROLES,
     CUSTOMRESOURCEDEFINITIONS,
+    PRIORITYCLASSES,
     LEASES,
     ENDPOINTSLICES,
 )

@@ -103,6 +103,18 @@ class JobStrategy(StatusStrategy):
         return jobs.selecting(prepared)
 
 
+class PriorityClassStrategy(Strategy):
+    """PriorityClasses: one of them may be that of pods which name none."""
+
+    async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
+        """The only default."""
+        if obj.globalDefault and (old is None or not old.globalDefault):
+            from fairlead.apiserver.podpriorities import check_only_default
+
+            await check_only_default(store, obj)
+        return Claim(obj)
+
+
 GATED = core_v1.PodCondition(
     type="PodScheduled",
     status="False",
@@ -127,6 +139,7 @@ class PodStrategy(StatusStrategy):
             serviceAccountName=said.serviceAccountName,
             serviceAccount=said.serviceAccount,
             priority=said.priority,
+            priorityClassName=said.priorityClassName,
             preemptionPolicy=said.preemptionPolicy,
             tolerations=said.tolerations,
         )
@@ -147,12 +160,13 @@ class PodStrategy(StatusStrategy):
         return replace(obj, spec=old.spec, metadata=metadata)
 
     async def claim(self, store: Store, obj: Any, old: Any | None, *, dry_run: bool) -> Claim:
-        """A new one has an account."""
+        """A new one has an account and a priority."""
         if old is not None:
             return Claim(obj)
         from fairlead.apiserver.podaccounts import with_account
+        from fairlead.apiserver.podpriorities import with_priority
 
-        return Claim(await with_account(store, obj))
+        return Claim(await with_priority(store, await with_account(store, obj)))
 
 
 class NodeStrategy(Strategy):

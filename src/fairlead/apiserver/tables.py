@@ -26,6 +26,7 @@ from fairlead.objects import (
     policy_v1,
     rbac_v1,
     reports,
+    scheduling_v1,
 )
 from fairlead.objects.meta_v1 import ListMeta
 from fairlead.objects.scalars import Object, text, zero
@@ -282,6 +283,16 @@ TABLES |= {
             AGE,
         ),
         workloadrows.poddisruptionbudget,
+    ),
+    scheduling_v1.PriorityClass: (
+        (
+            NAME,
+            column("Value", "integer", about="The priority of pods of this class."),
+            column("Global-Default", "boolean", about="Whether it is the class of pods that name none."),
+            AGE,
+            column("PreemptionPolicy", about="Whether its pods have others of lower priority removed."),
+        ),
+        workloadrows.priorityclass,
     ),
     networking_v1.Ingress: (
         (

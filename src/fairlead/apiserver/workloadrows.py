@@ -9,7 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fairlead.apiserver.ages import between, since
 from fairlead.apiserver.rows import NONE, SHOWN, UNSET, Cells
-from fairlead.objects import apps_v1, autoscaling_v1, batch_v1, core_v1, labels, networking_v1, policy_v1
+from fairlead.objects import (
+    apps_v1,
+    autoscaling_v1,
+    batch_v1,
+    core_v1,
+    labels,
+    networking_v1,
+    policy_v1,
+    scheduling_v1,
+)
 from fairlead.objects.meta_v1 import LabelSelector
 
 NOT_GIVEN = "N/A"
@@ -202,6 +211,17 @@ def ingressclass(ingress_class: networking_v1.IngressClass, now: float) -> Cells
         shown = f"{of.kind}.{of.apiGroup}/{of.name}" if of.apiGroup is not None else f"{of.kind}/{of.name}"
     age = since(ingress_class.metadata.creationTimestamp, now)
     return [ingress_class.metadata.name, spec.controller, shown, age]
+
+
+def priorityclass(priority_class: scheduling_v1.PriorityClass, now: float) -> Cells:
+    """Name, value, whether it is the default, age, policy."""
+    return [
+        priority_class.metadata.name,
+        priority_class.value,
+        priority_class.globalDefault,
+        since(priority_class.metadata.creationTimestamp, now),
+        priority_class.preemptionPolicy or "",
+    ]
 
 
 def networkpolicy(policy: networking_v1.NetworkPolicy, now: float) -> Cells:

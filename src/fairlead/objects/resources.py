@@ -18,6 +18,7 @@ from fairlead.objects import (
     networking_v1,
     policy_v1,
     rbac_v1,
+    scheduling_v1,
 )
 from fairlead.objects.meta_v1 import ObjectMeta
 
@@ -118,6 +119,14 @@ INGRESSCLASSES = _networking("ingressclasses", networking_v1.IngressClass, names
 NETWORKPOLICIES = _networking("networkpolicies", networking_v1.NetworkPolicy)
 PODDISRUPTIONBUDGETS = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", policy_v1.PodDisruptionBudget
+)
+PRIORITYCLASSES = Resource(
+    "scheduling.k8s.io",
+    "v1",
+    "priorityclasses",
+    "PriorityClass",
+    scheduling_v1.PriorityClass,
+    namespaced=False,
 )
 CUSTOMRESOURCEDEFINITIONS = Resource(
     "apiextensions.k8s.io",

@@ -39,12 +39,14 @@ from fairlead.objects import (
     podparts,
     pods,
     policy_v1,
+    priorityclasses,
     rbac,
     rbac_v1,
     replicasets,
     replicationcontrollers,
     reports,
     resourcequotas,
+    scheduling_v1,
     servicecidrs,
     services,
     statefulsets,
@@ -156,6 +158,7 @@ _RULES: dict[type[Any], Rules[Any]] = {
     policy_v1.PodDisruptionBudget: Rules(
         validate=poddisruptionbudgets.validate, validate_status=poddisruptionbudgets.validate_status
     ),
+    scheduling_v1.PriorityClass: Rules(priorityclasses.default, priorityclasses.validate),
     rbac_v1.ClusterRole: Rules(validate=rbac.validate_clusterrole),
     rbac_v1.ClusterRoleBinding: Rules(rbac.default_binding, rbac.validate_clusterrolebinding),
     rbac_v1.Role: Rules(validate=rbac.validate_role),
