@@ -20,7 +20,7 @@ from fairlead.client.api import Api
 from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
-from fairlead.lab import cloud, router, topology
+from fairlead.lab import claims, cloud, router, topology
 from fairlead.lab.credentials import (
     CONTROLLERS,
     LOADBALANCER,
@@ -181,6 +181,7 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
             tasks.create_task(scheduler.run(scheduler_api, health))
             of_workloads = WorkloadsConfig(node_monitor_grace_period=record.node_monitor_grace_period)
             tasks.create_task(workloads.run(workloads_api, of_workloads, health))
+            tasks.create_task(claims.run(workloads_api))
     finally:
         await runner.cleanup()
 

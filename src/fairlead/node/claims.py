@@ -1,7 +1,7 @@
 """Persistent volume claims of a lab: a folder for each, on this machine.
 
 There is no storage behind it: the folder is shared by all pods that mount the claim where its `claims_directory` is the
-same, and is gone with the lab.
+same, and is gone with the lab. Pods do not wait for the claim to be bound.
 """
 
 from __future__ import annotations
