@@ -37,7 +37,8 @@ import json, socket, sys
 for word in sys.argv[1:]:
     kind, host, port = word.split("/")
     udp = kind == "udp"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as asking:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as asking:
         asking.settimeout(1)
         try:
             if udp:
@@ -73,7 +74,7 @@ UDP = "containerPort: 8080, hostPort: 7080, protocol: UDP"
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     with lab_of("hostports") as lab:
-        done = lab.up("--nodes", "2", "--detach")
+        done = lab.up("--nodes", "2", "--detach", "--ip-families", "ipv4,ipv6")
         assert done.returncode == 0, done.stderr
         here = address(lab, "node1")
         shared = "containerPort: 8080, hostPort: 7081, hostIP"
@@ -88,8 +89,10 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def address(lab: Lab, node: str) -> str:
-    return lab.kubectl("get", "node", node, "-o", "jsonpath={.status.addresses[0].address}")
+def address(lab: Lab, node: str, number: int = 0) -> str:
+    """The node's address: of IPv4, or, with number 1, of IPv6."""
+    path = '{.status.addresses[?(@.type=="InternalIP")].address}'
+    return lab.kubectl("get", "node", node, "-o", f"jsonpath={path}").split()[number]
 
 
 @pytest.mark.parametrize("where", ["outside", "node/node2", "pod/away", "pod/near", "pod/any", "node/node1"])
@@ -97,6 +100,12 @@ def test_a_host_port_answers_from(lab: Lab, where: str) -> None:
     here = address(lab, "node1")
     words = [f"tcp/{here}/7080", f"udp/{here}/7080", f"tcp/{here}/7081", f"tcp/{here}/7082"]
     assert ask(lab, where, *words) == ["any", "any", "outer", "nobody"]
+    here6 = address(lab, "node1", 1)
+    assert ask(lab, where, f"tcp/{here6}/7080", f"udp/{here6}/7080", f"tcp/{here6}/7081") == [
+        "any",
+        "any",
+        "nobody",
+    ]
 
 
 def test_a_host_port_answers_at_the_nodes_loopback_address_and_only_there(lab: Lab) -> None:
