@@ -74,7 +74,8 @@ class Commands(Generic[P]):
         self._listen_to(command, output)
 
     def run(self, peer: P, request: Run, start: Start, pidfd: int, descriptors: Sequence[int]) -> None:
-        """Runs a command with streams of the one who asks: one descriptor each, or one terminal. Raises OSError."""
+        """Runs a command with streams of the one who asks: one descriptor each, or a socket for its
+        terminal. Raises OSError."""
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             if request.tty:

@@ -16,19 +16,17 @@ It runs with the user and the capabilities that the pod says (`privileges`).
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import shutil
 import signal
 import sys
-import termios
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from fairlead.node import kernelfiles, mounting, mounttable, namespaces, privileges
+from fairlead.node import kernelfiles, mounting, mounttable, namespaces, privileges, terminals
 from fairlead.node.records import Mount, Start
 from fairlead.node.rootfs import FRESH, RootFS
 
@@ -86,13 +84,17 @@ def become(
 ) -> NoReturn:
     """Turns this process, forked by the sandbox, into the container. Never returns.
 
-    `streams` are the descriptors for standard input, output and error, and `terminal` says whether they are one. On
-    failure a sentence is written to `report`, which is otherwise closed when the program starts.
+    `streams` are the descriptors for standard input, output and error; with `terminal` they are a socket, at which the
+    terminal goes out that is opened. On failure a sentence is written to `report`, which is otherwise closed when the
+    program starts.
     """
     try:
         os.setsid()
-        _wire(streams, terminal=terminal)
+        if not terminal:
+            _wire(streams)
         _own_files(start, shared=shared, own_processes=own_processes, pod_files=pod_files)
+        if terminal:
+            terminals.take(streams[0], start.user)
         reset_signals()
         privileges.take(start)
         _change_directory(start)
@@ -113,10 +115,13 @@ def become(
 def join(
     start: Start, argv: Sequence[str], streams: tuple[int, int, int], report: int, *, terminal: bool
 ) -> NoReturn:
-    """Turns this process, forked by the sandbox into a container's namespaces, into a command there."""
+    """Turns this process, forked by the sandbox into a container's namespaces, into a command there; as `become`."""
     try:
         os.setsid()
-        _wire(streams, terminal=terminal)
+        if terminal:
+            terminals.take(streams[0], start.user)
+        else:
+            _wire(streams)
         reset_signals()
         privileges.take(start)
         _change_directory(start)
@@ -130,11 +135,9 @@ def join(
     os._exit(128)
 
 
-def _wire(streams: tuple[int, int, int], *, terminal: bool) -> None:
+def _wire(streams: tuple[int, int, int]) -> None:
     for fd, target in zip(streams, (0, 1, 2), strict=True):
         os.dup2(fd, target)
-    if terminal:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_files: Path) -> None:

@@ -173,7 +173,8 @@ Stream = Literal["stdin", "stdout", "stderr"]
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """Run a command in a running container, until its process or this connection ends.
 
-    Its streams are descriptors that come along (SCM_RIGHTS), in the order of `streams`; with `tty` one, its terminal.
+    Its streams are descriptors that come along (SCM_RIGHTS), in the order of `streams`; with `tty` one, a socket at
+    which its terminal is handed out.
     """
 
     request: int = 0

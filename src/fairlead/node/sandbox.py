@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from fairlead.node import container, logs, namespaces, network, records, termination
+from fairlead.node import container, logs, namespaces, network, records, terminals, termination
 from fairlead.node.commands import Commands
 from fairlead.node.images import Image, program
 from fairlead.node.logs import ContainerLog
@@ -349,7 +349,7 @@ class _Sandbox:
         run = self._builtin(start) if start.builtin else None
         logs.prune(self._directory / "logs" / start.name, start.attempt)
         log = ContainerLog(self._log_file(start.name, start.attempt))
-        theirs, outputs, entry = _terminal() if start.tty else _pipes(start)
+        door, theirs, outputs, entry = _door() if start.tty else _pipes(start)
         report, to_report = os.pipe()
         pid = self._fork_into(namespaces.CLONE_NEWPID if own else 0, beside.pidfd if beside and own else -1)
         if pid == 0:
@@ -368,6 +368,11 @@ class _Sandbox:
         for fd in {*theirs, to_report}:
             os.close(fd)
         problem = _drain(report)
+        if door is not None:
+            with door:
+                terminal = None if problem else terminals.given(door)
+            if terminal is not None:
+                outputs, entry = {"stdout": terminal}, os.dup(terminal)
         record = ContainerRecord(
             name=start.name,
             id=secrets.token_hex(32),
@@ -477,6 +482,9 @@ class _Sandbox:
             record = history.current
             if record.pid == pid and record.running:
                 running = self._running.pop(record.id)
+                # Its end is told when its last words are in the log: the pod may be ended then at once.
+                for output in tuple(running.outputs.values()):
+                    output.drain()
                 for fd in {running.pidfd, running.input} - {-1}:
                     os.close(fd)
                 ended = ContainerRecord(
@@ -519,20 +527,21 @@ class _Sandbox:
                 os.close(fd)
 
 
-Streams = tuple[tuple[int, int, int], dict[str, int], int]
-"""Of a container: its standard input, output and error; its outputs to read from; its input to write to, or -1."""
+Streams = tuple[socket.socket | None, tuple[int, int, int], dict[str, int], int]
+"""Of a container: where its terminal comes from; its standard input, output and error; its outputs to read from; its
+input to write to, or -1."""
 
 
 def _pipes(start: Start) -> Streams:
     (out, to_out), (err, to_err) = os.pipe(), os.pipe()
     source, entry = os.pipe() if start.stdin else (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1)
-    return (source, to_out, to_err), {"stdout": out, "stderr": err}, entry
+    return None, (source, to_out, to_err), {"stdout": out, "stderr": err}, entry
 
 
-def _terminal() -> Streams:
-    """A terminal: what is printed on it counts as standard output."""
-    ours, theirs = os.openpty()
-    return (theirs, theirs, theirs), {"stdout": ours}, os.dup(ours)
+def _door() -> Streams:
+    """For a terminal, which the container opens itself: what is printed on it counts as standard output."""
+    ours, theirs = socket.socketpair()
+    return ours, (theirs.detach(),) * 3, {}, -1
 
 
 def _drain(fd: int) -> str:

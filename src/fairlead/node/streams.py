@@ -17,6 +17,9 @@ from fairlead.node.logs import ContainerLog
 CHUNK = 65536
 """Bytes that are read at a time."""
 
+LAST_READS = 64
+"""How often a stream of a container that has ended is read at most: others may have it open still."""
+
 MOST_ATTACHED = 64
 """Those who may be attached to a stream at a time."""
 

@@ -29,18 +29,28 @@ class Kubectl:
 
     program: str
     kubeconfig: Path
+    spdy: bool = False
+    """Whether it speaks SPDY as those before 1.31 do, which know nothing else."""
 
     @classmethod
-    def of(cls, program: str, cluster: Cluster) -> Kubectl:
+    def of(cls, program: str, cluster: Cluster, *, spdy: bool = False) -> Kubectl:
         """One for a cluster."""
-        return cls(program, cluster.kubeconfig.with_name("admin.kubeconfig"))
+        return cls(program, cluster.kubeconfig.with_name("admin.kubeconfig"), spdy)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it runs with."""
+        found = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.kubeconfig.parent)}
+        for what in ("REMOTE_COMMAND", "PORT_FORWARD"):
+            found[f"KUBECTL_{what}_WEBSOCKETS"] = "false" if self.spdy else "true"
+        return found
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Starts it, with pipes for all three streams."""
         return await asyncio.create_subprocess_exec(
             self.program,
             *arguments,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.kubeconfig.parent)},
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

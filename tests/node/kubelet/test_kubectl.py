@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,19 +12,41 @@ import pytest
 from tests.apiserver.kubectl import kubectls
 from tests.node.kubelet.kubectl import Kubectl
 from tests.node.places import Cluster, is_ready, root, with_cluster
+from tests.waiting import LIMIT
 
 SHELL = "echo begun; echo oops >&2; exec sleep 1000"
+ENDS = "echo first; until test -e /tmp/go; do sleep 0.02; done; echo last"
 GRACE = {"terminationGracePeriodSeconds": 0}
 
 
+VERSIONS = sorted(kubectls(), key=lambda version: [int(part) for part in version.split(".")])
+"""The oldest speaks SPDY here, made to if it need not, the newest WebSocket."""
+
+
 @root
-@pytest.mark.parametrize("program", kubectls().values(), ids=kubectls().keys())
-def test_commands_logs_and_ports(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "spdy"), [(VERSIONS[0], True), (VERSIONS[-1], False)], ids=["SPDY", "WebSocket"]
+)
+def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> None:
     async def test(cluster: Cluster) -> None:
-        kubectl = Kubectl.of(program, cluster)
+        kubectl = Kubectl.of(kubectls()[version], cluster, spdy=spdy)
         await cluster.run("sh", {"image": "any", "command": ["sh", "-c", SHELL]}, **GRACE)
-        await cluster.until("sh", is_ready)
+        await cluster.run("web", {"ports": [{"containerPort": 8080}]}, **GRACE)
+        await cluster.run("cat", {"image": "any", "command": ["cat"], "stdin": True}, **GRACE)
+        a, b = (
+            {"name": n, "image": "any", "command": ["sh", "-c", f"echo of {n}; exec sleep 1000"]}
+            for n in "ab"
+        )
+        await cluster.run("two", a, **GRACE, containers=[a, b])
+        for name in ("sh", "web", "cat", "two"):
+            await cluster.until(name, is_ready)
         await runs_commands(kubectl)
+        await reads_logs(kubectl, cluster)
+        await forwards_ports(kubectl)
+        await attaches(kubectl)
+        await uses_terminals(kubectl)
+        await copies(kubectl, tmp_path)
+        await proxies(kubectl)
 
     with_cluster(tmp_path, test)
 
@@ -33,3 +58,108 @@ async def runs_commands(kubectl: Kubectl) -> None:
     # Input, and its end, reach the command.
     result = await kubectl("exec", "-i", "sh", "--", "sort", stdin=b"b\na\n")
     assert (result.code, result.out) == (0, "a\nb\n"), result
+
+
+async def reads_logs(kubectl: Kubectl, cluster: Cluster) -> None:
+    assert (await kubectl("logs", "sh")).out == "begun\noops\n"
+    assert (await kubectl("logs", "sh", "--tail=1")).out == "oops\n"
+    assert (await kubectl("logs", "sh", "--limit-bytes=3")).out == "beg"
+    stamped = (await kubectl("logs", "sh", "--timestamps")).out.splitlines()
+    assert [line.split("Z ")[1] for line in stamped] == ["begun", "oops"]
+    assert (await kubectl("logs", "sh", "--since=1h")).out == "begun\noops\n"
+    assert (await kubectl("logs", "sh", "--since-time=2100-01-01T00:00:00Z")).out == ""
+    both = await kubectl("logs", "two", "--all-containers", "--prefix")
+    assert sorted(both.out.splitlines()) == ["[pod/two/a] of a", "[pod/two/b] of b"]
+    assert (await kubectl("logs", "two", "-c", "b")).out == "of b\n"
+    refused = await kubectl("logs", "sh", "--previous")
+    assert 'previous terminated container "c" in pod "sh" not found' in refused.err
+    answer = await kubectl("get", "--raw", "/api/v1/namespaces/default/pods/two/log")
+    assert "a container name must be specified for pod two, choose one of: [a b]" in answer.err
+    assert "container x is not valid for pod two" in (await kubectl("logs", "two", "-c", "x")).err
+    # One that is followed ends with its container.
+    await cluster.run("ends", {"image": "any", "command": ["sh", "-c", ENDS]}, restartPolicy="Never", **GRACE)
+    await cluster.until("ends", lambda pod: pod.status.phase == "Running")
+    async with kubectl.running("logs", "-f", "ends") as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"first\n"
+        await kubectl("exec", "ends", "--", "touch", "/tmp/go")
+        assert await process.stdout.read() == b"last\n"
+        assert await process.wait() == 0
+
+
+async def forwards_ports(kubectl: Kubectl) -> None:
+    async with kubectl.running("port-forward", "pod/web", ":8080") as process:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        port = int(line.split(" -> ")[0].rpartition(":")[2])
+        answers = await asyncio.gather(*(get(port) for _ in range(5)))
+        assert all(answer.startswith("HTTP/1.1 200") for answer in answers), answers
+    async with kubectl.running("port-forward", "pod/web", ":81") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = (await process.stdout.readline()).decode()
+        port = int(line.split(" -> ")[0].rpartition(":")[2])
+        assert await get(port) == ""
+        said = b""
+        while b"inside the pod: connection refused" not in said:
+            more = await process.stderr.readline()
+            assert more, said
+            said += more
+
+
+async def get(port: int) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    try:
+        return (await reader.read()).decode()
+    except ConnectionError:
+        return ""
+    finally:
+        writer.close()
+
+
+async def attaches(kubectl: Kubectl) -> None:
+    async with kubectl.running("attach", "-i", "cat") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"hello\n")
+        assert await process.stdout.readline() == b"hello\n"
+
+
+async def uses_terminals(kubectl: Kubectl) -> None:
+    """kubectl wants a terminal of its own before it asks for one: `script` gives it one, of 40 rows and 90 columns."""
+    command = f"stty rows 40 cols 90; {kubectl.program} exec -it sh -- sh -c 'stty size; tty; exit 7'"
+    process = await asyncio.create_subprocess_exec(
+        "script",
+        "-qec",
+        command,
+        "/dev/null",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=kubectl.environment,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    out = await asyncio.wait_for(process.stdout.read(), LIMIT)
+    assert b"40 90" in out, out
+    assert b"/dev/pts/" in out, out
+    assert await process.wait() == 7
+
+
+async def copies(kubectl: Kubectl, folder: Path) -> None:
+    source, back = folder / "source", folder / "back"
+    source.write_bytes(bytes(range(256)) * 4000)
+    result = await kubectl("cp", str(source), "sh:/tmp/there")
+    assert result.code == 0, result
+    result = await kubectl("cp", "sh:/tmp/there", str(back))
+    assert result.code == 0, result
+    assert back.read_bytes() == source.read_bytes()
+
+
+async def proxies(kubectl: Kubectl) -> None:
+    base = "/api/v1/namespaces/default"
+    answer = json.loads((await kubectl("get", "--raw", f"{base}/pods/web:8080/proxy/path?a=b")).out)
+    assert (answer["pod"], answer["path"]) == ("web", "/path")
+    assert (await kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/healthz")).out == "ok"
+    listed = json.loads((await kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/pods")).out)
+    assert {"sh", "web"} <= {pod["metadata"]["name"] for pod in listed["items"]}

@@ -31,6 +31,12 @@ async def read(fd: int, over: asyncio.Future[None]) -> bytes:
             return b""
 
 
+async def readable(fd: int) -> None:
+    """Waits until there is something to read, or the end."""
+    loop = asyncio.get_running_loop()
+    await _until(loop.add_reader, loop.remove_reader, fd)
+
+
 async def write(fd: int, data: bytes) -> None:
     """Writes all of it. Raises OSError where nobody reads any more. The descriptor does not block."""
     loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import socket
 import struct
 import termios
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairlead.node import terminals
 from fairlead.node.kubelet import descriptors, remotecommand
 from fairlead.node.kubelet.clients import Client, Input, InputEnd, Size
 from fairlead.node.kubelet.remotecommand import Output, Wanted
@@ -59,21 +61,41 @@ async def execute(
     except SandboxError as error:
         await client.finish(remotecommand.failed(str(error)))
         return
-    ends, theirs = _open(wanted)
+    door, inside = socket.socketpair() if wanted.tty else (None, None)
+    ends, theirs = (_Ends({}), {}) if inside is not None else _open(wanted)
     try:
-        streams = tuple(theirs)
-        request = Run(id=container_id, argv=argv, streams=() if wanted.tty else streams, tty=wanted.tty)
+        given = [*theirs.values(), *([inside.detach()] if inside is not None else [])]
         try:
-            session.send(request, tuple(theirs.values()))
+            session.send(Run(id=container_id, argv=argv, streams=tuple(theirs), tty=wanted.tty), given)
         finally:
-            for fd in theirs.values():
+            for fd in given:
                 os.close(fd)
+        if door is not None and (terminal := await _handed_out(door)) is not None:
+            ends.terminal = terminal
+            ends.input = terminal if wanted.stdin else -1
+            ends.outputs = {"stdout": terminal} if wanted.stdout else {}
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         status = await _serve(client, ends, over, _exit_status(session, over))
     finally:
         session.close()
         ends.close()
+        if door is not None:
+            door.close()
     await client.finish(status)
+
+
+async def _handed_out(door: socket.socket) -> int | None:
+    """The command's terminal; None where it could not be run, and the answer says why."""
+    door.setblocking(False)
+    while True:
+        try:
+            terminal = terminals.given(door)
+        except BlockingIOError:
+            await descriptors.readable(door.fileno())
+            continue
+        if terminal is not None:
+            os.set_blocking(terminal, False)
+        return terminal
 
 
 async def attach(client: Client, directory: Path, container_id: str, wanted: Wanted) -> None:
@@ -114,13 +136,7 @@ async def attach(client: Client, directory: Path, container_id: str, wanted: Wan
 
 
 def _open(wanted: Wanted) -> tuple[_Ends, Mapping[Stream, int]]:
-    """Pipes or a terminal for a command: our ends, and its own by their names."""
-    if wanted.tty:
-        ours, theirs = os.openpty()
-        os.set_blocking(ours, False)
-        return _Ends({"stdout": ours} if wanted.stdout else {}, ours if wanted.stdin else -1, ours), {
-            "stdin": theirs
-        }
+    """Pipes for a command: our ends, and its own by their names."""
     ends, streams = _Ends({}), dict[Stream, int]()
     if wanted.stdin:
         streams["stdin"], ends.input = os.pipe2(os.O_CLOEXEC)

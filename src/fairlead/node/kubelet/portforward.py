@@ -49,10 +49,11 @@ class Target:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await asyncio.get_running_loop().sock_connect(sock, (address, port))
                 return await asyncio.open_connection(sock=sock)
-            except (OSError, TimeoutError) as error:
+            except OSError as error:  # TimeoutError is one
                 sock.close()
                 if family == socket.AF_INET:
-                    failure = OSError(f"failed to connect to localhost:{port} inside the pod: {error}")
+                    why = os.strerror(error.errno).lower() if error.errno else "i/o timeout"
+                    failure = OSError(f"failed to connect to localhost:{port} inside the pod: {why}")
         raise failure
 
     def _socket(self, family: int) -> socket.socket:
