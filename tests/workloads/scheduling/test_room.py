@@ -12,7 +12,7 @@ from fairlead.workloads.scheduling import room
 from fairlead.workloads.scheduling.amounts import amount, requests
 from fairlead.workloads.scheduling.hostports import HostPort, conflict
 from fairlead.workloads.scheduling.profile import profile
-from tests.workloads.scheduling.makers import cluster, message, node, outcome, pod
+from tests.workloads.scheduling.makers import cluster, far, message, node, outcome, pod, term
 
 PORTS = "node(s) didn't have free ports for the requested pod ports"
 
@@ -212,6 +212,14 @@ def test_reasons_are_counted_and_sorted() -> None:
     assert message(pod("a", cpu="2"), state) == (
         "0/4 nodes are available: 1 Too many pods, 1 node(s) were unschedulable, 2 Insufficient cpu."
     )
+
+
+def test_pods_of_one_template_share_what_is_equal_of_theirs() -> None:
+    one, other = (profile(pod(name, cpu="1", affinity=far(term()))) for name in ("a", "b"))
+    assert one.key != other.key
+    assert one.kind is other.kind
+    assert one.requests is other.requests
+    assert one.affinity is other.affinity
 
 
 def test_without_nodes() -> None:

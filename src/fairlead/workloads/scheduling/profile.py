@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar, cast
 
 from fairlead.objects.core_v1 import Pod
 from fairlead.workloads.scheduling import amounts, terms
@@ -44,26 +46,49 @@ class Profile:
 
 
 def profile(pod: Pod) -> Profile:
-    """The pod's profile. Cost: the size of its spec."""
+    """The pod's profile. Cost: the size of its spec. Pods of one template share what is equal of theirs."""
     meta = pod.metadata
     least = amounts.requests(pod, least=True)
     return Profile(
         key=f"{meta.namespace}/{meta.name}",
         pod=pod,
-        kind=terms.Kind(
-            meta.namespace,
-            frozenset(meta.labels.items()),
-            next((owner.uid for owner in meta.ownerReferences if owner.controller), ""),
-            meta.deletionTimestamp is not None,
+        kind=_shared(
+            terms.Kind(
+                meta.namespace,
+                frozenset(meta.labels.items()),
+                next((owner.uid for owner in meta.ownerReferences if owner.controller), ""),
+                meta.deletionTimestamp is not None,
+            )
         ),
         priority=pod.spec.priority or 0,
-        requests=amounts.requests(pod),
+        requests=_requests(tuple(amounts.requests(pod).items())),
         cpu=least.get("cpu", 0),
         memory=least.get("memory", 0),
-        ports=host_ports(pod),
-        affinity=terms.affinity(pod),
-        spreads=terms.spreads(pod),
+        ports=_shared(host_ports(pod)),
+        affinity=_shared(terms.affinity(pod)),
+        spreads=_shared(terms.spreads(pod)),
     )
+
+
+SHARED = 4096
+"""Different values that are remembered for those who come with an equal one."""
+
+T = TypeVar("T", bound=Hashable)
+
+
+@lru_cache(maxsize=SHARED)
+def _remembered(value: Hashable) -> Hashable:
+    return value
+
+
+def _shared(value: T) -> T:
+    """The value, or an equal one that others have."""
+    return cast(T, _remembered(value))
+
+
+@lru_cache(maxsize=SHARED)
+def _requests(items: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    return dict(items)
 
 
 def spread_owner(pod: Pod) -> str:
