@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fairlead.apiserver import answers, deletion, etags, lists, patching, watches, writes
 from fairlead.apiserver.access.gate import Gate
 from fairlead.apiserver.catalog import Catalog, Family
+from fairlead.apiserver.connect import usage
 from fairlead.apiserver.connect.passing import Passing, is_passed_on
 from fairlead.apiserver.connections import Connection
 from fairlead.apiserver.fairness import Seats
@@ -55,9 +56,11 @@ class Handler:
         seats: Seats,
         metrics: Metrics,
         passing: Passing,
+        used: usage.Metrics,
     ) -> None:
         self._registry = registry
         self._passing = passing
+        self._usage = used
         self._catalog = catalog
         self._gate = gate
         self._plain_paths = plain_paths
@@ -84,6 +87,8 @@ class Handler:
                 # Its answer may take for ever, and others wait for nothing of it.
                 await self._registry.store.sync()
                 response = await self._passing.answer(request, info, query, user)
+            elif info.group == usage.GROUP and info.resource and kind is None:
+                response = await self._usage.answer(request, info, query)
             else:
                 response = await self._attended(request, kind, info, query, user.name)
             if kind is not None and kind.deprecation and not response.prepared:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from fairlead.apiserver.catalog import Catalog
+from fairlead.apiserver.connect import usage
 from fairlead.apiserver.discovery import Discovery
 from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.metrics import Metrics
@@ -89,7 +90,7 @@ def discovery(catalog: Catalog, address: str) -> Path:
     def answer(info: RequestInfo, _: Query, headers: Mapping[str, str]) -> Answer | None:
         nonlocal made, documents
         if made != catalog.revision:
-            made, documents = catalog.revision, Discovery(catalog, address)
+            made, documents = catalog.revision, Discovery((*catalog, *usage.KINDS), address)
         return documents.answer(info.path, headers)
 
     return answer

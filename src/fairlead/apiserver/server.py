@@ -20,6 +20,7 @@ from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.connect.backends import Backends, KubeletClient
 from fairlead.apiserver.connect.passing import Passing
+from fairlead.apiserver.connect.usage import Metrics as Usage
 from fairlead.apiserver.connections import Server, room_for_connections
 from fairlead.apiserver.definitions import Definitions
 from fairlead.apiserver.expiry import Expiry
@@ -108,7 +109,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         metrics = Metrics(lambda: seats.waiting)
         paths = plain_paths(store, health, catalog, metrics, address, gate.path)
         passing = Passing(registry, gate.authorizer, backends)
-        handler = Handler(registry, catalog, gate, paths, seats, metrics, passing)
+        handler = Handler(registry, catalog, gate, paths, seats, metrics, passing, Usage(registry, backends))
         server = Server(handler, room_for_connections())
         await reservations.load()
         following = asyncio.ensure_future(reservations.run())

@@ -47,6 +47,7 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
         await uses_terminals(kubectl)
         await copies(kubectl, tmp_path)
         await proxies(kubectl)
+        await shows_usage(kubectl)
 
     with_cluster(tmp_path, test)
 
@@ -163,3 +164,15 @@ async def proxies(kubectl: Kubectl) -> None:
     assert (await kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/healthz")).out == "ok"
     listed = json.loads((await kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/pods")).out)
     assert {"sh", "web"} <= {pod["metadata"]["name"] for pod in listed["items"]}
+
+
+async def shows_usage(kubectl: Kubectl) -> None:
+    shown = (await kubectl("top", "pods", "--no-headers")).out.splitlines()
+    assert {line.split()[0] for line in shown} >= {"sh", "web", "cat", "two"}, shown
+    _, cpu, memory = next(line for line in shown if line.startswith("web ")).split()
+    assert cpu.endswith("m"), shown
+    assert int(memory.removesuffix("Mi")) > 0, shown
+    each = (await kubectl("top", "pod", "two", "--containers", "--no-headers")).out.splitlines()
+    assert [line.split()[:2] for line in each] == [["two", "a"], ["two", "b"]]
+    (node,) = (await kubectl("top", "nodes", "--no-headers")).out.splitlines()
+    assert node.split()[0] == "node1"

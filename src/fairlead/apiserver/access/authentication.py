@@ -6,6 +6,8 @@ Upstream: pkg/kubeapiserver/authenticator/config.go, apiserver/pkg/authenticatio
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import csv
 import hashlib
 import io
@@ -126,7 +128,7 @@ class Authenticator:
 
 def credentials(headers: Iterable[Header]) -> tuple[bytes, list[Header]]:
     """The first Authorization header, and those of impersonation with their names in small letters. 0.1 us a header."""
-    authorization = b""
+    authorization = protocols = b""
     others: list[Header] = []
     for name, value in headers:
         if len(name) > 12:
@@ -135,7 +137,26 @@ def credentials(headers: Iterable[Header]) -> tuple[bytes, list[Header]]:
                 authorization = authorization or value
             elif small.startswith(b"impersonate-"):
                 others.append((small, value))
-    return authorization, others
+            elif small == b"sec-websocket-protocol":
+                protocols += b"," + value
+    return authorization or websocket_token(protocols), others
+
+
+WEBSOCKET_TOKEN = b"base64url.bearer.authorization.k8s.io."
+"""What the protocol of a WebSocket begins with that is a token: browsers cannot send headers of their own."""
+
+
+def websocket_token(protocols: bytes) -> bytes:
+    """The Authorization header that is meant by the protocols of a WebSocket, b"" for none.
+
+    Upstream: apiserver/pkg/authentication/request/websocket.
+    """
+    for protocol in protocols.split(b","):
+        if (name := protocol.strip()).startswith(WEBSOCKET_TOKEN):
+            text = name.removeprefix(WEBSOCKET_TOKEN)
+            with contextlib.suppress(ValueError):
+                return b"Bearer " + base64.b64decode(text + b"=" * (-len(text) % 4), b"-_", validate=True)
+    return b""
 
 
 def bearer(header: bytes) -> str:

@@ -19,7 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from fairlead.client.api import Api
 from fairlead.client.retry import Backoff
 from fairlead.node.containers import containers_of
-from fairlead.node.kubelet import clients, containerlogs, execution, portforward, remotecommand
+from fairlead.node.kubelet import clients, containerlogs, execution, portforward, remotecommand, stats
 from fairlead.node.kubelet.access import Access
 from fairlead.node.kubelet.certificates import self_signed
 from fairlead.node.kubelet.config import KubeletConfig
@@ -98,6 +98,7 @@ class Server:
         self._access = Access(api, node)
         self._node = node
         self._pods = pods
+        self._usage = stats.Usage()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._paths: dict[str, Callable[[Exchange, list[str]], Awaitable[None]]] = {
             "attach": self._attach,
@@ -107,6 +108,7 @@ class Server:
             "metrics": self._metrics,
             "pods": self._list,
             "portForward": self._forward,
+            "stats": self._stats,
         }
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -187,6 +189,12 @@ class Server:
         pods = [state.pod for state in self._pods() if state.pod is not None]
         listed = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}
         await exchange.answer(200, encode(listed), JSON)
+
+    async def _stats(self, exchange: Exchange, rest: list[str]) -> None:
+        if rest != ["summary"]:
+            raise Refused(404, "404 page not found")
+        summary = await self._usage.summary(self._node, self._pods())
+        await exchange.answer(200, encode(summary), JSON)
 
     async def _execute(self, exchange: Exchange, rest: list[str]) -> None:
         state, run = self._running(rest)
