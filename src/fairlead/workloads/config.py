@@ -11,6 +11,8 @@ REPLICASET = "replicaset-controller"
 REPLICATION = "replicationcontroller-controller"
 STATEFULSET = "statefulset-controller"
 DAEMONSET = "daemonset-controller"
+JOB = "job-controller"
+TTL_AFTER_FINISHED = "ttl-after-finished-controller"
 DISRUPTION = "disruption-controller"
 NODE_LIFECYCLE = "node-lifecycle-controller"
 TAINT_EVICTION = "taint-eviction-controller"
@@ -20,6 +22,8 @@ CONTROLLERS: tuple[str, ...] = (
     REPLICASET,
     STATEFULSET,
     DAEMONSET,
+    JOB,
+    TTL_AFTER_FINISHED,
     DISRUPTION,
     NODE_LIFECYCLE,
     TAINT_EVICTION,
@@ -32,6 +36,8 @@ _ALIASES = {
     "replicationcontroller": REPLICATION,
     "statefulset": STATEFULSET,
     "daemonset": DAEMONSET,
+    "job": JOB,
+    "ttl-after-finished": TTL_AFTER_FINISHED,
     "disruption": DISRUPTION,
     "nodelifecycle": NODE_LIFECYCLE,
     "podgc": POD_GC,
@@ -46,6 +52,8 @@ class WorkloadsConfig:
     controllers: tuple[str, ...] = CONTROLLERS
     concurrent_statefulset_syncs: int = 5
     concurrent_daemonset_syncs: int = 2
+    concurrent_job_syncs: int = 5
+    concurrent_ttl_after_finished_syncs: int = 5
     concurrent_replicaset_syncs: int = 5
     concurrent_rc_syncs: int = 5
     node_monitor_grace_period: float = 50.0

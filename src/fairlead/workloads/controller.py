@@ -17,6 +17,8 @@ from fairlead.workloads.config import WorkloadsConfig
 from fairlead.workloads.context import Context, Kind
 from fairlead.workloads.daemonset.controller import DaemonSetController
 from fairlead.workloads.disruption.controller import DisruptionController
+from fairlead.workloads.job.controller import JobController
+from fairlead.workloads.job.ttl import TtlController
 from fairlead.workloads.nodelifecycle.collector import PodGarbageCollector
 from fairlead.workloads.nodelifecycle.controller import NodeLifecycleController
 from fairlead.workloads.nodelifecycle.evictor import TaintEvictionController
@@ -27,6 +29,8 @@ KINDS = (
     Kind(names.REPLICATION, "replication-controller", ReplicationControllerController),
     Kind(names.STATEFULSET, "statefulset-controller", StatefulSetController),
     Kind(names.DAEMONSET, "daemonset-controller", DaemonSetController),
+    Kind(names.JOB, "job-controller", JobController),
+    Kind(names.TTL_AFTER_FINISHED, "ttl-after-finished-controller", TtlController),
     Kind(names.DISRUPTION, "controllermanager", DisruptionController),
     Kind(names.NODE_LIFECYCLE, "node-controller", NodeLifecycleController),
     Kind(names.TAINT_EVICTION, "taint-eviction-controller", TaintEvictionController),
