@@ -49,8 +49,7 @@ def replica_set(replicas: int | None = 3, name: str = "web", uid: str = "rs", **
         metadata=ObjectMeta(name=name, namespace="default", uid=uid),
         spec=ReplicaSetSpec(
             replicas=replicas,
-            selector=LabelSelector(matchLabels=LABELS),
-            **{"template": template(), **spec},
+            **{"selector": LabelSelector(matchLabels=LABELS), "template": template(), **spec},
         ),
     )
 

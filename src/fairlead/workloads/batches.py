@@ -6,7 +6,7 @@ Upstream: slowStartBatch in pkg/controller/replicaset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,9 +32,12 @@ async def slow_start(items: Sequence[T], write: Callable[[T], Awaitable[object]]
     return done
 
 
-async def at_once(items: Iterable[T], write: Callable[[T], Awaitable[object]]) -> None:
-    """Writes all items together; raises the first failure when all are tried."""
-    results = await asyncio.gather(*(write(item) for item in items), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+async def at_once(items: Sequence[T], write: Callable[[T], Awaitable[object]]) -> None:
+    """Writes all items, `AT_ONCE` together; raises the first failure when all are tried."""
+    failures: list[BaseException] = []
+    for start in range(0, len(items), AT_ONCE):
+        batch = items[start : start + AT_ONCE]
+        results = await asyncio.gather(*(write(item) for item in batch), return_exceptions=True)
+        failures += [result for result in results if isinstance(result, BaseException)]
+    if failures:
+        raise failures[0]

@@ -59,7 +59,8 @@ def _compare(a: Pod, b: Pod, crowd: Counter[str], now: float) -> int:
         return by_time
     if restarts(a) != restarts(b):
         return -1 if restarts(a) > restarts(b) else 1
-    return _by_age(moment(a.metadata.creationTimestamp), moment(b.metadata.creationTimestamp), a, b, now)
+    made_a, made_b = moment(a.metadata.creationTimestamp), moment(b.metadata.creationTimestamp)
+    return _by_age(made_a, made_b, a, b, now) or (-1 if a.metadata.uid < b.metadata.uid else 1)
 
 
 def _rank(pod: Pod, crowd: Counter[str]) -> tuple[bool, int, bool, int, int]:

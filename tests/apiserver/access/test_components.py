@@ -30,6 +30,7 @@ COMPONENTS = {
         User(account_name("kube-system", "fairlead-endpoints"), groups=account_groups("kube-system"))
     ),
     "scheduler": named("scheduler"),
+    "workloads": named("workloads"),
     "proxy": named("proxy"),
     "dns": authenticated(
         User(account_name("kube-system", "fairlead-dns"), groups=account_groups("kube-system"))
@@ -54,6 +55,17 @@ RIGHTS: dict[str, tuple[str, str]] = {
         f"create {LEASES} kube-system/|update {LEASES} kube-system/kube-scheduler",
         "create pods x/|update pods x/a|patch nodes a|list secrets x/|list configmaps x/|"
         "create serviceaccounts/token x/a",
+    ),
+    "workloads": (
+        "watch pods|create pods x/|delete pods x/a|patch pods x/a|watch replicasets.apps|"
+        "update replicasets.apps/status x/a|"
+        "create replicasets.apps x/|delete replicasets.apps x/a|update deployments.apps x/a|"
+        "update deployments.apps/status x/a|update jobs.batch/status x/a|delete jobs.batch x/a|"
+        f"update replicationcontrollers/status x/a|create events x/|create {LEASES} kube-system/|"
+        f"update {LEASES} kube-system/fairlead-workloads",
+        "create deployments.apps x/|delete deployments.apps x/a|list secrets x/|get configmaps x/a|"
+        "create pods/exec x/a|"
+        f"update services x/a|update {LEASES} kube-system/fairlead-endpoints|create serviceaccounts/token x/a",
     ),
     "proxy": (
         f"watch services|watch {SLICES}|watch endpoints|get nodes a|watch nodes|create events x/",
