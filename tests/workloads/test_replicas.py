@@ -17,9 +17,10 @@ from fairlead.objects.core_v1 import (
     Pod,
     ReplicationController,
     ReplicationControllerSpec,
+    ServiceAccount,
 )
 from fairlead.objects.meta_v1 import ObjectMeta
-from fairlead.objects.resources import PODS, REPLICASETS, REPLICATIONCONTROLLERS
+from fairlead.objects.resources import PODS, REPLICASETS, REPLICATIONCONTROLLERS, SERVICEACCOUNTS
 from fairlead.workloads.batches import MOST
 from fairlead.workloads.podstate import is_active
 from fairlead.workloads.replicas import Plan, concerns, plan, status
@@ -198,6 +199,33 @@ def test_a_replica_set_makes_scales_replaces_adopts_and_releases() -> None:
             await eventually(replaced, "another runs for the one that failed")
             said = {reason for reason, _ in await told_of(api, "web")}
             assert said == {"SuccessfulCreate", "SuccessfulDelete"}
+
+    scenario(told)
+
+
+def test_what_is_refused_is_told_and_tried_again() -> None:
+    async def told(api: Api) -> None:
+        wanted = template(serviceAccountName="builder")
+        await api.create(REPLICASETS, replica_set(2, uid="", template=wanted))
+        refusal = "error looking up service account default/builder"
+
+        async def failed() -> bool:
+            found = await api.get(REPLICASETS, "web", "default")
+            return any(c.reason == "FailedCreate" and refusal in c.message for c in found.status.conditions)
+
+        async def said() -> bool:
+            return any(reason == "FailedCreate" and refusal in t for reason, t in await told_of(api, "web"))
+
+        await eventually(failed, "the status says why there are too few")
+        await eventually(said, "an Event says it, too")
+        builder = ServiceAccount(metadata=ObjectMeta(name="builder", namespace="default"))
+        await api.create(SERVICEACCOUNTS, builder)
+
+        async def whole() -> bool:
+            found = await api.get(REPLICASETS, "web", "default")
+            return found.status.replicas == 2 and not found.status.conditions
+
+        await eventually(whole, "both are there, and nothing is wrong any more")
 
     scenario(told)
 
