@@ -35,7 +35,6 @@ def directory(tmp_path: Path) -> StateDirectory:
 def record(**changes: object) -> Record:
     given: dict[str, object] = {
         "name": "test",
-        "nodes": 1,
         "zones": (),
         "port": 6443,
         "kubeconfig": "",

@@ -57,7 +57,7 @@ def lab(directory: StateDirectory, listening: socket.socket, tmp_path: Path) -> 
             Component("node1", sleeper),
             Component("node2", last),
         )
-        return Lab(directory, components, held, lambda: _remove(directory))
+        return Lab(directory, lambda: components, held, lambda: _remove(directory))
 
     keeper = fork_keeper(directory, lock, prepare)
     assert list(keeper.progress()) == ["everything"]

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fairlead.cli import labnodes
 from fairlead.cli.controllers import seconds
+from fairlead.cli.labnodes import directory_of
 from fairlead.cli.refusal import UserError
 
 if TYPE_CHECKING:
     from fairlead.lab.interruption import Interruption
     from fairlead.lab.launch import Launched
     from fairlead.lab.removal import Removed
-    from fairlead.lab.state import StateDirectory
 
 app = typer.Typer(
     help="A whole cluster on this machine, made of network namespaces.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(labnodes.app, name="node")
 
 Name = Annotated[
     str, typer.Option("--name", help="The lab's name: labs of different names live side by side.")
@@ -218,7 +221,7 @@ def down(name: Name = "default") -> None:
     """Remove a lab, or what a killed one left behind. Status 0 also when there is none."""
     from fairlead.lab import removal
 
-    directory = _directory(name)
+    directory = directory_of(name)
     found = removal.down(directory)
     if not found:
         print(f"There is no lab named {name!r}: nothing to remove.")
@@ -239,7 +242,7 @@ def status(name: Name = "default") -> None:
     from fairlead.cli.status import show
     from fairlead.lab.state import NoLab
 
-    directory = _directory(name)
+    directory = directory_of(name)
     try:
         record = directory.read()
     except NoLab as error:
@@ -268,17 +271,6 @@ def execute(
     if not words:
         raise UserError("no command to run: give one after --")
     try:
-        raise typer.Exit(execution.execute(_directory(name), target, words))
+        raise typer.Exit(execution.execute(directory_of(name), target, words))
     except (Refused, NoLab) as error:
         raise UserError(str(error)) from error
-
-
-def _directory(name: str) -> StateDirectory:
-    from fairlead.lab import topology
-    from fairlead.lab.state import StateDirectory
-
-    try:
-        topology.check_name(name)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return StateDirectory.of(name)

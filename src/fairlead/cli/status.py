@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from fairlead.lab import topology
+from fairlead.lab import members
 from fairlead.lab.state import Process, Record, StateDirectory
 
 
@@ -32,18 +32,23 @@ def show(directory: StateDirectory, record: Record) -> bool:
         ("logs", str(directory.path / "logs")),
     ):
         console.print(f"  {label:<11}{value}", highlight=False, soft_wrap=True)
-    console.print(_nodes(record))
+    console.print(_nodes(directory, record))
     console.print(_processes(record, states))
     return good
 
 
-def _nodes(record: Record) -> Table:
+def _nodes(directory: StateDirectory, record: Record) -> Table:
     table = Table(title="Nodes", title_justify="left")
-    for column in ("name", "address", "pods", "zone"):
+    for column in ("name", "address", "pods", "zone", "state"):
         table.add_column(column)
-    for node in topology.plan_nodes(record.nodes, record.zones, record.families):
-        table.add_row(node.name, "\n".join(node.addresses), "\n".join(node.pod_cidrs), node.zone)
-    table.add_row("outside", "\n".join(family.outside_address for family in record.families), "", "")
+    now, links = members.read(directory), members.links(directory)
+    for member, node in zip(now, members.planned(now, record.families), strict=True):
+        state = "stopped" if member.stopped else str(links.get(f"node/{node.name}", ""))
+        table.add_row(node.name, "\n".join(node.addresses), "\n".join(node.pod_cidrs), node.zone, state)
+    table.add_row("outside", "\n".join(family.outside_address for family in record.families), "", "", "")
+    for target, how in links.items():
+        if target.startswith("pod/"):
+            table.add_row(target, "", "", "", str(how))
     return table
 
 

@@ -20,7 +20,7 @@ from fairlead.client.api import Api
 from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
-from fairlead.lab import claims, cloud, router, topology
+from fairlead.lab import claims, cloud, members, router, topology
 from fairlead.lab.credentials import (
     CONTROLLERS,
     LOADBALANCER,
@@ -71,9 +71,10 @@ def images(own: Mapping[str, Image]) -> dict[str, Image]:
 def components(
     directory: StateDirectory, record: Record, own_images: Mapping[str, Image], sockets: list[socket.socket]
 ) -> tuple[Component, ...]:
-    """All components of a lab, in the order in which they are started."""
+    """All components of a lab of the nodes that it has now, in the order in which they are started."""
     credentials = Credentials(directory.path)
-    nodes = topology.plan_nodes(record.nodes, record.zones, record.families)
+    running = [member for member in members.read(directory) if not member.stopped]
+    nodes = members.planned(running, record.families)
     known = images(own_images)
 
     def as_process(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead.apiserver.certificates import KUBELET_CLIENT, make_authority, make_signing_key
+from fairlead.apiserver.certificates import KUBELET_CLIENT, Authority, make_authority, make_signing_key
 from fairlead.client import kubeconfig
 from fairlead.lab.addressing import IPV4, Family
 from fairlead.lab.topology import API_PORT, CLUSTER_DOMAIN, Node
@@ -110,11 +110,24 @@ def make(
     authority.introduce(directory / "pki", "apiserver-kubelet-client", KUBELET_CLIENT)
     make_signing_key(made.account_key)
     for short, (name, groups) in users(nodes).items():
-        known = authority.know(name, groups)
-        kubeconfig.write(made.kubeconfig(short), url(families[0]), authority.pem, certificate=known)
+        _write(made, authority, families[0], short, name, groups)
     token = secrets.token_urlsafe(32)
     kubeconfig.write(made.kubeconfig(ADMIN), url(families[0]), authority.pem, token)
     descriptor = os.open(made.tokens, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(f'{token},kubernetes-admin,0,"system:masters"\n')
     return made, token
+
+
+def make_node(directory: Path, node: Node, families: Sequence[Family]) -> None:
+    """Writes what a node needs that comes later, below `directory`."""
+    made, authority = Credentials(directory), make_authority(directory / "pki")
+    name, groups = users((node,))[node.name]
+    _write(made, authority, families[0], node.name, name, groups)
+
+
+def _write(
+    made: Credentials, authority: Authority, family: Family, short: str, name: str, groups: tuple[str, ...]
+) -> None:
+    known = authority.know(name, groups)
+    kubeconfig.write(made.kubeconfig(short), url(family), authority.pem, certificate=known)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from fairlead.lab import topology
+from fairlead.lab import members, topology
 from fairlead.lab.network import Refused
 from fairlead.lab.state import Record, StateDirectory
 from fairlead.node import namespaces
@@ -42,9 +42,11 @@ def execute(directory: StateDirectory, target: str, command: Sequence[str]) -> i
         _enter_lab(record)
         return _in_namespace(directory, topology.OUTSIDE, command)
     if kind == "node" and rest:
-        names = [node.name for node in topology.plan_nodes(record.nodes, record.zones, record.families)]
+        names = {member.name: member.stopped for member in members.read(directory)}
         if rest not in names:
             raise Refused(f"there is no node {rest!r} in the lab; its nodes are {', '.join(names)}")
+        if names[rest]:
+            raise Refused(f"{rest} is stopped; 'fairlead lab node start{directory.option} {rest}' starts it")
         _enter_lab(record)
         return _in_namespace(directory, rest, command)
     if kind == "pod" and rest and rest.count("/") <= 1:
@@ -68,6 +70,35 @@ def find_pod(directory: StateDirectory, namespace: str, name: str) -> Pod:
         running = [h.current for h in read_histories(path.parent).values() if h.current.running]
         return Pod(sandbox, running[0] if running else None)
     raise Refused(f"there is no running pod {name!r} in namespace {namespace!r} of the lab")
+
+
+def inside(record: Record, work: Callable[[], None]) -> None:
+    """Does something to the lab's network, in a fork that has joined the namespaces of an ordinary user's lab.
+
+    Raises Refused with what the fork has to say when it fails.
+    """
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(read)
+            _enter_lab(record)
+            if record.user_namespace:
+                # Whoever leaves the host's network namespace for another one may not come back to it.
+                namespaces.unshare(namespaces.CLONE_NEWNET)
+            work()
+            status = 0
+        except (Refused, OSError) as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise Refused(said or "the lab's network could not be changed: the process that does it was ended")
 
 
 def _enter_lab(record: Record) -> None:

@@ -18,12 +18,12 @@ from fairlead.client import kubeconfig
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
 from fairlead.client.outage import Unreachable
-from fairlead.lab import addons, addressing, components, credentials, removal, topology
+from fairlead.lab import addons, addressing, components, credentials, members, removal, topology
 from fairlead.lab.interruption import Interruption
 from fairlead.lab.keeper import Keeper, Report, become_root, fork_keeper
 from fairlead.lab.network import Refused
 from fairlead.lab.state import Record, StateDirectory, Taken, labs
-from fairlead.lab.supervisor import Lab
+from fairlead.lab.supervisor import Component, Lab
 from fairlead.node.images import Image, ImageError, load_images
 from fairlead.objects.core_v1 import Node
 from fairlead.objects.discovery_v1 import EndpointSlice
@@ -153,7 +153,6 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
         user_config = _kubeconfig_path(options)
         record = Record(
             name=options.name,
-            nodes=options.nodes,
             zones=options.zones,
             proxy_mode=options.proxy_mode,
             loadbalancer=options.loadbalancer,
@@ -176,6 +175,7 @@ def _files(options: Options, plan: topology.Plan, directory: StateDirectory) -> 
             raise Refused(f"the kubeconfig {user_config} cannot be written: {error.strerror}") from error
         digest = removal.digest(user_config)
         written = replace(record, kubeconfig=str(user_config), kubeconfig_digest=digest)
+        members.write(directory, members.first(options.nodes, options.zones))
         directory.write(written)
     except BaseException:
         sock.close()
@@ -262,8 +262,11 @@ def _prepare(
     with network.entered(topology.UNDERLAY):
         inner = [listener(family.router, topology.API_PORT) for family in record.families]
     made(f"{len(plan.namespaces)} network namespaces")
-    found = components.components(directory, record, own_images, [sock, *inner])
-    return Lab(directory, found, held, lambda: _remove(directory))
+
+    def now() -> tuple[Component, ...]:
+        return components.components(directory, record, own_images, [sock, *inner])
+
+    return Lab(directory, now, held, lambda: _remove(directory))
 
 
 def _remove(directory: StateDirectory) -> None:

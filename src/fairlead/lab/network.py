@@ -6,11 +6,11 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairlead.lab.topology import Masquerade, Plan, Veth
+from fairlead.lab.topology import UNDERLAY, Masquerade, Plan, Veth
 from fairlead.node import namespaces
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Network:
                             namespaces.set_sysctl(sysctl.name, sysctl.value)
         sockets: dict[str, IPRoute] = {}
         try:
-            for name in plan.namespaces:
+            others = (*(veth.namespace for veth in plan.veths), *(route.namespace for route in plan.routes))
+            for name in dict.fromkeys((*plan.namespaces, *others)):
                 with self.entered(name):
                     sockets[name] = IPRoute()
             self._links(plan, sockets)
@@ -121,6 +122,27 @@ class Network:
         if veth.bridge:
             socket.link("set", index=_index(socket, veth.name), master=_index(socket, veth.bridge))
 
+    def remove_node(self, name: str) -> None:
+        """Removes a node's namespace, and its link at once: the namespace itself lives as long as a process in it."""
+        from pyroute2 import IPRoute
+
+        with contextlib.suppress(FileNotFoundError), self.entered(UNDERLAY), IPRoute() as socket:
+            for index in socket.link_lookup(ifname=name):
+                socket.link("del", index=index)
+        if self.path(name).exists():
+            namespaces.remove_network(self.path(name))
+
+    def forget_routes(self, names: Iterable[str], destinations: Collection[str]) -> None:
+        """Removes the routes to networks from nodes, where there are any."""
+        from pyroute2 import IPRoute
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        for name in names:
+            with self.entered(name), IPRoute() as socket:
+                for destination in destinations:
+                    with contextlib.suppress(NetlinkError):
+                        socket.route("del", dst=destination)
+
     def leftovers(self) -> list[Path]:
         """The files of this lab's namespaces that there are now, in the order of their names."""
         pattern = re.compile(re.escape(self.prefix) + _SHORT)
@@ -156,7 +178,7 @@ def _addresses(plan: Plan, sockets: dict[str, IPRoute]) -> None:
         for route in plan.routes:
             socket = sockets[route.namespace]
             if route.gateway:
-                socket.route("add", dst=route.destination, gateway=route.gateway)
+                socket.route("replace", dst=route.destination, gateway=route.gateway)
             else:
                 socket.route("add", dst=route.destination, oif=_index(socket, route.link), scope="link")
 

@@ -3,6 +3,7 @@
 /run/fairlead/NAME/                (root; otherwise $XDG_RUNTIME_DIR/fairlead/NAME or /tmp/fairlead-UID/NAME)
     lock              held by the keeper and the supervisor for as long as the lab lives
     state.json        the record: what the lab is made of, which processes it has; written by one process at a time
+    nodes.json  links.json  nodes.lock    see `members`
     ready             there once the lab answered for the first time
     pki/  tokens.csv  kubeconfigs/  logs/  nodes/NODE/  netns/ (ordinary users)  store.sqlite
 """
@@ -42,7 +43,6 @@ class Record(msgspec.Struct, frozen=True):
     """All that has to be known of a lab by a process that was not there from its start."""
 
     name: str
-    nodes: int
     zones: tuple[str, ...]
     port: int
     kubeconfig: str

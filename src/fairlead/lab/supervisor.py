@@ -28,6 +28,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from fairlead.client.retry import Backoff
+from fairlead.lab import processes
 from fairlead.lab.processes import Identity, identify, this_process
 from fairlead.lab.state import NoLab, Process, StateDirectory, now
 from fairlead.node import namespaces
@@ -55,34 +56,35 @@ class Component:
 class Lab:
     """What keeper and supervisor share. `held` are descriptors that no component may inherit.
 
+    `components` gives those that there are to be now; it is asked at the start and whenever SIGUSR1 comes.
     `remove` ends the lab's processes, other than the pair, and removes what it made; it must be idempotent.
     """
 
     directory: StateDirectory
-    components: Sequence[Component]
+    components: Callable[[], Sequence[Component]]
     held: tuple[int, ...]
     remove: Callable[[], None]
 
 
 class Wakeups:
-    """SIGTERM and SIGCHLD as something to poll: `fd` is readable when one came."""
+    """SIGTERM, SIGCHLD and SIGUSR1 as something to poll: `fd` is readable when one came."""
 
     def __init__(self) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1):
             signal.signal(number, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
-    def terminated(self) -> bool:
-        """Whether SIGTERM has come since the last call."""
+    def seen(self) -> bytes:
+        """The numbers of the signals that have come since the last call."""
         seen = b""
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.fd, 4096):
                 seen += chunk
-        return signal.SIGTERM in seen
+        return seen
 
     def close(self) -> None:
         """For a fork that does not want its parent's."""
@@ -169,7 +171,7 @@ def _watch(supervisor: Identity | None, wakeups: Wakeups) -> bool:
     try:
         while True:
             ready = {descriptor for descriptor, _ in poll.poll()}
-            if wakeups.terminated():
+            if signal.SIGTERM in wakeups.seen():
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(fd, signal.SIGTERM)
             reap()
@@ -204,7 +206,9 @@ class Supervisor:
         before = self.record.supervisor
         self.me = Process("supervisor", this_process(), before.restarts + 1 if before else 0, now())
         known = {process.name: process for process in self.record.components}
-        self.running = [_Running(c, known.get(c.name)) for c in lab.components]
+        self.running = [_Running(c, known.pop(c.name, None)) for c in lab.components()]
+        # What a supervisor left that was killed between two acts: the list said so, but the process was still there.
+        processes.stop((process.identity for process in known.values()), grace_seconds=0)
         for entry in self.running:
             if entry.process is not None and not entry.process.waiting:
                 entry.pidfd = entry.process.identity.pidfd()
@@ -235,7 +239,8 @@ class Supervisor:
         timers = [entry.start_at for entry in self.running if entry.pidfd is None]
         timeout = max(0.0, min(timers) - time.monotonic()) * 1000 + 1 if timers else None
         ready = {fd for fd, _ in poll.poll(timeout)}
-        if self.wakeups.terminated():
+        signals = self.wakeups.seen()
+        if signal.SIGTERM in signals:
             return False
         reap()
         for fd in ready & entries.keys():
@@ -243,7 +248,25 @@ class Supervisor:
         if self.keeper_fd in ready and self.keeper_fd is not None:
             os.close(self.keeper_fd)
             self.keeper_fd = None
+        if signal.SIGUSR1 in signals:
+            self._look()
         return True
+
+    def _look(self) -> None:
+        """Follows a change of what is to run: kills what is not any more, and lets the rest be started."""
+        wanted = {component.name: component for component in self.lab.components()}
+        gone = [entry for entry in self.running if entry.component.name not in wanted]
+        if gone:
+            identities = [entry.process.identity for entry in gone if entry.process is not None]
+            processes.stop(identities, grace_seconds=0)
+            for entry in gone:
+                if entry.pidfd is not None:
+                    os.close(entry.pidfd)
+            self.running = [entry for entry in self.running if entry not in gone]
+            reap()
+            self._write()
+        there = {entry.component.name for entry in self.running}
+        self.running += [_Running(component) for name, component in wanted.items() if name not in there]
 
     def _start(self, entry: _Running) -> None:
         # The child does nothing before it stands in the record: were this process killed now, its successor would
@@ -253,7 +276,7 @@ class Supervisor:
         def run() -> int:
             os.close(go_write)
             self.wakeups.close()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
             os.setsid()
@@ -322,7 +345,7 @@ class Supervisor:
         self.lab.directory.write(self.record)
 
     def _close_inherited(self, component: Component) -> None:
-        inherited = {fd for other in self.lab.components for fd in other.keeps}
+        inherited = {fd for other in self.running for fd in other.component.keeps}
         inherited.update(self.lab.held)
         for entry in self.running:
             if entry.pidfd is not None:

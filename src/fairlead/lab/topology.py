@@ -11,7 +11,7 @@ Nothing here touches the kernel; `network.make` does what the plan says.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fairlead.lab.addressing import IPV4, IPV6, Family
@@ -183,6 +183,28 @@ def plan(nodes: Sequence[Node], families: Sequence[Family] = (IPV4,), loadbalanc
         routes=tuple(routes),
         sysctls=_sysctls(names, families),
         masquerades=tuple(masquerades),
+    )
+
+
+def joining(whole: Plan, name: str, running: Collection[str]) -> Plan:
+    """What of a lab's plan is to be made when a node comes into it while the others are there.
+
+    It is all of the node's own, and the ways to its pods at the other nodes that are `running`.
+    """
+    (new,) = (each for each in whole.nodes if each.name == name)
+    return Plan(
+        nodes=whole.nodes,
+        namespaces=(name,),
+        bridges=(),
+        veths=tuple(veth for veth in whole.veths if veth.peer_namespace == name),
+        addresses=tuple(entry for entry in whole.addresses if entry.namespace == name),
+        routes=tuple(
+            route
+            for route in whole.routes
+            if route.namespace == name or (route.gateway in new.addresses and route.namespace in running)
+        ),
+        sysctls=tuple(sysctl for sysctl in whole.sysctls if sysctl.namespace == name),
+        masquerades=tuple(entry for entry in whole.masquerades if entry.namespace == name),
     )
 
 

@@ -55,12 +55,17 @@ class PodState:
         return f"{self.pod.metadata.namespace}/{self.pod.metadata.name}" if self.pod else self.uid
 
     async def adopt(self) -> None:
-        """Takes hold of the sandbox that an earlier agent left running, if there is one."""
+        """Takes hold of the sandbox that an earlier agent left running, if there is one.
+
+        Where it has died since, what ran in it is recorded as killed, and will be planned for anew.
+        """
         self.sandbox = await runtime.adopt(self.directory, self.changed.set)
-        if self.sandbox is not None:
-            self.addresses = self.sandbox.record.spec.addresses
-            self.node.addresses.claim(self.addresses)
-            self.node.host_ports.adopt(self.uid, self.directory)
+        if self.sandbox is None:
+            records.settle(self.directory)
+            return
+        self.addresses = self.sandbox.record.spec.addresses
+        self.node.addresses.claim(self.addresses)
+        self.node.host_ports.adopt(self.uid, self.directory)
 
     def histories(self) -> Mapping[str, History]:
         """What the containers have done, by name; from the disk where no sandbox runs."""

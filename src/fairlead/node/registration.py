@@ -137,6 +137,9 @@ async def _report(api: Api, config: NodeConfig) -> Node:
             condition = replace(condition, lastTransitionTime=old.lastTransitionTime)
         conditions.append(condition)
     status = msgspec.to_builtins(replace(wanted.status, conditions=tuple(conditions)))
+    # Merged by their types, which two families share: so they are replaced as a whole, as upstream has it
+    # (component-helpers/node/util, PatchNodeStatus).
+    status["addresses"] = [*status["addresses"], {"$patch": "replace"}]
     return await api.patch(NODES, config.name, "", {"status": status}, kind="strategic", subresource="status")
 
 
