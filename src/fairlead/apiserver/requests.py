@@ -55,12 +55,13 @@ def request_info(method: str, path: str, watch: bool = False) -> RequestInfo:
     """The verb and the object that a request is about. `path` is still percent-encoded, without its query.
 
     It is decoded before it is taken apart, as upstream does, so that who may ask and what is answered cannot differ;
-    what has an empty part is no resource.
+    what has an empty part is no resource, unless that follows a proxy.
     """
     if "%" in path:
         path = unquote(path)
     parts = path[1:].removesuffix("/").split("/")
-    if "" in parts:
+    hollow = "" in parts
+    if hollow and "proxy" not in parts:
         return RequestInfo(method, path)
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
@@ -78,6 +79,9 @@ def request_info(method: str, path: str, watch: bool = False) -> RequestInfo:
         if len(rest) > 2 and rest[2] not in NAMESPACE_PARTS:
             rest = rest[2:]
     resource, name, subresource = (*rest[:3], "", "")[:3]
+    # What follows a proxy is somebody else's path.
+    if hollow and (subresource != "proxy" or "" in parts[: len(parts) - len(rest) + 3]):
+        return RequestInfo(method, path)
     if method in ("GET", "HEAD"):
         verb = "get" if name else "watch" if watch else "list"
         if watched and not subresource:
