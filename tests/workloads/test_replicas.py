@@ -197,6 +197,11 @@ def test_a_replica_set_makes_scales_replaces_adopts_and_releases() -> None:
                 )
 
             await eventually(replaced, "another runs for the one that failed")
+            ended = last.metadata.name
+            await api.patch(PODS, ended, "default", {"metadata": {"labels": {"app": "debugged"}}})
+            await api.patch(REPLICASETS, "web", "default", {"spec": {"replicas": 2}}, subresource="scale")
+            await eventually(lambda: has(api, replicas=2, readyReplicas=2), "two run")
+            assert (await api.get(PODS, ended, "default")).metadata.ownerReferences, "it is left as it ended"
             said = {reason for reason, _ in await told_of(api, "web")}
             assert said == {"SuccessfulCreate", "SuccessfulDelete"}
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fairlead.client.informer import Informer
 from fairlead.client.queue import WorkQueue
-from fairlead.client.writer import is_terminating
+from fairlead.client.writer import is_terminating as namespace_goes
 from fairlead.objects import codec, labels
 from fairlead.objects.apps_v1 import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
 from fairlead.objects.core_v1 import Pod, PodTemplateSpec, ReplicationController, ReplicationControllerStatus
@@ -25,7 +25,7 @@ from fairlead.workloads.context import Context
 from fairlead.workloads.expectations import Expectations
 from fairlead.workloads.following import follow_dependents, follow_owners
 from fairlead.workloads.podcontrol import PodControl, pod_from
-from fairlead.workloads.podstate import available_in, is_active
+from fairlead.workloads.podstate import available_in, is_active, is_terminating
 
 T = TypeVar("T", bound=ReplicaSet | ReplicationController)
 
@@ -67,7 +67,10 @@ class _Controller(Generic[T]):
         return ()
 
     async def sync(self, key: str) -> None:
-        """Makes the pods of one owner as many as are wanted, and says so in its status. Cost: its pods."""
+        """Makes the pods of one owner as many as are wanted, and says so in its status.
+
+        Cost: its pods, and those of its namespace that are nobody's. Pods that have ended are left as they are.
+        """
         owner = self.owners.items.get(key)
         if owner is None:
             self._expected.forget(key)
@@ -76,7 +79,15 @@ class _Controller(Generic[T]):
         if not (self._expected.satisfied(key) and self._written.satisfied(key)):
             self.queue.add_after(key, LOOK_AGAIN)  # sooner, when the informer shows it
             return
-        pods = await self._claimer.take(owner, self.selector(owner), self._candidates(owner))
+        selector = self.selector(owner)
+        pods = await self._claimer.take(
+            owner, selector, filter(is_active, dependents(self.pods, owner.metadata))
+        )
+        pods += tuple(
+            pod
+            for pod in owned(self.pods, owner.metadata)
+            if is_terminating(pod) and selector.matches(pod.metadata.labels)
+        )
         failure: BaseException | None = None
         if owner.metadata.deletionTimestamp is None:
             try:
@@ -88,14 +99,6 @@ class _Controller(Generic[T]):
             raise failure
         self._wait_for_availability(key, owner, pods)
 
-    def _candidates(self, owner: T) -> Iterable[Pod]:
-        """The owner's pods, and those that it could adopt; one that has ended is not worth it."""
-        return [
-            pod
-            for pod in dependents(self.pods, owner.metadata)
-            if is_active(pod) or controller_of(pod) is not None
-        ]
-
     async def _manage(self, key: str, owner: T, pods: Sequence[Pod]) -> None:
         wanted = replicas.wanted_replicas(self.view(owner))
         plan = replicas.plan(wanted, pods, self.related(owner), time.time())
@@ -104,7 +107,7 @@ class _Controller(Generic[T]):
             try:
                 self._expected.created(key, await self._control.create(owner, pod))
             except StatusError as error:
-                if not is_terminating(error):
+                if not namespace_goes(error):
                     raise
 
         async def delete(pod: Pod) -> None:
