@@ -1,10 +1,11 @@
-"""Nodes that are stopped, started, added and removed in a running lab. One lab of two nodes, an ordinary user's."""
+"""Nodes that come and go in a running lab, and links that are cut. One lab of two nodes, an ordinary user's, 25 s."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -92,6 +93,66 @@ def test_a_node_comes_back_from_a_power_cut_with_its_pods(lab: Lab) -> None:
     wait_for(lambda: lab.kubectl("get", "pod", "web-2", "-o", count) == "1")
     assert answers(lab, "pod/web-1", ready(lab, 2)) == ["web-2", "web-2"]
     assert answers(lab, "pod/web-2", addresses) == ["web-1", "web-1"]
+
+
+# Sends 400 datagrams to port 9, where nobody listens.
+SEND = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    for _ in range(400):
+        sock.sendto(b"x", (sys.argv[1], 9))
+"""
+
+
+def arrived(lab: Lab, where: str) -> int:
+    """How many datagrams have come to ports where nobody listens."""
+    lines = [line.split() for line in lab.exec(where, "cat", "/proc/net/snmp").stdout.splitlines()]
+    names, values = (line for line in lines if line[0] == "Udp:")
+    return int(values[names.index("NoPorts")])
+
+
+def link(lab: Lab, *words: str) -> str:
+    done = lab.run("lab", "link", words[0], "--name", lab.name, *words[1:])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("target", ["node/node2", "pod/default/web-2"])
+def test_a_link_is_cut_loses_packets_and_is_well_again(lab: Lab, target: str) -> None:
+    (address, _), _ = put(lab, 2, "node2"), put(lab, 1, "node1")
+    try:
+        assert link(lab, "down", target) == f"{target}: cut\n"
+        assert "cut" in lab.run("lab", "status", "--name", lab.name).stdout
+        before = arrived(lab, "pod/web-2")
+        lab.exec("pod/web-1", sys.executable, "-c", SEND, address)
+        assert not lab.reaches("pod/web-1", address)
+        assert arrived(lab, "pod/web-2") == before
+
+        assert link(lab, "set", target, "--loss", "50%") == f"{target}: 50 % lost\n"
+        wait_for(lambda: _some_arrive(lab, address))
+    finally:
+        assert link(lab, "up", target) == f"{target}: everything passes\n"
+    assert wait_for(lambda: answers(lab, "pod/web-1", [address])) == ["web-2"]
+    assert "cut" not in lab.run("lab", "status", "--name", lab.name).stdout
+
+
+def _some_arrive(lab: Lab, address: str) -> bool:
+    """Whether of 400 datagrams some arrive; not all of them do, but for once in 2^400 times."""
+    before = arrived(lab, "pod/web-2")
+    assert lab.exec("pod/web-1", sys.executable, "-c", SEND, address).returncode == 0
+    after = arrived(lab, "pod/web-2") - before
+    assert after < 400
+    return after > 0
+
+
+def test_a_delay_is_kept_or_refused_with_what_the_kernel_lacks(lab: Lab) -> None:
+    done = lab.run("lab", "link", "set", "--name", lab.name, "node/node2", "--delay", "50ms")
+    if done.returncode == 0:
+        assert done.stdout == "node/node2: 50 ms late\n"
+        assert "delay 50ms" in lab.exec("node/node2", "tc", "qdisc", "show", "dev", "eth0").stdout
+    else:
+        assert "this kernel cannot delay packets: it has no queueing discipline netem" in done.stderr
+    link(lab, "up", "node/node2")
 
 
 def test_a_supervisor_that_is_killed_follows_nevertheless(lab: Lab) -> None:

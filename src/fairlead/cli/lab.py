@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli import labnodes
+from fairlead.cli import lablinks, labnodes
 from fairlead.cli.controllers import seconds
 from fairlead.cli.labnodes import directory_of
 from fairlead.cli.refusal import UserError
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 app.add_typer(labnodes.app, name="node")
+app.add_typer(lablinks.app, name="link")
 
 Name = Annotated[
     str, typer.Option("--name", help="The lab's name: labs of different names live side by side.")

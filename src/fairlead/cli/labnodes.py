@@ -29,7 +29,7 @@ def stop(node: NodeName, name: LabName = "default") -> None:
     """End everything on a node at once, as a power cut would; the API hears nothing of it."""
     from fairlead.lab import nodes
 
-    with _refusals():
+    with refusals():
         nodes.stop(directory_of(name), node)
     print(f"{node} is stopped.")
 
@@ -40,7 +40,7 @@ def start(node: NodeName, name: LabName = "default") -> None:
     from fairlead.lab import nodes
 
     begun = time.monotonic()
-    with _refusals():
+    with refusals():
         nodes.start(directory_of(name), node)
     print(f"{node} is ready after {time.monotonic() - begun:.1f} s.")
 
@@ -64,7 +64,7 @@ def add(
     from fairlead.lab import nodes
 
     begun = time.monotonic()
-    with _refusals():
+    with refusals():
         made = nodes.add(directory_of(name), node, zone)
     print(f"{made.name} is ready after {time.monotonic() - begun:.1f} s.")
 
@@ -74,7 +74,7 @@ def remove(node: NodeName, name: LabName = "default") -> None:
     """Take a node away for good, with its pods and its Node."""
     from fairlead.lab import nodes
 
-    with _refusals():
+    with refusals():
         nodes.remove(directory_of(name), node)
     print(f"{node} is removed.")
 
@@ -92,7 +92,8 @@ def directory_of(name: str) -> StateDirectory:
 
 
 @contextlib.contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
+    """What is refused in the block is what is said to the user."""
     from fairlead.lab.network import Refused
     from fairlead.lab.state import NoLab
 

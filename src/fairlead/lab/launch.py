@@ -37,6 +37,9 @@ READY_SECONDS = 60.0
 
 DEFAULT_KUBECONFIG = "fairlead.kubeconfig"
 
+_NODES_TOLD = 10
+"""Of so many nodes each is named."""
+
 _RESTARTS_THAT_TELL = 3
 """A component that ended so often before the lab was ready will go on doing so."""
 
@@ -327,9 +330,10 @@ async def _until_ready(
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(informer.run()) for informer in (nodes, slices)]
             await _until(nodes, lambda: names <= {n for n, node in nodes.items.items() if is_ready(node)})
-            report(
-                f"{len(names)} node{'s' if len(names) > 1 else ''} ready: {', '.join(n.name for n in plan.nodes)}"
-            )
+            said = [node.name for node in plan.nodes]
+            if len(said) > _NODES_TOLD:
+                said = [said[0], "...", said[-1]]
+            report(f"{len(names)} node{'s' if len(names) > 1 else ''} ready: {', '.join(said)}")
             await _until(slices, lambda: any(map(serves, slices.items.values())))
             report(f"cluster DNS at {', '.join(family.dns for family in record.families)}")
             for task in running:
