@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS, REPLICASETS
 from fairlead.objects.status import StatusError
-from fairlead.workloads.podstate import is_active
+from fairlead.workloads.podstate import is_active, is_terminal
 from fairlead.workloads.replicacontroller import ReplicaSetController
 from tests.workloads.lagging import World
 from tests.workloads.objects import pod, replica_set
@@ -84,7 +84,7 @@ class Story:
             self.world.put(PODS, victim, deletionTimestamp="2026-11-23T09:00:00Z")
         elif what == "end" and victim.metadata.deletionTimestamp is not None:
             self.world.drop(PODS, f"default/{victim.metadata.name}")
-        elif what in ("run", "fail"):
+        elif what in ("run", "fail") and not is_terminal(victim):
             status = pod("any", phase="Running" if what == "run" else "Failed", ready=5).status
             self.world.put(PODS, replace(victim, status=status))
 
