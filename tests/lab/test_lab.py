@@ -257,6 +257,22 @@ def test_a_pod_is_known_by_its_account(served: tuple[Lab, str]) -> None:
     assert done.stdout.strip() == "system:serviceaccount:default:default", done.stderr
 
 
+def test_kubectl_reaches_pods_and_nodes(served: tuple[Lab, str]) -> None:
+    """The API server's process is in the host's network, and nodes and pods are in the lab's."""
+    lab, _ = served
+    assert lab.kubectl("exec", "web-1", "--", "hostname").strip() == "web-1"
+    assert "listens on" in lab.kubectl("logs", "web-2")
+    for pod in ("web-1", "web-2"):
+        assert f'"pod": "{pod}"' in lab.kubectl(
+            "get", "--raw", f"/api/v1/namespaces/default/pods/{pod}:8080/proxy/"
+        )
+    assert '"pod": "web-' in lab.kubectl("get", "--raw", "/api/v1/namespaces/default/services/web:80/proxy/")
+    assert [line.split()[0] for line in lab.kubectl("top", "nodes", "--no-headers").splitlines()] == [
+        "node1",
+        "node2",
+    ]
+
+
 @pytest.fixture(scope="module")
 def musl() -> Iterator[Path]:
     """A program that asks musl's resolver for a name's addresses, linked statically."""
@@ -561,6 +577,10 @@ def test_an_ordinary_user_has_a_lab_too(mode: str) -> None:
         address = lab.serve(2)
         for where in ("node/node1", "pod/web-1"):
             assert re.fullmatch(r"web-[12]", lab.ask(where, address))
+        assert lab.kubectl("exec", "web-1", "--", "hostname").strip() == "web-1"
+        assert '"pod": "web-2"' in lab.kubectl(
+            "get", "--raw", "/api/v1/namespaces/default/pods/web-2:8080/proxy/"
+        )
         found = lab.processes()
         for name in ("keeper", "supervisor"):
             found[name].identity.send(signal.SIGSTOP)

@@ -140,6 +140,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
             for one in listening:
                 one.close()
             handler.end_watches()
+            backends.close()
             if leases is not None and health.report(readiness=True)[0]:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LEAVE_SECONDS):

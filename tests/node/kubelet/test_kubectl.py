@@ -48,6 +48,7 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
         await copies(kubectl, tmp_path)
         await proxies(kubectl)
         await shows_usage(kubectl)
+        await ends_with_its_client(kubectl)
 
     with_cluster(tmp_path, test)
 
@@ -176,3 +177,20 @@ async def shows_usage(kubectl: Kubectl) -> None:
     assert [line.split()[:2] for line in each] == [["two", "a"], ["two", "b"]]
     (node,) = (await kubectl("top", "nodes", "--no-headers")).out.splitlines()
     assert node.split()[0] == "node1"
+
+
+async def ends_with_its_client(kubectl: Kubectl) -> None:
+    """A command whose client is killed is killed, too."""
+    async with kubectl.running("exec", "sh", "--", "sh", "-c", "echo begun; exec sleep 54321") as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        assert await sleepers(kubectl) == 1
+    async with asyncio.timeout(LIMIT):
+        while await sleepers(kubectl):
+            pass
+
+
+async def sleepers(kubectl: Kubectl) -> int:
+    """How many such commands run in the container."""
+    script = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c '^5432[1]$'"
+    return int((await kubectl("exec", "sh", "--", "sh", "-c", script)).out)

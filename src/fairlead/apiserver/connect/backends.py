@@ -234,6 +234,14 @@ class Backends:
         self._dial = client.dial
         self._kubelets = client.context()
         self._pods = unverified()
+        self._open: set[Backend] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """Ends all connections, now and to come: the server stops."""
+        self._closed = True
+        for backend in self._open:
+            backend.transport.abort()
 
     @contextlib.asynccontextmanager
     async def ask(
@@ -246,10 +254,14 @@ class Backends:
         if head.count("\n") != len(lines) - 1:
             raise failure(400, "BadRequest", "the request has a line break in its path or its headers")
         backend = await self._connect(location)
+        self._open.add(backend)
         try:
+            if self._closed:
+                raise failure(503, "ServiceUnavailable", "the server is stopping")
             backend.transport.write(head.encode("latin-1", "replace") + b"\r\n\r\n" + body)
             yield backend
         finally:
+            self._open.discard(backend)
             backend.transport.abort()
 
     async def _connect(self, location: Location) -> Backend:
