@@ -494,3 +494,16 @@ def test_a_server_that_stops_ends_its_watches_and_answers_what_it_was_asked(tmp_
             await client.ask("GET", "/version")
 
     with_server(tmp_path, test)
+
+
+def test_who_asks_for_a_protocol_that_there_is_not_is_answered_and_sent_away(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        async with wire(client) as one:
+            one.send(
+                f"GET /version HTTP/1.1\r\n{HEAD}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + "x" * 100_000
+            )
+            status, headers, body = await one.answer()
+            assert (status, headers["connection"], body["major"]) == (200, "close", "1")
+            assert await one.closed()
+
+    with_server(tmp_path, test)

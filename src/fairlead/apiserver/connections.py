@@ -381,9 +381,9 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._rest = b""
         self._waiting.clear()
+        if self._deaf:
+            self._listen(True)  # or the farewell of TLS would not be heard
         if linger:
-            if self._deaf:
-                self._listen(True)
             self._loop.call_later(LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()

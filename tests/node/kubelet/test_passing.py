@@ -8,10 +8,12 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp import web
 
+from fairlead.node.kubelet import spdy
 from fairlead.objects.authentication_v1 import TokenRequest, TokenRequestSpec
 from fairlead.objects.codec import decode, encode
 from fairlead.objects.rbac_v1 import Role, RoleBinding
@@ -66,6 +68,8 @@ def test_what_is_passed_on(tmp_path: Path) -> None:
         await a_token_as_a_protocol(cluster)
         await what_a_role_allows(cluster)
         await who_may_ask_the_node(cluster)
+        await what_is_sent_with_the_request(cluster)
+        await a_client_that_reads_nothing(cluster)
 
     with_cluster(tmp_path, test)
 
@@ -217,3 +221,67 @@ async def who_may_ask_the_node(cluster: Cluster) -> None:
         ):
             async with session.get(url, headers=headers, ssl=tls) as response:
                 assert response.status == status, (headers, await response.text())
+
+
+async def what_is_sent_with_the_request(cluster: Cluster) -> None:
+    """A client need not wait for the answer before it opens its streams, whichever protocol it speaks in them."""
+    address, port = cluster.api.config.server.removeprefix("https://").split(":")
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    for protocol, ending in (
+        ("v4.channel.k8s.io", b'"message":"3"'),
+        ("v2.channel.k8s.io", b"exit status 3"),
+        ("", b"exit status 3"),
+    ):
+        reader, writer = await asyncio.open_connection(address, int(port), ssl=context)
+        head = (
+            f"POST {POD}/exec?stdout=true&stdin=true&command=sh&command=-c&command=cat;exit+3 HTTP/1.1\r\n"
+            "Host: x\r\nAuthorization: Bearer secret\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+            f"{f'X-Stream-Protocol-Version: {protocol}' if protocol else 'X-Nothing: 1'}\r\n\r\n"
+        )
+        connection = spdy.Connection(server=False)
+        streams = {connection.open({"streamType": name}): name for name in ("error", "stdin", "stdout")}
+        stdin = next(number for number, name in streams.items() if name == "stdin")
+        connection.send(stdin, b"hello" * 10_000, fin=True)
+        writer.write(head.encode() + connection.take())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        got = {"stdout": b"", "error": b""}
+        ended: set[str] = set()
+        async with asyncio.timeout(LIMIT):
+            while ended != {"stdout", "error", "stdin"}:
+                data = await reader.read(65536)
+                assert data, got
+                for event in connection.receive(data):
+                    if isinstance(event, spdy.Received):
+                        name = streams[event.stream]
+                        got[name] = got.get(name, b"") + event.data
+                        ended |= {name} if event.fin else set()
+        assert got["stdout"] == b"hello" * 10_000
+        assert ending in got["error"]
+        writer.close()
+
+
+async def a_client_that_reads_nothing(cluster: Cluster) -> None:
+    """It lets the command wait: what is held for it is bounded, whatever the command would like to say."""
+    size = 64 << 20
+    path = f"{POD}/exec?stdout=true&command=head&command=-c{size}&command=/dev/zero"
+    script = "grep wchar $(grep -l ^head /proc/[0-9]*/cmdline | sed s/cmdline/io/)"
+    progress = f"{POD}/exec?stdout=true&command=sh&command=-c&command={quote(script)}"
+    async with client(cluster) as session:
+        async with session.ws_connect(path, protocols=("v5.channel.k8s.io",), max_msg_size=0) as socket:
+            assert await socket.receive_bytes(timeout=LIMIT) == b"\1"
+            before, now = b"", await said(session, progress)
+            while now != before:
+                before, now = now, await said(session, progress)
+            assert 0 < int(now.split()[-1]) < size // 2, now
+            got = 0
+            async for message in socket:
+                got += len(message.data) - 1 if message.data[0] == 1 else 0
+        assert got == size
+
+
+async def said(session: aiohttp.ClientSession, path: str) -> bytes:
+    """What a command prints."""
+    async with session.ws_connect(path, protocols=("v5.channel.k8s.io",)) as socket:
+        return b"".join([message.data[1:] async for message in socket if message.data[0] == 1])
