@@ -205,6 +205,7 @@ def test_volumes_in_a_container(tmp_path: Path) -> None:
             {"name": "labels", "mountPath": "/labels"},
             {"name": "claim", "mountPath": "/var/lib/database", "subPath": "data"},
             {"name": "secret", "mountPath": "/no/such/folder"},
+            {"name": "all", "mountPath": "/host", "readOnly": True, "mountPropagation": "HostToContainer"},
         ]
         sources = [
             {"name": "config", "configMap": {"name": "settings"}},
@@ -217,6 +218,7 @@ def test_volumes_in_a_container(tmp_path: Path) -> None:
             },
             {"name": "claim", "persistentVolumeClaim": {"claimName": "disk"}},
             {"name": "secret", "secret": {"secretName": "password"}},
+            {"name": "all", "hostPath": {"path": "/", "type": "Directory"}},
         ]
         script = (
             "test $(cat /etc/no-such-program/conf.d/a.conf) = one; test $(cat /srv/only/a.conf) = one;"
@@ -225,7 +227,7 @@ def test_volumes_in_a_container(tmp_path: Path) -> None:
             " ! touch /etc/no-such-program/conf.d/x; ! head -c 2M /dev/zero >/memory/full;"
             " echo mine >/etc/fairlead-test; mkdir /var/lib/fairlead-test;"
             f" touch {told}.first; until grep -q two /etc/no-such-program/conf.d/a.conf; do sleep 0.02; done;"
-            " test $(cat /srv/only/a.conf) = one"
+            " test $(cat /srv/only/a.conf) = one; test -e /host/usr/bin/env; ! touch /host/fairlead-test"
         )
         container = shell(script, volumeMounts=mounts)
         await cluster.run("web", container, volumes=sources, restartPolicy="Never")
