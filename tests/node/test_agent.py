@@ -16,6 +16,7 @@ from typing import Any
 from fairlead.client import kubeconfig
 from fairlead.client.api import Api
 from fairlead.node.account import Account
+from fairlead.node.heartbeat import Heartbeat
 from fairlead.node.records import read_sandbox
 from fairlead.objects.authentication_v1 import SelfSubjectReview
 from fairlead.objects.core_v1 import ContainerStatus, Pod
@@ -103,6 +104,22 @@ def test_the_node_registers_and_renews_its_lease(tmp_path: Path) -> None:
         assert node.spec.podCIDR == "10.244.1.0/24"
         lease = await cluster.api.get(LEASES, "node1", "kube-node-lease")
         assert lease.spec.holderIdentity == "node1"
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_another_agent_of_the_same_name_is_noticed(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        node = await cluster.api.get(NODES, "node1")
+        first, second = Heartbeat(cluster.api, "node9"), Heartbeat(cluster.api, "node9")
+        assert [await first.renew(node), await first.renew(node)] == [False, False]
+        # The next agent after one that ended takes over.
+        assert [await second.renew(node), await second.renew(node)] == [False, False]
+        assert [await first.renew(node), await second.renew(node)] == [True, True]
+        # Somebody else's change is none of an agent's.
+        await cluster.api.patch(LEASES, "node9", "kube-node-lease", {"metadata": {"labels": {"seen": "yes"}}})
+        assert [await second.renew(node), await second.renew(node)] == [False, False]
 
     with_cluster(tmp_path, test)
 

@@ -47,7 +47,7 @@ async def run(api: Api, config: NodeConfig, health: Health) -> None:
             pods.subscribe(simulation.follow)
             pods.subscribe(workers.follow)
             tasks.create_task(simulation.run())
-            tasks.create_task(registration.keep(api, config, health))
+            tasks.create_task(registration.keep(api, config, health, recorder))
             if config.kubelet is not None:
                 directory = config.state_directory / "kubelet"
                 tasks.create_task(

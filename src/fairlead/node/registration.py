@@ -1,6 +1,6 @@
-"""The node's own objects in the API: its Node, and the Lease that says it is alive.
+"""The node's own objects in the API: its Node, whose Lease `heartbeat` renews.
 
-Upstream: pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus, component-helpers/apimachinery/lease.
+Upstream: pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 import fairlead
 from fairlead.client.api import Api
+from fairlead.client.events import Recorder
 from fairlead.client.retry import Backoff
 from fairlead.node.config import NodeConfig
-from fairlead.objects.coordination_v1 import Lease, LeaseSpec
+from fairlead.node.heartbeat import RENEW_SECONDS, Heartbeat
 from fairlead.objects.core_v1 import (
     DaemonEndpoint,
     Node,
@@ -30,20 +31,17 @@ from fairlead.objects.core_v1 import (
     NodeStatus,
     NodeSystemInfo,
 )
-from fairlead.objects.meta_v1 import ObjectMeta, OwnerReference
-from fairlead.objects.resources import LEASES, NODES
-from fairlead.objects.scalars import microtime, timestamp
+from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.resources import NODES
+from fairlead.objects.scalars import timestamp
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 
 log = logging.getLogger("fairlead.node")
 
-RENEW_SECONDS = 10
-LEASE_SECONDS = 40
 REPORT_SECONDS = 300
 """The kubelet's nodeStatusReportFrequency: an unchanged status is written this often."""
 
-LEASE_NAMESPACE = "kube-node-lease"
 KUBERNETES = "v1.36.2"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le"}
 
@@ -79,28 +77,32 @@ def node(config: NodeConfig, now: float) -> Node:
     )
 
 
-async def keep(api: Api, config: NodeConfig, health: Health) -> None:
+async def keep(api: Api, config: NodeConfig, health: Health, recorder: Recorder | None = None) -> None:
     """Registers the node, then renews its Lease and reports its status, until cancelled."""
     backoff = Backoff(limit=5.0)
     while True:
         try:
             registered = await _register(api, config)
-            await _renew(api, config, registered)
+            heartbeat = Heartbeat(api, config.name)
+            await heartbeat.renew(registered)
             health.has("node")
             backoff.reset()
-            await _beat(api, config, registered)
+            await _beat(api, config, registered, heartbeat, recorder)
         except (StatusError, OSError) as error:
             log.warning("node %s cannot be registered: %s", config.name, error)
         await backoff.wait()
 
 
-async def _beat(api: Api, config: NodeConfig, registered: Node) -> None:
+async def _beat(
+    api: Api, config: NodeConfig, registered: Node, heartbeat: Heartbeat, recorder: Recorder | None
+) -> None:
     """Renews and reports until the Node is gone. Failures are logged once each and survived."""
     reported = time.monotonic()
     while True:
         await asyncio.sleep(RENEW_SECONDS)
         try:
-            await _renew(api, config, registered)
+            if await heartbeat.renew(registered):
+                _deny(config, registered, recorder)
             if time.monotonic() - reported >= REPORT_SECONDS or await _is_doubted(api, config):
                 await _report(api, config)
                 reported = time.monotonic()
@@ -149,22 +151,12 @@ async def _is_doubted(api: Api, config: NodeConfig) -> bool:
     return any(found.get(own.type) != own.status for own in _conditions(time.time()))
 
 
-async def _renew(api: Api, config: NodeConfig, registered: Node) -> None:
-    now = microtime(time.time())
-    patch = {"spec": {"holderIdentity": config.name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}}
-    try:
-        await api.patch(LEASES, config.name, LEASE_NAMESPACE, patch)
-    except StatusError as error:
-        if error.code != HTTPStatus.NOT_FOUND:
-            raise
-        owner = OwnerReference(apiVersion="v1", kind="Node", name=config.name, uid=registered.metadata.uid)
-        lease = Lease(
-            metadata=ObjectMeta(name=config.name, namespace=LEASE_NAMESPACE, ownerReferences=(owner,)),
-            spec=LeaseSpec(
-                holderIdentity=config.name, leaseDurationSeconds=LEASE_SECONDS, acquireTime=now, renewTime=now
-            ),
-        )
-        await api.create(LEASES, lease)
+def _deny(config: NodeConfig, registered: Node, recorder: Recorder | None) -> None:
+    """Another agent speaks for this node: their pods and their words get into each other's way."""
+    message = f"another agent says that it is the node {config.name}: stop one of them, or give it a name of its own"
+    log.error("%s", message)
+    if recorder is not None:
+        recorder.event(registered, "Warning", "NodeNameConflict", message)
 
 
 def _conditions(now: float) -> tuple[NodeCondition, ...]:
