@@ -86,6 +86,16 @@ def test_the_lists_outlive_the_process_that_writes_them(directory: StateDirector
     assert members.links(directory) == {"pod/default/web": Impairment(0.5)}
 
 
+def test_a_later_pod_of_the_same_name_has_a_link_that_is_well(directory: StateDirectory) -> None:
+    there = directory.path / "nodes/node1/pods/one"
+    there.mkdir(parents=True)
+    how = Impairment(1, uid="one")
+    members.write_link(directory, "pod/default/web", how)
+    assert members.links(directory) == {"pod/default/web": how}
+    there.rename(there.with_name("two"))
+    assert members.links(directory) == {}
+
+
 def test_a_lab_made_node_by_node_is_the_lab_made_at_once() -> None:
     families = (IPV6, IPV4)
     nodes = topology.plan_nodes(3, families=families)

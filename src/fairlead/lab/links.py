@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from fairlead.lab import execution, members, topology
 from fairlead.lab.members import Impairment
 from fairlead.lab.network import Refused
@@ -36,6 +38,8 @@ class Link:
     near: Path
     device: str
     far: Path
+    uid: str = ""
+    """The pod's."""
 
 
 def impair(directory: StateDirectory, target: str, how: Impairment) -> str:
@@ -47,7 +51,7 @@ def impair(directory: StateDirectory, target: str, how: Impairment) -> str:
     with members.changing(directory):
         name, link = find(directory, target)
         execution.inside(record, lambda: _apply(link, how))
-        members.write_link(directory, name, how)
+        members.write_link(directory, name, replace(how, uid=link.uid))
     return name
 
 
@@ -69,7 +73,9 @@ def find(directory: StateDirectory, target: str) -> tuple[str, Link]:
             raise Refused(f"pod {namespace}/{name} has its node's network: name the node")
         (place,) = directory.path.glob(f"nodes/*/pods/{uid}")
         near = network.path(place.parents[1].name)
-        return f"pod/{namespace}/{name}", Link(near, host_interface(uid), Path(f"/proc/{sandbox.pid}/ns/net"))
+        return f"pod/{namespace}/{name}", Link(
+            near, host_interface(uid), Path(f"/proc/{sandbox.pid}/ns/net"), uid
+        )
     raise Refused(f"{target!r} has no link in a lab: use node/NAME, pod/NAME or pod/NAMESPACE/NAME")
 
 

@@ -47,6 +47,8 @@ class Impairment(msgspec.Struct, frozen=True):
 
     loss: float = 0.0
     delay: float = 0.0
+    uid: str = ""
+    """Of the pod, if it is one's: a later one of the same name has another link."""
 
     def __str__(self) -> str:
         """As `lab status` says it."""
@@ -144,14 +146,19 @@ def write(directory: StateDirectory, members: Sequence[Member]) -> None:
 
 
 def links(directory: StateDirectory) -> Mapping[str, Impairment]:
-    """The links that are cut or bad."""
-    return _read(directory, "links.json", dict[str, Impairment], {})
+    """The links that are cut or bad; those of pods that are gone are not."""
+    found = _read(directory, "links.json", dict[str, Impairment], {})
+    return {target: how for target, how in found.items() if not how.uid or _exists(directory, how.uid)}
+
+
+def _exists(directory: StateDirectory, uid: str) -> bool:
+    return any(directory.path.glob(f"nodes/*/pods/{uid}"))
 
 
 def write_link(directory: StateDirectory, target: str, how: Impairment | None) -> None:
     """Notes how bad a link is; None or a perfect one: not at all."""
     found = {name: each for name, each in links(directory).items() if name != target}
-    if how is not None and how != Impairment():
+    if how is not None and (how.loss or how.delay):
         found[target] = how
     _write(directory, "links.json", found)
 

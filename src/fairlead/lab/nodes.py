@@ -126,6 +126,9 @@ def _take_away(directory: StateDirectory, record: Record, left: Sequence[Member]
 
 def _forget_links(directory: StateDirectory, name: str) -> None:
     members.write_link(directory, f"node/{name}", None)
+    for target, how in members.links(directory).items():
+        if how.uid and (directory.path / "nodes" / name / "pods" / how.uid).exists():
+            members.write_link(directory, target, None)
 
 
 def _follow(directory: StateDirectory, name: str, *, runs: bool) -> None:
