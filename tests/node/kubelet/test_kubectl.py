@@ -41,14 +41,17 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
         for name in ("sh", "web", "cat", "two"):
             await cluster.until(name, is_ready)
         await runs_commands(kubectl)
-        await reads_logs(kubectl, cluster)
         await forwards_ports(kubectl)
         await attaches(kubectl)
         await uses_terminals(kubectl)
+        await attaches_terminals(kubectl, cluster)
         await copies(kubectl, tmp_path)
-        await proxies(kubectl)
-        await shows_usage(kubectl)
-        await ends_with_its_client(kubectl)
+        if not spdy:  # the rest is the same over any protocol
+            await reads_logs(kubectl, cluster)
+            await proxies(kubectl)
+            await shows_usage(kubectl)
+            await ends_with_its_client(kubectl)
+            await looks_around(kubectl)
 
     with_cluster(tmp_path, test)
 
@@ -129,23 +132,55 @@ async def attaches(kubectl: Kubectl) -> None:
 
 
 async def uses_terminals(kubectl: Kubectl) -> None:
-    """kubectl wants a terminal of its own before it asks for one: `script` gives it one, of 40 rows and 90 columns."""
-    command = f"stty rows 40 cols 90; {kubectl.program} exec -it sh -- sh -c 'stty size; tty; exit 7'"
+    out, code = await in_terminal(kubectl, "exec -it sh -- sh -c 'stty size; tty; exit 7'")
+    assert "40 90" in out, out
+    assert "/dev/pts/" in out, out
+    assert code == 7
+
+
+async def in_terminal(kubectl: Kubectl, command: str) -> tuple[str, int]:
+    """What it prints, and its status, in a terminal of 40 rows and 90 columns: kubectl wants one of its own first."""
     process = await asyncio.create_subprocess_exec(
         "script",
         "-qec",
-        command,
+        f"stty rows 40 cols 90; {kubectl.program} {command}",
         "/dev/null",
+        env=kubectl.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=kubectl.environment,
     )
-    assert process.stdin is not None
     assert process.stdout is not None
-    out = await asyncio.wait_for(process.stdout.read(), LIMIT)
-    assert b"40 90" in out, out
-    assert b"/dev/pts/" in out, out
-    assert await process.wait() == 7
+    said = await asyncio.wait_for(process.stdout.read(), LIMIT)
+    return said.decode(), await process.wait()
+
+
+async def attaches_terminals(kubectl: Kubectl, cluster: Cluster) -> None:
+    """Input reaches a container's own terminal, and the log has what is seen there."""
+    container = {"image": "any", "command": ["sh", "-c", "read -r line; tty"], "stdin": True, "tty": True}
+    await cluster.run("terminal", container, restartPolicy="Never", **GRACE)
+    await cluster.until("terminal", lambda pod: pod.status.phase == "Running")
+    async with kubectl.running("attach", "-i", "terminal") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"go\n")
+        out = await asyncio.wait_for(process.stdout.read(), LIMIT)
+        assert out.splitlines()[0] == b"go", "its echo"
+        assert b"/dev/pts/" in out, out
+    assert (await kubectl("logs", "terminal")).out.encode() == out
+
+
+async def looks_around(kubectl: Kubectl) -> None:
+    """An ephemeral container, and a pod that lives as long as its input."""
+    result = await kubectl(
+        "debug", "sh", "-i", "--image=busybox", "-c", "debugger", "--", "sh", stdin=b"hostname; exit\n"
+    )
+    assert "sh" in result.out.splitlines(), result
+    overrides = json.dumps({"spec": {"nodeName": "node1"}})
+    result = await kubectl(
+        "run", "once", "-i", "--rm", "--restart=Never", "--image=busybox", f"--overrides={overrides}", "--", "sort",
+        stdin=b"b\na\n",
+    )  # fmt: skip
+    assert result.out.startswith("a\nb\n"), result
 
 
 async def copies(kubectl: Kubectl, folder: Path) -> None:
