@@ -17,7 +17,9 @@ from fairlead.node.hostports.mappings import Key, Target, host_ports, on_loopbac
 from fairlead.node.hostports.tables import FILE, HostPorts
 from fairlead.node.records import Address
 from fairlead.objects.core_v1 import Container, ContainerPort, Pod, PodSpec
-from tests.node.places import ADDRESS, in_child, own_network, root
+from fairlead.objects.resources import EVENTS, PODS
+from tests.client.cluster import eventually
+from tests.node.places import ADDRESS, Cluster, in_child, is_ready, own_network, root, with_cluster
 
 V4, V6 = "10.244.1.2", "fd00:10:244:1::2"
 NODE6 = "fd00::10"
@@ -180,3 +182,51 @@ def test_a_node_leads_both_families_to_a_pod(tmp_path: Path) -> None:
         assert not (directory / FILE).exists()
 
     in_child(test)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "Error: Could not process rule: Operation not supported",
+            "the kernel lacks what they need (modprobe",
+        ),
+        (
+            "Error: Could not process rule: No such file or directory",
+            "the kernel lacks what they need (modprobe",
+        ),
+        ("Error: Operation not permitted (you must be root)", "the node's agent needs CAP_NET_ADMIN"),
+        ("Error: syntax error\nadd nonsense\n    ^^^", "Error: syntax error"),
+        ("", "libnftables gives no reason"),
+    ],
+)
+def test_what_is_said_of_a_kernel_that_refuses(said: str, told: str) -> None:
+    assert nft.words(said).startswith(told)
+    assert "\n" not in nft.words(said)
+
+
+@root
+def test_a_pod_runs_without_its_ports_where_the_kernel_lacks_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(commands: str) -> None:
+        raise nft.NftFailed(nft.words("Operation not supported"))
+
+    async def test(cluster: Cluster) -> None:
+        await cluster.run("web", {"ports": [{"containerPort": 8080, "hostPort": 7080}]})
+        await cluster.until("web", is_ready)
+
+        async def told() -> bool:
+            found = (await cluster.api.list(EVENTS, "default")).items
+            messages = [event.message for event in found if event.reason == "HostPortFailed"]
+            return (
+                len(messages) == 1
+                and "the pod's host ports cannot be opened: the kernel lacks" in messages[0]
+            )
+
+        await eventually(told, "an Event says so")
+        await cluster.api.delete(PODS, "web", "default", grace_period_seconds=0)
+        await cluster.gone("web")
+
+    monkeypatch.setattr(nft, "run", refuse)
+    with_cluster(tmp_path, test)

@@ -39,12 +39,13 @@ def run(commands: str) -> None:
         library.nft_ctx_buffer_error(context)
         if library.nft_run_cmd_from_buffer(context, commands.encode()):
             said = (library.nft_ctx_get_error_buffer(context) or b"").decode(errors="replace").strip()
-            raise NftFailed(_words(said))
+            raise NftFailed(words(said))
     finally:
         library.nft_ctx_free(context)
 
 
-def _words(said: str) -> str:
+def words(said: str) -> str:
+    """What the library said, in one line, with what to do where that is known."""
     first = said.splitlines()[0] if said else "libnftables gives no reason"
     if "Protocol not supported" in said or "Operation not supported" in said or "No such file" in said:
         return f"the kernel lacks what they need (modprobe nf_tables nft_nat nft_masq nft_fib_ipv4): {first}"
