@@ -157,6 +157,23 @@ def test_a_namespace_is_emptied_before_it_goes(tmp_path: Path) -> None:
     with_server(tmp_path, test)
 
 
+def test_the_pods_of_a_namespace_end_before_the_rest_goes(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create("/api/v1/namespaces", {"metadata": {"name": "shop"}})
+        await client.create("/api/v1/namespaces/shop/configmaps", config_map("needed"))
+        spec = {"nodeName": "n", "containers": [{"name": "main", "image": "pause"}]}
+        await client.create("/api/v1/namespaces/shop/pods", {"metadata": {"name": "web"}, "spec": spec})
+        await client.ask("DELETE", "/api/v1/namespaces/shop")
+        pod = "/api/v1/namespaces/shop/pods/web"
+        await client.until(pod, lambda _, said: "deletionTimestamp" in said.get("metadata", {}))
+        await client.get("/api/v1/namespaces/shop/configmaps/needed")
+        # the node says that it has ended
+        await client.ask("DELETE", f"{pod}?gracePeriodSeconds=0")
+        await client.until("/api/v1/namespaces/shop", gone)
+
+    with_server(tmp_path, test)
+
+
 def test_what_every_namespace_has_comes_back(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await client.ask("DELETE", f"{MAPS}/kube-root-ca.crt")

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from fairlead.apiserver import deletion
 from fairlead.apiserver.catalog import Catalog, Family
-from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Kind
+from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, PODS, SERVICEACCOUNTS, Kind
 from fairlead.apiserver.namespaces import ROOT_AUTHORITY, furnishing
 from fairlead.apiserver.ownership import Facts, Ownership, facts, tied, unowned
 from fairlead.apiserver.registry import Registry
@@ -228,19 +228,11 @@ class Collector:
         if of.deletionTimestamp is None:
             await self._furnish(name)
             return
-        left = False
-        for kind in self._catalog.collections():
-            if not kind.resource.namespaced:
-                continue
-            page = await self._store.range(kind.list_prefix(name))
-            for entry in page.entries:
-                seen = facts(entry.value)
-                gone = False
-                if seen.deletionTimestamp is None:
-                    options = DeleteOptions(preconditions=Preconditions(uid=seen.uid))
-                    _, gone = await deletion.delete(self._registry, kind, *kind.place(entry.key), options)
-                left = left or not gone
-        if left:
+        # Pods may need their ConfigMaps, Secrets and policies until they have ended (KEP-5080).
+        if await self._empty(name, PODS):
+            return
+        kinds = [kind for kind in self._catalog.collections() if kind.resource.namespaced]
+        if any([await self._empty(name, kind) for kind in kinds]):
             return
 
         async def modify(obj: Any) -> Any:
@@ -248,6 +240,19 @@ class Collector:
             return replace(obj, spec=replace(obj.spec, finalizers=kept))
 
         await self._registry.update(NAMESPACES, "", name, modify, subresource="finalize")
+
+    async def _empty(self, namespace: str, kind: Kind) -> bool:
+        """Deletes what a namespace has of a kind; whether some of it is left, waiting for its end."""
+        left = False
+        page = await self._store.range(kind.list_prefix(namespace))
+        for entry in page.entries:
+            seen = facts(entry.value)
+            gone = False
+            if seen.deletionTimestamp is None:
+                options = DeleteOptions(preconditions=Preconditions(uid=seen.uid))
+                _, gone = await deletion.delete(self._registry, kind, *kind.place(entry.key), options)
+            left = left or not gone
+        return left
 
     async def _furnish(self, name: str) -> None:
         """Brings back what every namespace has, where it was deleted."""

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 
 from fairlead.client.informer import Change, key_of
 from fairlead.client.queue import WorkQueue
+from fairlead.client.writer import is_terminating
 from fairlead.objects.apps_v1 import ControllerRevision, DaemonSet, DaemonSetStatus
 from fairlead.objects.core_v1 import Node, Pod
 from fairlead.objects.labels import NOTHING, Selector
 from fairlead.objects.resources import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
+from fairlead.objects.status import StatusError
 from fairlead.objects.templates import readable
 from fairlead.workloads import revisions, templates
 from fairlead.workloads.batches import MOST, at_once, slow_start
@@ -86,8 +88,13 @@ class DaemonSetController:
 
     async def _carry_out(self, key: str, daemon_set: DaemonSet, hash: str, found: Plan) -> None:
         async def make(node: str) -> None:
-            made = await self._control.create(daemon_set, pod_for(daemon_set, node, hash))
-            self._expected.created(key, made)
+            try:
+                made = await self._control.create(daemon_set, pod_for(daemon_set, node, hash))
+            except StatusError as error:
+                if not is_terminating(error):
+                    raise
+            else:
+                self._expected.created(key, made)
 
         async def delete(pod: Pod) -> None:
             await self._control.delete(daemon_set, pod)

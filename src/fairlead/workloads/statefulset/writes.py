@@ -23,11 +23,11 @@ class StatefulWrites:
         self._recorder = recorder
 
     async def create_pod(self, stateful_set: StatefulSet, pod: Pod) -> Pod | None:
-        """The pod as the server made it; None if there is one of that name, which the informer will show."""
+        """The pod as the server made it; None if there is one of that name, or the namespace goes away."""
         try:
             made = await self._writer.create(PODS, pod)
         except StatusError as error:
-            if error.code == HTTPStatus.CONFLICT:
+            if error.code == HTTPStatus.CONFLICT or is_terminating(error):
                 return None
             self._tell(stateful_set, "create", f"Pod {pod.metadata.name}", error)
             raise
@@ -64,7 +64,7 @@ class StatefulWrites:
         try:
             await self._writer.create(PERSISTENTVOLUMECLAIMS, claim)
         except StatusError as error:
-            if error.code == HTTPStatus.CONFLICT:
+            if error.code == HTTPStatus.CONFLICT or is_terminating(error):
                 return
             self._tell(stateful_set, "create", what, error)
             raise
@@ -83,6 +83,6 @@ class StatefulWrites:
         if error is None:
             text = f"{verb} {what} in StatefulSet {name} {done}"
             self._recorder.event(stateful_set, "Normal", f"Successful{verb.title()}", text)
-        elif not is_terminating(error):
+        else:
             text = f"{verb} {what} in StatefulSet {name} failed error: {error}"
             self._recorder.event(stateful_set, "Warning", f"Failed{verb.title()}", text)
