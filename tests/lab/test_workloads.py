@@ -1,0 +1,184 @@
+"""Workloads in a lab with real pods: a database with names, a daemon on every node, a node that dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from tests.lab.conftest import wait_for
+from tests.lab.test_lab import Lab, lab_of
+from tests.waiting import LIMIT
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="labs need root")
+
+GRACE = "15s"
+"""A node speaks every 10 s."""
+
+DATABASE = """
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {clusterIP: None, selector: {app: db}, ports: [{port: 8080}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 3
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers:
+      - name: echo
+        image: fairlead/echo
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+        volumeMounts: [{name: data, mountPath: /data}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"""
+DAEMON = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {containers: [{name: echo, image: fairlead/echo}]}
+"""
+REPLICAS = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      tolerations:
+      - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 1}
+      containers: [{name: echo, image: fairlead/echo}]
+"""
+LOOK_UP = "import socket, sys; print(socket.getaddrinfo(sys.argv[1], 8080, socket.AF_INET)[0][4][0])"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with lab_of("workloads") as made:
+        done = made.up("--nodes", "3", "--detach", "--node-monitor-grace-period", GRACE)
+        assert done.returncode == 0, done.stderr
+        yield made
+
+
+def pods(lab: Lab, app: str) -> list[dict[str, str]]:
+    """The pods of an app that nobody has deleted: name, address, node, and whether each is ready."""
+    found = json.loads(lab.kubectl("get", "pods", "-l", f"app={app}", "-o", "json"))["items"]
+    return [
+        {
+            "name": each["metadata"]["name"],
+            "address": each["status"].get("podIP", ""),
+            "node": each["spec"].get("nodeName", ""),
+            "ready": next(
+                (c["status"] for c in each["status"].get("conditions", ()) if c["type"] == "Ready"), ""
+            ),
+        }
+        for each in found
+        if "deletionTimestamp" not in each["metadata"]
+    ]
+
+
+def serving(lab: Lab) -> set[str]:
+    """The nodes to whose pods the Service leads."""
+    slices = json.loads(
+        lab.kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=web", "-o", "json")
+    )["items"]
+    return {
+        endpoint["nodeName"]
+        for each in slices
+        for endpoint in each.get("endpoints") or ()
+        if endpoint["conditions"]["ready"]
+    }
+
+
+@contextmanager
+def silent(lab: Lab, node: str) -> Iterator[None]:
+    """The node's agent does not say anything until the end of the block; its pods run on."""
+    agent = lab.processes()[node].identity
+    agent.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        agent.send(signal.SIGCONT)
+
+
+def looked_up(lab: Lab, pod: str) -> str:
+    """The address of a pod's name, asked in another pod of the set; "" if there is none yet."""
+    return lab.exec("pod/db-0", "python3", "-c", LOOK_UP, f"{pod}.db").stdout.strip()
+
+
+def node_says(lab: Lab, node: str, ready: str) -> bool:
+    path = '{.status.conditions[?(@.type=="Ready")].status}'
+    return lab.kubectl("get", "node", node, "-o", f"jsonpath={path}") == ready
+
+
+def test_the_pods_of_a_stateful_set_have_names(lab: Lab) -> None:
+    lab.kubectl("apply", "-f", "-", text=DATABASE)
+    lab.kubectl("rollout", "status", "statefulset/db", f"--timeout={LIMIT:.0f}s")
+    found = {each["name"]: each["address"] for each in pods(lab, "db")}
+    assert sorted(found) == ["db-0", "db-1", "db-2"]
+    for name, address in found.items():
+        assert wait_for(partial(looked_up, lab, name)) == address
+    # what a pod has written is there for its successor
+    lab.exec("pod/db-1", "sh", "-c", "echo kept > /data/file")
+    lab.kubectl("delete", "pod", "db-1")
+    lab.kubectl("rollout", "status", "statefulset/db", f"--timeout={LIMIT:.0f}s")
+    assert lab.exec("pod/db-1", "cat", "/data/file").stdout == "kept\n"
+
+
+def test_a_daemon_runs_on_every_node_and_is_left_by_a_drain(lab: Lab) -> None:
+    lab.kubectl("apply", "-f", "-", text=DAEMON)
+    lab.kubectl("rollout", "status", "daemonset/agent", f"--timeout={LIMIT:.0f}s")
+    assert sorted(each["node"] for each in pods(lab, "agent")) == ["node1", "node2", "node3"]
+    lab.kubectl("drain", "node1", "--ignore-daemonsets", "--force", f"--timeout={LIMIT:.0f}s")
+    assert "node1" in {each["node"] for each in pods(lab, "agent")}
+    lab.kubectl("rollout", "status", "statefulset/db", f"--timeout={LIMIT:.0f}s")
+    assert {each["node"] for each in pods(lab, "db")} == {"node2", "node3"}
+    lab.kubectl("uncordon", "node1")
+
+
+def test_a_dead_node_loses_its_pods_and_comes_back(lab: Lab) -> None:
+    lab.kubectl("apply", "-f", "-", text=REPLICAS)
+    wait_for(lambda: serving(lab) == {"node1", "node2", "node3"})
+    with silent(lab, "node3"):
+        wait_for(lambda: node_says(lab, "node3", "Unknown"))
+        wait_for(lambda: "node3" not in serving(lab))
+        wait_for(
+            lambda: [each["ready"] for each in pods(lab, "web") if each["node"] != "node3"] == ["True"] * 3
+        )
+        # those that bear it for five minutes wait there
+        assert any(each["node"] == "node3" for each in pods(lab, "agent"))
+        assert all(each["ready"] == "False" for each in pods(lab, "agent") if each["node"] == "node3")
+    wait_for(lambda: node_says(lab, "node3", "True"))
+    wait_for(lambda: all(each["ready"] == "True" for each in pods(lab, "agent")))
+    wait_for(lambda: lab.kubectl("get", "node", "node3", "-o", "jsonpath={.spec.taints}") == "")
+
+    def no_more() -> bool:
+        found = json.loads(lab.kubectl("get", "pods", "-l", "app=web", "-o", "json"))["items"]
+        return len(found) == 3
+
+    wait_for(no_more)
