@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from fairlead.workloads.controller import KINDS
 from tests.lab.conftest import wait_for
 from tests.lab.test_lab import Lab, lab_of
 from tests.node.places import root
 from tests.waiting import LIMIT
 
-DEPLOYMENTS = any(kind.name == "deployment-controller" for kind in KINDS)
 APPS = Path(__file__).parents[2] / "examples/apps"
 
 
@@ -30,11 +28,8 @@ def lab() -> Iterator[Lab]:
 def deploy(lab: Lab, name: str, **replicas: int) -> None:
     """Applies a manifest, and waits for so many ready replicas of its workloads, by name (`_` for `-`)."""
     text = (APPS / f"{name}.yaml").read_text()
-    if not DEPLOYMENTS:
-        print("no controller of Deployments here: ReplicaSets of the same spec stand for them")
-        text = text.replace("kind: Deployment", "kind: ReplicaSet")
     lab.kubectl("apply", "-f", "-", text=text)
-    kind = "statefulset" if "kind: StatefulSet" in text else "deployment" if DEPLOYMENTS else "replicaset"
+    kind = "statefulset" if "kind: StatefulSet" in text else "deployment"
     for workload, number in replicas.items():
         ready = f"--for=jsonpath={{.status.readyReplicas}}={number}"
         lab.kubectl("wait", ready, f"{kind}/{workload.replace('_', '-')}", f"--timeout={LIMIT:.0f}s")

@@ -136,6 +136,7 @@ def workloads(
         ),
     ] = "*",
     concurrent_rc_syncs: Annotated[int, _syncs("ReplicationControllers")] = 5,
+    concurrent_deployment_syncs: Annotated[int, _syncs("Deployments")] = 5,
     concurrent_replicaset_syncs: Annotated[int, _syncs("ReplicaSets")] = 5,
     concurrent_statefulset_syncs: Annotated[int, _syncs("StatefulSets")] = 5,
     concurrent_daemonset_syncs: Annotated[int, _syncs("DaemonSets")] = 2,
@@ -181,6 +182,7 @@ def workloads(
         config = WorkloadsConfig(
             controllers=chosen(controllers.split(",")),
             concurrent_rc_syncs=concurrent_rc_syncs,
+            concurrent_deployment_syncs=concurrent_deployment_syncs,
             concurrent_replicaset_syncs=concurrent_replicaset_syncs,
             concurrent_statefulset_syncs=concurrent_statefulset_syncs,
             concurrent_daemonset_syncs=concurrent_daemonset_syncs,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fairlead.workloads.nodelifecycle.zones import Rates
 
+DEPLOYMENT = "deployment-controller"
 REPLICASET = "replicaset-controller"
 REPLICATION = "replicationcontroller-controller"
 STATEFULSET = "statefulset-controller"
@@ -19,6 +20,7 @@ TAINT_EVICTION = "taint-eviction-controller"
 POD_GC = "pod-garbage-collector-controller"
 CONTROLLERS: tuple[str, ...] = (
     REPLICATION,
+    DEPLOYMENT,
     REPLICASET,
     STATEFULSET,
     DAEMONSET,
@@ -32,6 +34,7 @@ CONTROLLERS: tuple[str, ...] = (
 """All that there are, in the order in which they are started."""
 
 _ALIASES = {
+    "deployment": DEPLOYMENT,
     "replicaset": REPLICASET,
     "replicationcontroller": REPLICATION,
     "statefulset": STATEFULSET,
@@ -54,6 +57,7 @@ class WorkloadsConfig:
     concurrent_daemonset_syncs: int = 2
     concurrent_job_syncs: int = 5
     concurrent_ttl_after_finished_syncs: int = 5
+    concurrent_deployment_syncs: int = 5
     concurrent_replicaset_syncs: int = 5
     concurrent_rc_syncs: int = 5
     node_monitor_grace_period: float = 50.0

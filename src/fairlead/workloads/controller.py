@@ -16,6 +16,7 @@ from fairlead.workloads.cluster import Cluster
 from fairlead.workloads.config import WorkloadsConfig
 from fairlead.workloads.context import Context, Kind
 from fairlead.workloads.daemonset.controller import DaemonSetController
+from fairlead.workloads.deployment.controller import DeploymentController
 from fairlead.workloads.disruption.controller import DisruptionController
 from fairlead.workloads.job.controller import JobController
 from fairlead.workloads.job.ttl import TtlController
@@ -35,6 +36,7 @@ KINDS = (
     Kind(names.NODE_LIFECYCLE, "node-controller", NodeLifecycleController),
     Kind(names.TAINT_EVICTION, "taint-eviction-controller", TaintEvictionController),
     Kind(names.POD_GC, "pod-garbage-collector", PodGarbageCollector),
+    Kind(names.DEPLOYMENT, "deployment-controller", DeploymentController),
     Kind(names.REPLICASET, "replicaset-controller", ReplicaSetController),
 )
 

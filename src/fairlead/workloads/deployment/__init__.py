@@ -1,0 +1,1 @@
+"""Deployments: ReplicaSets that replace one another without an outage."""
