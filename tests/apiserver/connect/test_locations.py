@@ -11,7 +11,7 @@ from fairlead.apiserver.connect import locations
 from fairlead.apiserver.connect.backends import Location
 from fairlead.apiserver.requests import Query
 from fairlead.objects.codec import decode, encode
-from fairlead.objects.core_v1 import Endpoints, Node, Pod, Service
+from fairlead.objects.core_v1 import EndpointAddress, Endpoints, Node, Pod, Service
 from fairlead.objects.status import StatusError
 
 
@@ -22,7 +22,11 @@ def pod(*containers: str, init: tuple[str, ...] = (), node: str = "n1", ip: str 
         "containers": [{"name": name, "ports": ports if name == "web" else []} for name in containers],
         "initContainers": [{"name": name} for name in init],
     }
-    body = {"metadata": {"name": "p", "namespace": "ns"}, "spec": spec, "status": {"podIP": ip}}
+    body = {
+        "metadata": {"name": "p", "namespace": "ns"},
+        "spec": spec,
+        "status": {"podIP": ip, "podIPs": [{"ip": ip}]},
+    }
     return decode(Pod, encode(body))
 
 
@@ -177,14 +181,30 @@ def test_services_lead_to_their_endpoints() -> None:
     assert locations.service_port(service, "other") == "other"
     with refusal(503, 'no service port 81 found for service "web"'):
         locations.service_port(service, "81")
-    found = {
-        locations.of_service(endpoints("10.0.0.1", "10.0.0.2"), "web:80", "http", "/", "").host
-        for _ in range(50)
-    }
-    assert found == {"10.0.0.1", "10.0.0.2"}
+    two = endpoints("10.0.0.1", "10.0.0.2")
+    first = {locations.endpoints_of(two, "web:80", "http")[0][0].ip for _ in range(100)}
+    assert first == {"10.0.0.1", "10.0.0.2"}
+    address, port = locations.endpoints_of(endpoints("10.0.0.1"), "https:web:80", "http")[0]
+    found = locations.of_endpoint(address, port, "https:web:80", "/x", "")
+    assert (found.host, found.port, found.scheme, found.node) == ("10.0.0.1", 8080, "https", "n1")
     for none, name in ((None, "web"), (decode(Endpoints, b"{}"), "web"), (endpoints(), "web:x")):
         with refusal(503, f'no endpoints available for service "{name}"'):
-            locations.of_service(none, name, "http" if name == "web:x" else "", "/", "")
+            locations.endpoints_of(none, name, "http" if name == "web:x" else "")
+
+
+@pytest.mark.parametrize(
+    ("target", "ip", "valid"),
+    [
+        ({"kind": "Pod", "name": "p", "namespace": "ns"}, "10.244.1.2", True),
+        ({"kind": "Pod", "name": "p", "namespace": "ns"}, "10.244.1.3", False),
+        ({"kind": "Pod", "name": "p", "namespace": "other"}, "10.244.1.2", False),
+        (None, "10.244.1.2", False),
+    ],
+)
+def test_endpoints_lead_to_pods_alone(target: dict[str, str] | None, ip: str, valid: bool) -> None:
+    address = decode(EndpointAddress, encode({"ip": ip, "targetRef": target}))
+    assert locations.is_of_pod(address, "ns", pod("web")) is valid
+    assert not locations.is_of_pod(address, "ns", None)
 
 
 @pytest.mark.parametrize(

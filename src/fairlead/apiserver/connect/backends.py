@@ -248,17 +248,18 @@ class Backends:
         self, location: Location, method: str, headers: Sequence[Header], body: bytes = b""
     ) -> AsyncGenerator[Backend, None]:
         """A connection on which the request has been sent, closed in the end."""
-        lines = [f"{method} {location.target} HTTP/1.1", f"Host: {location.authority}"]
-        lines += [f"{name}: {value}" for name, value in headers]
-        head = "\r\n".join(lines)
-        if head.count("\n") != len(lines) - 1:
+        lines = [f"{method} {location.target} HTTP/1.1".encode("utf-8", "surrogateescape")]
+        lines += [f"{name}: {value}".encode("latin-1", "replace") for name, value in headers]
+        lines.append(f"Host: {location.authority}\r\n\r\n".encode())
+        head = b"\r\n".join(lines)
+        if head.count(b"\n") != len(lines) + 1:
             raise failure(400, "BadRequest", "the request has a line break in its path or its headers")
         backend = await self._connect(location)
         self._open.add(backend)
         try:
             if self._closed:
                 raise failure(503, "ServiceUnavailable", "the server is stopping")
-            backend.transport.write(head.encode("latin-1", "replace") + b"\r\n\r\n" + body)
+            backend.transport.write(head + body)
             yield backend
         finally:
             self._open.discard(backend)

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from fairlead.apiserver.connect.backends import Location
 from fairlead.apiserver.requests import Query
-from fairlead.objects.core_v1 import Endpoints, Node, Pod, Service
+from fairlead.objects.core_v1 import EndpointAddress, Endpoints, Node, Pod, Service
 from fairlead.objects.status import (
     FieldError,
     StatusError,
@@ -185,9 +185,9 @@ def service_port(service: Service, port: str) -> str:
     raise failure(503, "ServiceUnavailable", f'no service port {int(port)} found for service "{name}"')
 
 
-def of_service(endpoints: Endpoints | None, name: str, port: str, path: str, query: str) -> Location:
-    """One of a service's ready endpoints, by chance. `port` is the name of a port. Raises 503."""
-    scheme, service, _ = split(name, "service")
+def endpoints_of(endpoints: Endpoints | None, name: str, port: str) -> list[tuple[EndpointAddress, int]]:
+    """A service's ready endpoints with their ports, in an order by chance. `port` is the name of a port. Raises 503."""
+    _, service, _ = split(name, "service")
     subsets = endpoints.subsets if endpoints is not None else ()
     found = [
         (address, one.port)
@@ -197,10 +197,28 @@ def of_service(endpoints: Endpoints | None, name: str, port: str, path: str, que
         for address in subset.addresses
     ]
     if not found:
-        about = service if not subsets else name
-        raise failure(503, "ServiceUnavailable", f'no endpoints available for service "{about}"')
-    address, number = random.choice(found)  # noqa: S311 -- to spread the load
-    return Location(proxyable(address.ip), number, path, query, scheme or "http", node=address.nodeName or "")
+        raise no_endpoints(name if subsets else service)
+    random.shuffle(found)
+    return found
+
+
+def no_endpoints(name: str) -> StatusError:
+    """503: nobody is behind a service."""
+    return failure(503, "ServiceUnavailable", f'no endpoints available for service "{name}"')
+
+
+def is_of_pod(address: EndpointAddress, namespace: str, pod: Pod | None) -> bool:
+    """Whether an endpoint is its pod's address: whoever writes Endpoints may send nobody elsewhere (isValidAddress)."""
+    target = address.targetRef
+    if target is None or target.namespace != namespace or pod is None:
+        return False
+    return address.ip in {one.ip for one in pod.status.podIPs}
+
+
+def of_endpoint(address: EndpointAddress, port: int, name: str, path: str, query: str) -> Location:
+    """One of those. Raises 400."""
+    scheme, _, _ = split(name, "service")
+    return Location(proxyable(address.ip), port, path, query, scheme or "http", node=address.nodeName or "")
 
 
 def split(text: str, what: str) -> tuple[str, str, str]:
@@ -253,6 +271,10 @@ def not_found_there(code: int, said: str, resource: str, name: str) -> StatusErr
 
 
 def filtered(headers: Sequence[tuple[bytes, bytes]], drop: frozenset[str]) -> list[tuple[str, str]]:
-    """Headers without some, whose names are in small letters."""
+    """Headers without some, whose names are in small letters, and without those of impersonation."""
     found = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
-    return [(name, value) for name, value in found if name.lower() not in drop]
+    return [
+        (name, value)
+        for name, value in found
+        if name.lower() not in drop and not name.lower().startswith("impersonate-")
+    ]

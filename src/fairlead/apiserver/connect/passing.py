@@ -6,7 +6,7 @@ Upstream: ConnectResource in apiserver/pkg/endpoints/handlers, apimachinery/pkg/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.replies import NotAllowed, no_such_path, timed_out
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.objects.codec import decoder
-from fairlead.objects.core_v1 import Endpoints, Node, Pod, Service
+from fairlead.objects.core_v1 import EndpointAddress, Endpoints, Node, Pod, Service
 from fairlead.objects.status import StatusError, bad_request, failure
 
 STREAMS = ("exec", "attach", "portforward")
@@ -34,6 +34,12 @@ LONG = (*STREAMS, "log", "proxy")
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 BODY_SECONDS = 60.0
+
+WORDS_BYTES = 10_000
+"""Bytes of a node's words about a refusal (upstream: maxReadLength)."""
+
+PAGE_BYTES = 4 << 20
+"""Bytes of a page whose links are rewritten; larger ones are given on as they are."""
 
 HOP_BY_HOP = frozenset(
     {
@@ -56,9 +62,6 @@ OWN = frozenset(
         "authorization",
         "expect",
         "host",
-        "impersonate-group",
-        "impersonate-uid",
-        "impersonate-user",
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-proto",
@@ -149,7 +152,16 @@ class Passing:
                 raise
             await self._registry.get(SERVICES, info.namespace, name)
             endpoints = None
-        return locations.of_service(endpoints, info.name, port, path, query)
+        for address, number in locations.endpoints_of(endpoints, info.name, port):
+            if locations.is_of_pod(address, info.namespace, await self._target(info, address)):
+                return locations.of_endpoint(address, number, info.name, path, query)
+        raise locations.no_endpoints(info.name)
+
+    async def _target(self, info: RequestInfo, address: EndpointAddress) -> Pod | None:
+        try:
+            return await self._pod(info, address.targetRef.name) if address.targetRef is not None else None
+        except StatusError:
+            return None
 
     # Passing on.
 
@@ -165,13 +177,13 @@ class Passing:
             try:
                 answer = answering.head(await backend.head)
                 if answer.status != 200:
-                    said = b"".join([piece async for piece in answering.body(backend)])[:10_000]
+                    said, _ = await _some(answering.body(backend), WORDS_BYTES)
                     text = said.decode("utf-8", "replace")
                     raise locations.not_found_there(answer.status, text, "pods", info.name)
                 response = Response(
                     200, [("Content-Type", "text/plain"), ("Cache-Control", "no-cache, private")]
                 )
-                return await self._give(request, response, answering, backend, None)
+                return await self._give(request, response, answering.body(backend), None)
             except ConnectionError as error:
                 if not isinstance(error, ConnectionResetError) and backend.head.done():
                     raise
@@ -234,22 +246,29 @@ class Passing:
         for name, value in answer.headers:
             if name.lower() == "location":
                 value = rewriting.url(value, prefix, (location.authority, host))
-            if name.lower() not in HOP_BY_HOP:
+            if name.lower() not in HOP_BY_HOP and name.lower() != "date":
                 response.add(name, value)
         rewritten = rewriting.is_page(answer.headers) and not any(
             n.lower() == "location" for n, _ in answer.headers
         )
-        if rewritten and request.method != "HEAD":
-            page = b"".join([piece async for piece in answering.body(backend)])
+        if not rewritten or request.method == "HEAD":
+            return await self._give(request, response, answering.body(backend), answer.length)
+        body = answering.body(backend)
+        page, complete = await _some(body, PAGE_BYTES)
+        if complete:
             response.body = rewriting.page(page, prefix, (location.authority, host))
             return response
-        return await self._give(request, response, answering, backend, answer.length)
+        return await self._give(request, response, body, answer.length, page)
 
     @staticmethod
     async def _give(
-        request: Request, response: Response, answering: Answering, backend: Backend, length: int | None
+        request: Request,
+        response: Response,
+        body: AsyncIterator[bytes],
+        length: int | None,
+        begun: bytes = b"",
     ) -> Response:
-        """Gives an answer on as it comes."""
+        """Gives an answer on as it comes; `begun` has come already."""
         channel = request.channel
         if response.status in (204, 304):
             return response
@@ -257,16 +276,29 @@ class Passing:
         if request.method == "HEAD":
             return response
         chunked = length is None and request.version != "1.0"
-        sent = 0
-        async for piece in answering.body(backend):
-            sent += len(piece)
-            channel.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-            await channel.drained()
+        sent, piece = 0, begun
+        while True:
+            if piece:
+                sent += len(piece)
+                channel.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                await channel.drained()
+            if (piece := await anext(body, b"")) == b"":
+                break
         if length is not None and sent < length:
             raise ConnectionError("the backend's answer was cut off")
         if chunked:
             channel.write(b"0\r\n\r\n")
         return response
+
+
+async def _some(body: AsyncIterator[bytes], limit: int) -> tuple[bytes, bool]:
+    """What there is of a body, until it has so many bytes; and whether that is all."""
+    found = bytearray()
+    async for piece in body:
+        found += piece
+        if len(found) >= limit:
+            return bytes(found), False
+    return bytes(found), True
 
 
 def _upgrade(request: Request) -> bool:
