@@ -127,7 +127,11 @@ def test_the_dns_answers_in_each_family_and_the_api_to_its_name(lab: tuple[Lab, 
     assert said.stdout.strip() == "system:serviceaccount:default:default", said.stderr
 
 
-def test_removal_leaves_nothing(lab: tuple[Lab, list[Family]]) -> None:
+def test_removal_leaves_nothing_while_a_node_is_being_added(lab: tuple[Lab, list[Family]]) -> None:
     made, _ = lab
+    adding = made.start("lab", "node", "add", "--name", made.name)
+    wait_for((made.directory.path / "kubeconfigs/node3.kubeconfig").exists)
     assert "pod default/web-1" in made.down().stdout
+    _, said = adding.communicate(timeout=2 * LIMIT)
+    assert adding.returncode == 0 or (adding.returncode == 2 and "Traceback" not in said), said
     assert made.leftovers() == []

@@ -83,6 +83,8 @@ def inside(record: Record, work: Callable[[], None]) -> None:
         status = 1
         try:
             os.close(read)
+            # Not to go on, in a lab that may be removed, when the command is killed.
+            namespaces.prctl(namespaces.PR_SET_PDEATHSIG, signal.SIGKILL)
             _enter_lab(record)
             if record.user_namespace:
                 # Whoever leaves the host's network namespace for another one may not come back to it.

@@ -21,7 +21,7 @@ from fairlead.client.outage import Unreachable
 from fairlead.lab import addons, credentials, execution, members, processes, topology
 from fairlead.lab.members import Member
 from fairlead.lab.network import Refused
-from fairlead.lab.state import Record, StateDirectory
+from fairlead.lab.state import NoLab, Record, StateDirectory
 from fairlead.node import runtime
 from fairlead.objects.resources import LEASES, NODES
 from fairlead.objects.scalars import microtime
@@ -82,10 +82,18 @@ def remove(directory: StateDirectory, name: str) -> None:
 def _run(directory: StateDirectory, record: Record, then: Sequence[Member], name: str) -> None:
     """Lets a node run that is one of `then`: its network first, so that its processes find it."""
     begun = microtime(time.time())
-    execution.inside(record, lambda: _power_on(directory, record, then, name))
-    members.write(directory, then)
-    _follow(directory, name, runs=True)
-    asyncio.run(_until_ready(directory, record, name, begun))
+    try:
+        execution.inside(record, lambda: _power_on(directory, record, then, name))
+        members.write(directory, then)
+        _follow(directory, name, runs=True)
+        asyncio.run(_until_ready(directory, record, name, begun))
+    except (Refused, NoLab, FileNotFoundError):
+        if not (directory.path / "state.json").exists():
+            # The lab was removed meanwhile, perhaps before the node's network was made; an ordinary user's went
+            # with its namespaces.
+            directory.network.remove_node(name)
+            directory.read()  # says that there is none
+        raise
 
 
 def _power_off(directory: StateDirectory, name: str) -> None:
