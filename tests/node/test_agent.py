@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fairlead.client import kubeconfig
 from fairlead.client.api import Api
+from fairlead.node import agent
 from fairlead.node.account import Account
 from fairlead.node.heartbeat import Heartbeat
 from fairlead.node.records import read_sandbox
@@ -360,6 +363,8 @@ def test_pods_outlive_their_agent_and_are_adopted_by_the_next(tmp_path: Path) ->
         assert over is not None
         assert over.exitCode == 7
         after = await cluster.until("web", is_ready)
+        with pytest.raises(agent.OccupiedError, match="in use by the agent of the node node1"):
+            await agent.run(cluster.node_api, cluster.config, cluster.health)
         assert state(after) == state(before)
         assert after.metadata.resourceVersion == before.metadata.resourceVersion
         await cluster.run("next")

@@ -485,7 +485,10 @@ def node(
         cluster_domain=domain,
         kubelet=KubeletConfig(port, tls_cert_file, tls_private_key_file, client_ca_file) if port else None,
     )
-    run_component("node", log_level, kubeconfig, health, lambda api, state: agent.run(api, config, state))
+    try:
+        run_component("node", log_level, kubeconfig, health, lambda api, state: agent.run(api, config, state))
+    except agent.OccupiedError as error:
+        raise UserError(str(error)) from error
 
 
 def apiserver(

@@ -13,6 +13,7 @@ from fairlead.node.config import NodeConfig
 from fairlead.node.hostports.tables import HostPorts
 from fairlead.node.kubelet import server
 from fairlead.node.network import AddressPool
+from fairlead.node.occupancy import OccupiedError, occupied
 from fairlead.node.podstate import Node, PodState
 from fairlead.node.references import References
 from fairlead.node.simulated import Simulation, is_simulated
@@ -21,7 +22,7 @@ from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
 from fairlead.process import Health
 
-__all__ = ["NodeConfig", "run"]
+__all__ = ["NodeConfig", "OccupiedError", "run"]
 
 log = logging.getLogger("fairlead.node")
 
@@ -30,8 +31,13 @@ async def run(api: Api, config: NodeConfig, health: Health) -> None:
     """Runs the node's pods until cancelled; they go on running then, and the next agent adopts them.
 
     Has to run in the node's network namespace, as (real or apparent) root. `runtime.remove_all` ends the pods of an
-    agent that does not run.
+    agent that does not run. Raises `OccupiedError` where another agent has the state directory.
     """
+    with occupied(config.state_directory, config.name):
+        await _run(api, config, health)
+
+
+async def _run(api: Api, config: NodeConfig, health: Health) -> None:
     health.waits_for("node", "not registered yet")
     health.waits_for("pods", "not listed yet")
     recorder = Recorder(api, "kubelet", config.name)
