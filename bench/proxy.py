@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench import pods
+from bench import twopods
 from bench.report import Measure, Unavailable
 from fairlead.client.informer import Change
 from fairlead.node import namespaces
@@ -246,18 +246,20 @@ def changes(made: Proxier, pieces: list[EndpointSlice]) -> dict[str, float]:
 def connections(
     seconds: float, make: Callable[[], Proxier] = proxier, services: int = 10_000
 ) -> dict[str, float]:
-    """As `pods.through_a_cluster_ip`, with so many Services in the kernel."""
-    where = pods.pods()
+    """As `twopods.through_a_cluster_ip`, with so many Services in the kernel."""
+    where = twopods.pods()
     started(make, services)
-    with pods.serving(where):
-        return pods.through_a_cluster_ip(where, seconds)
+    with twopods.serving(where):
+        return twopods.through_a_cluster_ip(where, seconds)
 
 
 def started(make: Callable[[], Proxier], services: int) -> Proxier:
     """A proxy with Services of two endpoints, one of which has the server for its endpoint."""
     made = make()
     pieces = [piece(number, 2) for number in range(services)]
-    pieces[pods.NUMBER] = msgspec.structs.replace(pieces[pods.NUMBER], endpoints=(pods.endpoint_of_server(),))
+    pieces[twopods.NUMBER] = msgspec.structs.replace(
+        pieces[twopods.NUMBER], endpoints=(twopods.endpoint_of_server(),)
+    )
     feed(made, [service(number) for number in range(services)], pieces)
     made.start()
     return made
@@ -265,23 +267,23 @@ def started(make: Callable[[], Proxier], services: int) -> Proxier:
 
 def flushed(services: int) -> dict[str, float]:
     """Milliseconds from somebody's `nft flush ruleset` until a connection through a ClusterIP succeeds again."""
-    where = pods.pods()
+    where = twopods.pods()
     made = started(proxier, services)
 
     async def mend() -> float:
         watching = asyncio.create_task(made.watch())
-        assert await asyncio.to_thread(pods.reachable, where)
+        assert await asyncio.to_thread(twopods.reachable, where)
         await asyncio.sleep(random.random())  # looks are apart: at any time between two
         libnftables.run("flush ruleset\n")
         began = time.perf_counter()
-        tries = await asyncio.to_thread(pods.tries, where)
+        tries = await asyncio.to_thread(twopods.tries, where)
         taken = time.perf_counter() - began
         assert tries > 1
         watching.cancel()
         return taken
 
     logging.disable()
-    with pods.serving(where):
+    with twopods.serving(where):
         return {"mended": asyncio.run(mend()) * 1e3}
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from bench import pods
+from bench import twopods
 from bench.proxy import in_child, proxier, started
 from bench.report import Measure, Unavailable
 from fairlead.node import namespaces
@@ -55,16 +55,16 @@ def measure(quick: bool) -> list[Measure]:
 
 def passing(turns: int) -> dict[str, float]:
     """Microseconds of connects and of round trips with each setting, in turns: the medians of the turns."""
-    where = pods.pods()
+    where = twopods.pods()
     started(proxier, SERVICES)
     taken: dict[str, list[float]] = {}
-    with pods.serving(where, _echo):
+    with twopods.serving(where, _echo):
         for _ in range(turns):
             for counted in Counted:
                 _set(counted)
-                (connects,) = pods.in_turns(where, TURN, pods.THROUGH)
-                taken.setdefault(f"connect {counted.value}", []).append(pods.mean(connects))
-                taken.setdefault(f"packet {counted.value}", []).append(pods.mean(_round_trips(where)))
+                (connects,) = twopods.in_turns(where, TURN, twopods.THROUGH)
+                taken.setdefault(f"connect {counted.value}", []).append(twopods.mean(connects))
+                taken.setdefault(f"packet {counted.value}", []).append(twopods.mean(_round_trips(where)))
                 with closing(Traffic(counted, IPV4)) as traffic:
                     found = {} if counted is Counted.NONE else traffic.read()
                     assert sum(totals.connections for totals in found.values()) == len(found) * (
@@ -86,9 +86,9 @@ def _echo(connection: socket.socket) -> None:
         connection.send(data)
 
 
-def _round_trips(where: pods.Pods) -> list[float]:
+def _round_trips(where: twopods.Pods) -> list[float]:
     taken = []
-    with namespaces.entered(where.client), socket.create_connection(pods.THROUGH) as sock:
+    with namespaces.entered(where.client), socket.create_connection(twopods.THROUGH) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(ROUND_TRIPS):
             began = time.perf_counter()
