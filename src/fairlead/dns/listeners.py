@@ -79,6 +79,10 @@ class Listeners:
             trusted=config.trusted,
         )
 
+    def follows(self, config: DnsConfig) -> bool:
+        """Whether all is as in this configuration that can change while the server runs."""
+        return config == replace(self.config, **{name: getattr(config, name) for name in FIXED})
+
     def reconfigure(self, config: DnsConfig) -> tuple[str, ...]:
         """Answers by another configuration from now on, in the loop; gives the fields that need a restart.
 

@@ -84,17 +84,21 @@ async def run(
 async def follow(path: Path, listeners: Listeners) -> None:
     """Takes over what changes in the configuration's file, until cancelled. A broken one changes nothing.
 
-    The file is read again when it is another or has changed: a ConfigMap's is a link that is turned.
+    The file is read again when it is another or has changed: a ConfigMap's is a link that is turned; and once at the
+    start, since it may have changed after it was read for that.
     """
-    seen = _mark(path)
+    seen: tuple[int, int, int] | None = None
     while True:
-        await asyncio.sleep(LOOK)
-        if (mark := _mark(path)) == seen:
+        first, mark = seen is None, _mark(path)
+        if mark == seen:
+            await asyncio.sleep(LOOK)
             continue
         seen = mark
         try:
-            config = configfile.read(path)
-            kept = listeners.reconfigure(replace(config, cookie_secret=listeners.config.cookie_secret))
+            config = replace(configfile.read(path), cookie_secret=listeners.config.cookie_secret)
+            if first and listeners.follows(config):
+                continue
+            kept = listeners.reconfigure(config)
         except (OSError, ValueError) as error:
             log.error("%s; the configuration stays as it was", error)
             continue
