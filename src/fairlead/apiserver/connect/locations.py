@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote, urlencode
 
@@ -268,13 +267,3 @@ def not_found_there(code: int, said: str, resource: str, name: str) -> StatusErr
             404, "NotFound", f"the server could not find the requested resource ({resource} {name})"
         )
     return failure(500, "InternalError", f"Internal error occurred: {text}")
-
-
-def filtered(headers: Sequence[tuple[bytes, bytes]], drop: frozenset[str]) -> list[tuple[str, str]]:
-    """Headers without some, whose names are in small letters, and without those of impersonation."""
-    found = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
-    return [
-        (name, value)
-        for name, value in found
-        if name.lower() not in drop and not name.lower().startswith("impersonate-")
-    ]

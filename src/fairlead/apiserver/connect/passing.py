@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from fairlead.apiserver.access.authorization import Authorizer, attributes, authorize
 from fairlead.apiserver.access.users import User
 from fairlead.apiserver.bodies import too_large
-from fairlead.apiserver.connect import locations, rewriting
-from fairlead.apiserver.connect.backends import Answer, Answering, Backend, Backends, Header, Location
+from fairlead.apiserver.connect import headers, locations, rewriting
+from fairlead.apiserver.connect.backends import Answer, Answering, Backend, Backends, Location
 from fairlead.apiserver.connect.tunnels import join
 from fairlead.apiserver.kinds import ENDPOINTS, NODES, PODS, SERVICES, Kind
 from fairlead.apiserver.messages import Request, Response
@@ -40,35 +40,6 @@ WORDS_BYTES = 10_000
 
 PAGE_BYTES = 4 << 20
 """Bytes of a page whose links are rewritten; larger ones are given on as they are."""
-
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""Headers of one connection (RFC 9110, 7.6.1)."""
-
-OWN = frozenset(
-    {
-        "authorization",
-        "expect",
-        "host",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-forwarded-uri",
-    }
-)
-"""Headers that are for this server alone, or that it sets itself."""
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "pods": LONG,
@@ -107,7 +78,7 @@ class Passing:
             if wanted.verb != "create":
                 authorize(self._authorizer, user, replace(wanted, verb="create"))
             location = await self._stream(info, query)
-            if not _upgrade(request):
+            if not headers.is_upgrade(request):
                 raise bad_request("Upgrade request required")
             return await self._tunnel(request, location)
         if info.method not in METHODS:
@@ -191,13 +162,8 @@ class Passing:
 
     async def _tunnel(self, request: Request, location: Location) -> Response:
         """Joins the client with the backend, once that agrees to speak what the client wants."""
-        headers = locations.filtered(request.raw_headers, OWN | {"content-length"})
-        headers = [(name, without_token(name, value)) for name, value in headers]
-        headers = [
-            (name, value) for name, value in headers if value or name.lower() != "sec-websocket-protocol"
-        ]
-        headers += _forwarded(request)
-        async with self._backends.ask(location, request.method, headers) as backend:
+        sent = headers.of_upgrade(request)
+        async with self._backends.ask(location, request.method, sent) as backend:
             try:
                 head = await backend.head
             except ConnectionError as error:
@@ -210,7 +176,7 @@ class Passing:
     async def _proxy(self, request: Request, info: RequestInfo) -> Response:
         parts = 5 if info.resource == "nodes" else 7
         path, query = locations.raw_path(request.target, parts)
-        upgrade = _upgrade(request)
+        upgrade = headers.is_upgrade(request)
         if not path and not upgrade and info.method in ("GET", "HEAD"):
             # Upstream: proxyRedirectsforRootPath; links of the page would lead astray otherwise.
             where = request.target.partition("?")[0] + "/" + (f"?{query}" if query else "")
@@ -219,12 +185,11 @@ class Passing:
         if upgrade:
             return await self._tunnel(request, location)
         body = await _body(request)
-        headers = locations.filtered(request.raw_headers, HOP_BY_HOP | OWN)
-        headers += [("Connection", "close"), *_forwarded(request)]
+        sent = headers.of_request(request)
         if body or info.method in ("POST", "PUT", "PATCH"):
-            headers.append(("Content-Length", str(len(body))))
+            sent.append(("Content-Length", str(len(body))))
         prefix = request.target.partition("?")[0].removesuffix(path)
-        async with self._backends.ask(location, info.method, headers, body) as backend:
+        async with self._backends.ask(location, info.method, sent, body) as backend:
             answering = Answering(bodiless=info.method == "HEAD")
             try:
                 answer = answering.head(await backend.head)
@@ -246,7 +211,7 @@ class Passing:
         for name, value in answer.headers:
             if name.lower() == "location":
                 value = rewriting.url(value, prefix, (location.authority, host))
-            if name.lower() not in HOP_BY_HOP and name.lower() != "date":
+            if name.lower() not in headers.HOP_BY_HOP and name.lower() != "date":
                 response.add(name, value)
         rewritten = rewriting.is_page(answer.headers) and not any(
             n.lower() == "location" for n, _ in answer.headers
@@ -299,36 +264,6 @@ async def _some(body: AsyncIterator[bytes], limit: int) -> tuple[bytes, bool]:
         if len(found) >= limit:
             return bytes(found), False
     return bytes(found), True
-
-
-def _upgrade(request: Request) -> bool:
-    headers = request.headers
-    tokens = headers.text("connection").lower().split(",")
-    return bool(headers.text("upgrade")) and "upgrade" in (token.strip() for token in tokens)
-
-
-def _forwarded(request: Request) -> list[Header]:
-    """Who asked, and for what (upstream: proxyutil.Transport, AppendForwardedForHeader)."""
-    peer = request.transport.get_extra_info("peername")
-    found = [("X-Forwarded-Uri", request.target.partition("?")[0])]
-    before = request.headers.text("x-forwarded-for")
-    if isinstance(peer, tuple):
-        found.append(("X-Forwarded-For", f"{before}, {peer[0]}" if before else str(peer[0])))
-    if host := request.headers.text("host"):
-        found.append(("X-Forwarded-Host", host))
-    return found
-
-
-BEARER = "base64url.bearer.authorization.k8s.io."
-"""What a WebSocket protocol begins with that is a token."""
-
-
-def without_token(name: str, value: str) -> str:
-    """The value of a header, without the token that may be among the protocols of a WebSocket."""
-    if name.lower() != "sec-websocket-protocol":
-        return value
-    names = (one.strip() for one in value.split(","))
-    return ", ".join(one for one in names if not one.startswith(BEARER))
 
 
 async def _body(request: Request) -> bytes:

@@ -191,7 +191,8 @@ class _Forwarder:
             del self._pairs[key]
         while not pair.arrived.empty():  # whoever waits to put more in may go on
             pair.arrived.get_nowait()
-        await self._flush()
+        with contextlib.suppress(ConnectionError):  # whoever reads will hear of it
+            await self._flush()
 
     async def _copy(self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Copies both ways, until the port has closed and all of that is sent."""
@@ -206,10 +207,15 @@ class _Forwarder:
 
     @staticmethod
     async def _upwards(pair: _Pair, writer: asyncio.StreamWriter) -> None:
+        listens = True
+        while (data := await pair.arrived.get()) is not None:
+            if listens:  # otherwise it is thrown away, or the other pairs would wait for ever
+                try:
+                    writer.write(data)
+                    await writer.drain()
+                except OSError:
+                    listens = False
         with contextlib.suppress(OSError):
-            while (data := await pair.arrived.get()) is not None:
-                writer.write(data)
-                await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
 
