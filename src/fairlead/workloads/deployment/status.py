@@ -13,6 +13,7 @@ from fairlead.objects.apps_v1 import Deployment, DeploymentCondition, Deployment
 from fairlead.objects.scalars import timestamp
 from fairlead.workloads.deployment.history import History
 from fairlead.workloads.deployment.limits import limits
+from fairlead.workloads.replicas import wanted_replicas
 
 AVAILABLE = "Available"
 FAILURE = "ReplicaFailure"
@@ -33,7 +34,8 @@ def counted(deployment: Deployment, history: History, now: float) -> DeploymentS
         updatedReplicas=history.new.status.replicas if history.new is not None else 0,
         readyReplicas=sum(each.readyReplicas for each in sets),
         availableReplicas=available,
-        unavailableReplicas=max(replicas - available, 0),
+        # Of those that are wanted: pods that could not even be made lack, too.
+        unavailableReplicas=max(sum(map(wanted_replicas, history.all)) - available, 0),
         terminatingReplicas=sum(terminating) if terminating else None,
     )
     enough = available >= limits(deployment).fewest_available
