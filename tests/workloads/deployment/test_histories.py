@@ -98,8 +98,12 @@ class Story:
         return sum(map(wanted_replicas, self.sets.values()))
 
     def serving(self) -> int:
-        """Pods that are available and may stay."""
-        return sum(min(self.pods[uid].available, wanted_replicas(each)) for uid, each in self.sets.items())
+        """Pods that are available and may stay, as far as the statuses say: the controller cannot know better."""
+        return sum(min(each.status.availableReplicas, wanted_replicas(each)) for each in self.sets.values())
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """The pods of each ReplicaSet, those there are and those that are available."""
+        return {uid: (pods.there, pods.available) for uid, pods in self.pods.items()}
 
     def old_pods(self) -> bool:
         """Whether an old ReplicaSet has pods, which only the informer of pods says."""
@@ -148,13 +152,13 @@ class Story:
         if self.deployment.spec.paused:
             self.change(paused=False)
         for _ in range(100):
-            before = dict(self.sets), self.deployment
+            before = dict(self.sets), self.deployment, self.counts()
             self.look()
             for uid in self.sets:
                 self.reconcile(uid)
                 self.pods[uid].available = self.pods[uid].there
                 self.say(uid)
-            if (dict(self.sets), self.deployment) == before:
+            if (dict(self.sets), self.deployment, self.counts()) == before:
                 return
         raise AssertionError("it does not come to rest")
 
