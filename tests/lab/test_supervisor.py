@@ -116,6 +116,44 @@ def test_the_pair_survives_being_killed_one_after_the_other(directory: StateDire
     assert wait_for(lambda: all_of(directory))["node1"].restarts == 0
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["that was told", "that was killed instead"])
+def test_the_supervisor_runs_what_is_to_run_now(
+    directory: StateDirectory, tmp_path: Path, killed: bool
+) -> None:
+    wanted = tmp_path / "wanted"
+    wanted.write_text("node1 node2")
+
+    def prepare(_: Report, held: tuple[int, ...]) -> Lab:
+        directory.write(record())
+
+        def now() -> tuple[Component, ...]:
+            return tuple(Component(name, sleeper) for name in wanted.read_text().split())
+
+        return Lab(directory, now, held, lambda: _remove(directory))
+
+    keeper = fork_keeper(directory, directory.create_locked(), prepare)
+    try:
+        assert list(keeper.progress()) == []
+        before = wait_for(lambda: of_nodes(directory, {"node1", "node2"}))
+        supervisor = running(directory)["supervisor"].identity
+        wanted.write_text("node2 node3")
+        assert supervisor.send(signal.SIGKILL if killed else signal.SIGUSR1)
+        after = wait_for(lambda: of_nodes(directory, {"node2", "node3"}))
+        assert after["node2"].identity == before["node2"].identity
+        assert not before["node1"].identity.is_alive()
+        assert "node1" not in {process.name for process in directory.read().components}
+    finally:
+        removal.down(directory)
+        assert keeper.is_over(LIMIT)
+        os.close(keeper.life)
+
+
+def of_nodes(directory: StateDirectory, names: set[str]) -> dict[str, Process]:
+    """The nodes' processes, once they are these."""
+    found = {name: process for name, process in running(directory).items() if name.startswith("node")}
+    return found if found.keys() == names else {}
+
+
 def test_no_connection_is_refused_while_the_server_comes_back(
     directory: StateDirectory, lab: Keeper, listening: socket.socket
 ) -> None:

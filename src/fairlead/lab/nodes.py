@@ -172,8 +172,10 @@ async def _until_ready(directory: StateDirectory, record: Record, name: str, beg
         async with asyncio.timeout(SECONDS), Api(_administrator(directory, record)) as api:
             while True:
                 if await _is_ready(api, name, begun):
-                    return
+                    break
                 await asyncio.sleep(0.02)
+            # The cluster's DNS may have gone with its node: evicted, and nobody else makes it again.
+            await addons.apply(api, record.families)
     except TimeoutError:
         raise Refused(
             f"{name} runs, but was not ready within {SECONDS:.0f} s; see {directory.log(name)}"
