@@ -54,14 +54,24 @@ class Kubectl:
     def __init__(self, directory: Path, client: Client, program: str = "kubectl") -> None:
         home = directory / f"kubectl-{version(program)}"
         home.mkdir(exist_ok=True)
-        self.kubeconfig = write_kubeconfig(home / "kubeconfig", directory, client)
+        self._use(write_kubeconfig(home / "kubeconfig", directory, client), program)
+
+    @classmethod
+    def of(cls, kubeconfig: Path, program: str) -> Kubectl:
+        """One for any server; its cache is beside the kubeconfig."""
+        made = cls.__new__(cls)
+        made._use(kubeconfig, program)
+        return made
+
+    def _use(self, kubeconfig: Path, program: str) -> None:
+        self.kubeconfig = kubeconfig
         self._program = program
         # Go's collector is a quarter of what a short command costs.
         self._environment = {
             "GOGC": "400",
             **os.environ,
             "KUBECONFIG": str(self.kubeconfig),
-            "HOME": str(home),
+            "HOME": str(kubeconfig.parent),
         }
 
     async def __call__(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
