@@ -1,4 +1,4 @@
-"""Workloads in a lab with real pods: a database with names, a daemon on every node, a node that dies."""
+"""Workloads in a lab with real pods: a database with names, a daemon on every node, updates, a node that dies."""
 
 from __future__ import annotations
 
@@ -159,6 +159,41 @@ def test_a_daemon_runs_on_every_node_and_is_left_by_a_drain(lab: Lab) -> None:
     lab.kubectl("rollout", "status", "statefulset/db", f"--timeout={LIMIT:.0f}s")
     assert {each["node"] for each in pods(lab, "db")} == {"node2", "node3"}
     lab.kubectl("uncordon", "node1")
+
+
+def test_a_deployment_is_updated_taken_back_and_leaves_nothing(lab: Lab) -> None:
+    def rolled_out(replicas: int) -> set[str]:
+        """The names of its ReplicaSets' hashes in those of the pods, when all are there."""
+        lab.kubectl("rollout", "status", "deployment/front", f"--timeout={LIMIT:.0f}s")
+        wait_for(lambda: len(pods(lab, "front")) == replicas)
+        return {each["name"].split("-")[1] for each in pods(lab, "front")}
+
+    lab.kubectl("create", "deployment", "front", "--image=fairlead/echo", "--replicas=2")
+    lab.kubectl("expose", "deployment", "front", "--port=80", "--target-port=8080")
+    first = rolled_out(2)
+    assert len(first) == 1
+    lab.kubectl("scale", "deployment/front", "--replicas=4")
+    assert rolled_out(4) == first
+    lab.kubectl("set", "env", "deployment/front", "COLOUR=blue")
+    second = rolled_out(4)
+    assert len(second) == 1
+    assert second != first
+    # An image that is not there: the update does not come on, and most of the old pods stay.
+    lab.kubectl("set", "image", "deployment/front", "*=there.is/none")
+
+    def waits() -> bool:
+        reason = "{.items[*].status.containerStatuses[*].state.waiting.reason}"
+        said = lab.kubectl("get", "pods", "-l", "app=front", "-o", f"jsonpath={reason}")
+        return "ImagePull" in said
+
+    wait_for(waits)
+    assert sum(each["ready"] == "True" for each in pods(lab, "front")) >= 3
+    address = lab.kubectl("get", "svc", "front", "-o", "jsonpath={.spec.clusterIP}")
+    assert lab.ask("node/node1", address).split("-")[1] in second
+    lab.kubectl("rollout", "undo", "deployment/front")
+    assert rolled_out(4) == second
+    lab.kubectl("delete", "deployment,service", "front")
+    wait_for(lambda: not lab.kubectl("get", "pods,replicasets", "-l", "app=front", "-o", "name"))
 
 
 def test_a_dead_node_loses_its_pods_and_comes_back(lab: Lab) -> None:
