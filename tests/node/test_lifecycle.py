@@ -137,6 +137,35 @@ def test_a_container_that_forks_without_end_leaves_the_node_alone(
 
 
 @root
+def test_a_full_disk_hides_nothing_and_stops_nobody_else(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        small = cluster.config.state_directory
+        small.mkdir()
+        namespaces.mount("tmpfs", small, "tmpfs", 0, "size=6m")
+        await cluster.start()
+        await cluster.run("web")
+        await cluster.until("web", is_ready)
+        fill = "dd if=/dev/zero of=/data/x bs=64k; echo no room; dd if=/dev/zero of=/data/y bs=1; exit 5"
+        volumes = [{"name": "v", "emptyDir": {}}]
+        mounts = [{"name": "v", "mountPath": "/data"}]
+        await cluster.run(
+            "full", shell("c", fill, volumeMounts=mounts), restartPolicy="Never", volumes=volumes
+        )
+        pod = await cluster.until("full", lambda pod: pod.status.phase == "Failed")
+        ended = state(pod).state.terminated
+        assert ended is not None
+        assert ended.exitCode == 5
+        assert is_ready(await cluster.until("web", is_ready))
+        await cluster.api.delete(PODS, "full", "default")
+        await cluster.gone("full")
+        await cluster.run("next")
+        assert state(await cluster.until("next", is_ready)).restartCount == 0
+        assert state(await cluster.until("web", is_ready)).restartCount == 0
+
+    with_cluster(tmp_path, test, start=False)
+
+
+@root
 def test_an_ephemeral_container_looks_around_in_its_target(tmp_path: Path) -> None:
     async def test(cluster: Cluster) -> None:
         await cluster.run("web", shell("c", "exec sleep 1000"), terminationGracePeriodSeconds=1)

@@ -88,7 +88,7 @@ class Ending:
         await sandbox.kill()
         await sandbox.release()
         self._state.sandbox = None
-        records.settle(self._state.directory)
+        self._state.settled = records.settle(self._state.directory, sandbox.histories)
         self._stops.clear()
         self.forget()
 

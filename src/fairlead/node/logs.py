@@ -6,6 +6,7 @@ Source: kubernetes/design-proposals-archive, node/kubelet-cri-logging.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -74,7 +75,7 @@ class ContainerLog:
             self._size += os.write(self._fd, f"{moment} {stream} {tag} ".encode() + text + b"\n")
         except OSError as error:
             if not self._failed:
-                print(f"{self._path}: {error}: lines are dropped", file=sys.stderr)
+                complain(f"{self._path}: {error}: lines are dropped")
             self._failed = True
         else:
             self._failed = False
@@ -83,6 +84,12 @@ class ContainerLog:
         self._path.rename(self._path.with_name(self._path.name + ".1"))
         os.close(self._fd)
         self._open()
+
+
+def complain(text: str) -> None:
+    """Says it on standard error, which may lie on the same full disk."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def prune(directory: Path, attempt: int) -> None:

@@ -44,6 +44,8 @@ class PodState:
         self.directory = directory_of(node.config, uid)
         self.changed = asyncio.Event()
         self.sandbox: runtime.Sandbox | None = None
+        self.settled: Mapping[str, History] | None = None
+        """How the containers of the last sandbox ended, once that is gone."""
         self.addresses: tuple[Address, ...] = ()
         """Those that the pod has taken from the node's pool."""
         self.hooking: set[str] = set()
@@ -61,7 +63,7 @@ class PodState:
         """
         self.sandbox = await runtime.adopt(self.directory, self.changed.set)
         if self.sandbox is None:
-            records.settle(self.directory)
+            self.settled = records.settle(self.directory)
             return
         self.addresses = self.sandbox.record.spec.addresses
         self.node.addresses.claim(self.addresses)
@@ -71,6 +73,8 @@ class PodState:
         """What the containers have done, by name; from the disk where no sandbox runs."""
         if self.sandbox is not None:
             return self.sandbox.histories
+        if self.settled is not None:
+            return self.settled
         return records.read_histories(self.directory)
 
     def running(self) -> list[ContainerRecord]:

@@ -5,9 +5,10 @@ Messages are JSON, one a line, each with its `type`. Times are seconds since the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -253,16 +254,23 @@ def read_histories(directory: Path) -> dict[str, History]:
     return found
 
 
-def settle(directory: Path) -> dict[str, History]:
-    """The histories of a pod whose sandbox is gone: what ran then was killed with it, and is recorded so."""
-    found = read_histories(directory)
+def settle(directory: Path, known: Mapping[str, History] | None = None) -> dict[str, History]:
+    """The histories of a pod whose sandbox is gone: what ran then was killed with it, and is recorded so.
+
+    `known` is what its last words were, where they are known better than by what is on disk. A full disk changes
+    nothing of the answer, but the next agent will have to find out for itself.
+    """
+    written = read_histories(directory)
+    found = dict(written if known is None else known)
     for name, history in found.items():
         if history.current.running:
             killed = msgspec.structs.replace(
                 history.current, pid=0, finished_at=time.time(), exit_code=137, reason="Error"
             )
             found[name] = History(killed, history.previous)
-            write(directory / "containers" / f"{name}.json", found[name])
+        if found[name] != written.get(name):
+            with contextlib.suppress(OSError):
+                write(directory / "containers" / f"{name}.json", found[name])
     return found
 
 

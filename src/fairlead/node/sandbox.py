@@ -332,7 +332,7 @@ class _Sandbox:
         try:
             records.write(self._directory / "containers" / f"{name}.json", history)
         except OSError as error:  # a full disk: this process knows, and only who comes after it would not
-            print(f"cannot record what container {name} does: {error}", file=sys.stderr)
+            logs.complain(f"cannot record what container {name} does: {error}")
         for peer in tuple(self._peers):
             self._send(peer, Changed(name=name, history=history))
 

@@ -155,6 +155,7 @@ class Starting:
             ),
         )
         state.sandbox = await runtime.create(spec, state.directory, config.images, state.changed.set)
+        state.settled = None
 
     async def _start(self, pod: Pod, start: plan.Start) -> None:
         state, container = self._state, start.container
