@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -55,14 +56,7 @@ async def serve(
     listening: list[asyncio.Server] = []
     try:
         for address in addresses:
-            backoff = Backoff(limit=5.0)
-            while True:
-                try:
-                    sock = listener(address, config.port)
-                    break
-                except OSError as error:
-                    log.warning("the node is not served: %s", error)
-                    await backoff.wait()
+            sock = await _listen(address, config.port)
             listening.append(
                 await asyncio.start_server(server.connected, sock=sock, ssl=context, limit=HEAD_BYTES)
             )
@@ -71,6 +65,19 @@ async def serve(
         for one in listening:
             one.close()
         await server.stop()
+
+
+async def _listen(address: str, port: int) -> socket.socket:
+    """A listening socket, as soon as nobody else has the port; says once why there is none."""
+    backoff, said = Backoff(limit=5.0), ""
+    while True:
+        try:
+            return listener(address, port)
+        except OSError as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("logs, commands and ports of pods are not served yet: %s", error)
+        await backoff.wait()
 
 
 def _context(api: Api, addresses: Sequence[str], config: KubeletConfig, directory: Path) -> ssl.SSLContext:
