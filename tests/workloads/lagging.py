@@ -18,7 +18,7 @@ from fairlead.client.informer import Informer, key_of, version_of
 from fairlead.client.kubeconfig import Config
 from fairlead.client.writer import Writer
 from fairlead.objects.meta_v1 import ObjectMeta
-from fairlead.objects.resources import Resource
+from fairlead.objects.resources import PODS, Resource
 from fairlead.objects.status import failure
 from fairlead.workloads.cluster import Cluster
 from fairlead.workloads.config import WorkloadsConfig
@@ -93,20 +93,29 @@ class World:
         self.names += 1
         meta: ObjectMeta = obj.metadata
         name = meta.name or f"{meta.generateName}{self.names}"
+        if f"{meta.namespace}/{name}" in self.of(resource):
+            raise failure(HTTPStatus.CONFLICT, "AlreadyExists", name)
         return self.put(resource, obj, name=name, uid=f"uid{self.names}")
 
     async def replace(self, resource: Resource[Any], obj: Any, subresource: str = "") -> Any:
-        now = await self.get(resource, obj.metadata.name, obj.metadata.namespace)
+        meta: ObjectMeta = obj.metadata
+        now = await self.get(resource, meta.name, meta.namespace)
         if version_of(now) != version_of(obj):
             raise failure(HTTPStatus.CONFLICT, "Conflict", "not the newest")
-        return self.put(resource, replace(now, status=obj.status) if subresource else obj)
+        if subresource:  # which takes annotations too, as Deployments have it
+            obj = replace(now, status=obj.status)
+            obj = replace(obj, metadata=replace(now.metadata, annotations=meta.annotations))
+        return self.put(resource, obj)
 
     async def delete(self, resource: Resource[Any], obj: Any, *, propagation_policy: str = "") -> None:
-        """Pods take a grace period, as on a node; they go when the node says so."""
+        """Pods take a grace period, as on a node, and go when the node says so; the rest goes at once."""
         now = self.of(resource).get(key_of(obj))
         if (
             now is not None
             and now.metadata.uid == obj.metadata.uid
             and now.metadata.deletionTimestamp is None
         ):
+            if resource is not PODS:
+                self.drop(resource, key_of(obj))
+                return
             self.put(resource, now, deletionTimestamp="2026-11-23T09:00:00Z")

@@ -1,0 +1,141 @@
+"""Histories of a Deployment's controller whose informers lag, and that dies and starts again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from fairlead.objects.apps_v1 import Deployment, ReplicaSet
+from fairlead.objects.resources import DEPLOYMENTS, REPLICASETS
+from fairlead.objects.scalars import timestamp
+from fairlead.objects.status import StatusError
+from fairlead.workloads.deployment.controller import DeploymentController
+from fairlead.workloads.deployment.limits import limits
+from fairlead.workloads.replicas import wanted_replicas
+from tests.workloads.deployment.test_histories import deployment
+from tests.workloads.lagging import World
+from tests.workloads.objects import NOW, template
+
+KEY = "default/web"
+STEPS = st.one_of(
+    st.tuples(st.just("sync"), st.integers(0, 0)),
+    st.tuples(st.sampled_from(("show sets", "show deployments")), st.integers(1, 4)),
+    st.tuples(st.sampled_from(("serve", "serve", "update", "scale")), st.integers(0, 6)),
+    st.tuples(st.just("restart"), st.integers(0, 0)),
+)
+
+
+class Story:
+    """A Deployment, its ReplicaSets, and its controller of the moment."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.world.put(DEPLOYMENTS, deployment(3, revisionHistoryLimit=2))
+        self.restart()
+
+    def restart(self) -> None:
+        """Another controller, which knows nothing, takes over."""
+        self.controller = DeploymentController(self.world.context())
+        self.world.show_all(self.controller.deployments)
+        self.world.show_all(self.controller.sets)
+
+    @property
+    def deployment(self) -> Deployment:
+        found: Deployment = self.world.of(DEPLOYMENTS)[KEY]
+        return found
+
+    @property
+    def sets(self) -> dict[str, ReplicaSet]:
+        return self.world.of(REPLICASETS)
+
+    @property
+    def total(self) -> int:
+        return sum(map(wanted_replicas, self.sets.values()))
+
+    async def sync(self) -> None:
+        """One look of the controller, which does no harm, whatever it does not know yet."""
+        known = self.controller.deployments.items[KEY]
+        before = self.total
+        with suppress(StatusError):  # what was written is not of the newest version
+            await self.controller.sync(KEY)
+        assert self.total <= max(before, limits(known).most), "more than the surge"
+        images = Counter(each.spec.template.spec.containers[0].image for each in self.sets.values())
+        assert set(images.values()) <= {1}, "two ReplicaSets of one template"
+
+    def happen(self, what: str, number: int) -> None:
+        match what:
+            case "show sets":
+                self.world.show(self.controller.sets, number)
+            case "show deployments":
+                self.world.show(self.controller.deployments, number)
+            case "restart":
+                self.restart()
+            case "update":
+                self.change(template=template(image=f"image{number}"))
+            case "scale":
+                self.change(replicas=number)
+            case _:
+                there = sorted(self.sets)
+                if there:
+                    self.serve(there[number % len(there)])
+
+    def change(self, **spec: object) -> None:
+        found = self.deployment
+        changed = replace(found, spec=replace(found.spec, **spec))
+        self.world.put(DEPLOYMENTS, changed, generation=found.metadata.generation + 1)
+
+    def serve(self, key: str) -> None:
+        """The ReplicaSet has all its pods, and they are available."""
+        found = self.sets[key]
+        size = wanted_replicas(found)
+        status = replace(
+            found.status,
+            replicas=size,
+            readyReplicas=size,
+            availableReplicas=size,
+            observedGeneration=found.metadata.generation,
+        )
+        made = found.metadata.creationTimestamp or timestamp(NOW + self.world.version)
+        if status != found.status:
+            self.world.put(REPLICASETS, replace(found, status=status), creationTimestamp=made)
+
+    async def settle(self) -> None:
+        """Everything is shown, and the controller looks until it has nothing to do any more."""
+        for _ in range(40):
+            before = self.world.version
+            for key in self.sets:
+                self.serve(key)
+            self.world.show(self.controller.deployments, 1000)
+            self.world.show(self.controller.sets, 1000)
+            await self.controller.sync(KEY)
+            if self.world.version == before:
+                return
+        raise AssertionError("the controller does not come to rest")
+
+
+@settings(max_examples=200)
+@given(st.lists(STEPS, max_size=50))
+def test_whatever_is_shown_late_there_is_one_replica_set_a_template_and_the_newest_gets_all(
+    steps: list[tuple[str, int]],
+) -> None:
+    async def told() -> None:
+        story = Story()
+        for what, number in steps:
+            if what == "sync":
+                await story.sync()
+            else:
+                story.happen(what, number)
+        await story.settle()
+        wanted = story.deployment.spec
+        image = wanted.template.spec.containers[0].image
+        sizes = {e.spec.template.spec.containers[0].image: wanted_replicas(e) for e in story.sets.values()}
+        assert sizes[image] == wanted.replicas == story.total
+        assert len(story.sets) <= 3, "two that are old stay"
+        assert story.deployment.status.observedGeneration == story.deployment.metadata.generation
+
+    asyncio.run(told())
