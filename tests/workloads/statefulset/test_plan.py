@@ -131,6 +131,8 @@ def new(place: int, state: str = "ready") -> Pod:
          [new(0), new(1, "pending"), new(2)], "-2"),
         ("scaled down: an unready last waits for an unready one before it", stateful(1),
          [new(0), new(1, "pending"), new(2, "pending")], ""),
+        ("scaled down: an ended last waits for nobody", stateful(1),
+         [new(0), new(1, "failed"), new(2, "failed")], "-2"),
         ("scaled down in parallel: all", stateful(1, parallel=True), [new(0), new(1), new(2)], "-2 -1"),
         ("scaled to nothing", stateful(0), [new(0), new(1)], "-1"),
         ("a failed pod is made anew", stateful(), [new(0), new(1, "failed"), new(2)], "~1"),

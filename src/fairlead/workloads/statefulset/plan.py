@@ -131,7 +131,8 @@ class _Step:
                 if ordered:
                     return
                 continue
-            if ordered and self._lacks(pod) and pod is not unavailable:
+            # One that has ended is not waited for: it never serves again (upstream waits).
+            if ordered and self._lacks(pod) and pod is not unavailable and pod.status.phase not in ENDED:
                 return
             self.deleted.append(pod)
             if ordered:
