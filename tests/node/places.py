@@ -103,13 +103,17 @@ class Cluster:
             self.task.cancel()
             await asyncio.wait([self.task])
 
-    def start_program(self) -> None:
-        """Starts the agent as `fairlead node`."""
+    def command(self) -> list[str]:
+        """The agent as `fairlead node`."""
         command = Path(sys.executable).with_name("fairlead")
         arguments = ["node", "--pod-cidr", "10.244.1.0/24", "--kubeconfig", str(self.kubeconfig)]
         arguments += ["--node-name", "node1", "--address", ADDRESS]
         arguments += ["--directory", str(self.config.state_directory)]
-        self.program = subprocess.Popen([str(command), *arguments])
+        return [str(command), *arguments]
+
+    def start_program(self) -> None:
+        """Starts the agent as a program."""
+        self.program = subprocess.Popen(self.command())
 
     def kill_program(self) -> None:
         """kill -9."""
