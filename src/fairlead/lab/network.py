@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fairlead.lab.routes import grouped, install
 from fairlead.lab.topology import UNDERLAY, Masquerade, Plan, Veth
 from fairlead.node import namespaces
 
@@ -65,12 +66,17 @@ class Network:
                             namespaces.set_sysctl(sysctl.name, sysctl.value)
         sockets: dict[str, IPRoute] = {}
         try:
-            others = (*(veth.namespace for veth in plan.veths), *(route.namespace for route in plan.routes))
+            others = (veth.namespace for veth in plan.veths)
             for name in dict.fromkeys((*plan.namespaces, *others)):
                 with self.entered(name):
                     sockets[name] = IPRoute()
             self._links(plan, sockets)
             _addresses(plan, sockets)
+            with _in_words("set routes"):
+                ways = grouped((r.namespace, (r.destination, r.gateway)) for r in plan.routes if r.gateway)
+                for name, routes in ways.items():
+                    with self.entered(name):
+                        install(routes)
         finally:
             for socket in sockets.values():
                 socket.close()
@@ -176,10 +182,8 @@ def _addresses(plan: Plan, sockets: dict[str, IPRoute]) -> None:
             address, _, length = entry.address.partition("/")
             socket.addr("add", index=_index(socket, entry.link), address=address, prefixlen=int(length))
         for route in plan.routes:
-            socket = sockets[route.namespace]
-            if route.gateway:
-                socket.route("replace", dst=route.destination, gateway=route.gateway)
-            else:
+            if not route.gateway:
+                socket = sockets[route.namespace]
                 socket.route("add", dst=route.destination, oif=_index(socket, route.link), scope="link")
 
 
