@@ -321,7 +321,9 @@ def test_a_terminating_pod_serves_until_its_grace_period_is_over(tmp_path: Path)
     async def test(cluster: Cluster) -> None:
         hook = {"preStop": {"exec": {"command": ["sh", "-c", until_told]}}}
         # Of a grace period of minutes it waits for none once its hook has ended and its container, too.
-        await cluster.run("web", {"lifecycle": hook}, terminationGracePeriodSeconds=600)
+        probe = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+        container = {"lifecycle": hook, "readinessProbe": probe, "livenessProbe": probe}
+        await cluster.run("web", container, terminationGracePeriodSeconds=600)
         stubborn = {**SHELL, "command": ["sh", "-c", "trap '' TERM; sleep 1000"]}
         await cluster.run("stubborn", stubborn, terminationGracePeriodSeconds=1)
         await cluster.until("web", is_ready)
@@ -331,6 +333,11 @@ def test_a_terminating_pod_serves_until_its_grace_period_is_over(tmp_path: Path)
         await cluster.gone("stubborn")
         pod = await cluster.until("web", lambda pod: pod.metadata.deletionTimestamp)
         assert '"pod": "web"' in await ask(pod)
+        # Whether it is ready is asked until the end; whether it lives no longer.
+        await ask(pod, text="POST /unready HTTP/1.0\r\n\r\n")
+        await cluster.until("web", lambda pod: not is_ready(pod))
+        pod = await cluster.until("web", lambda pod: state(pod).state.running)
+        assert state(pod).restartCount == 0
         told.touch()
         await cluster.gone("web")
 
