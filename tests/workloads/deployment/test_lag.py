@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fairlead.objects.apps_v1 import Deployment, ReplicaSet
-from fairlead.objects.resources import DEPLOYMENTS, REPLICASETS
+from fairlead.objects.resources import DEPLOYMENTS, REPLICASETS, Resource
 from fairlead.objects.scalars import timestamp
-from fairlead.objects.status import StatusError
+from fairlead.objects.status import StatusError, failure
+from fairlead.workloads.context import Context
 from fairlead.workloads.deployment.controller import DeploymentController
 from fairlead.workloads.deployment.limits import limits
+from fairlead.workloads.deployment.status import condition
 from fairlead.workloads.replicas import wanted_replicas
 from tests.workloads.deployment.test_histories import deployment
 from tests.workloads.lagging import World
@@ -137,5 +143,44 @@ def test_whatever_is_shown_late_there_is_one_replica_set_a_template_and_the_newe
         assert sizes[image] == wanted.replicas == story.total
         assert len(story.sets) <= 3, "two that are old stay"
         assert story.deployment.status.observedGeneration == story.deployment.metadata.generation
+
+    asyncio.run(told())
+
+
+class Refusing(World):
+    """A server that takes no new objects; `said` are the Events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[tuple[str, str, str]] = []
+
+    async def create(self, resource: Resource[Any], obj: Any) -> Any:
+        raise failure(HTTPStatus.FORBIDDEN, "Forbidden", "exceeded quota")
+
+    def event(self, about: object, type: str, reason: str, message: str) -> None:
+        self.said.append((type, reason, message))
+
+
+def test_a_refused_replica_set_is_told_and_tried_again() -> None:
+    async def told() -> None:
+        world = Refusing()
+        world.put(DEPLOYMENTS, deployment(3))
+        context = world.context()
+        controller = DeploymentController(Context(context.cluster, context.writer, world, context.config))  # type: ignore[arg-type]
+        world.show_all(controller.deployments)
+        for _ in range(2):
+            with pytest.raises(StatusError, match="exceeded quota"):
+                await controller.sync(KEY)
+            world.show(controller.deployments, 10)
+        ((type, reason, message), again) = world.said
+        assert (type, reason) == ("Warning", "ReplicaSetCreateError")
+        assert re.fullmatch(r'Failed to create new replica set "web-\w+": .*exceeded quota.*', message)
+        assert again == (type, reason, message)
+        status = world.of(DEPLOYMENTS)[KEY].status
+        found = condition(status.conditions, "Progressing")
+        assert found is not None
+        assert (found.status, found.reason, found.message) == ("False", reason, message)
+        assert world.of(DEPLOYMENTS)[KEY].metadata.annotations == {}, "there is no revision yet"
+        assert world.version == 2, "the second time there is nothing new to say"
 
     asyncio.run(told())
