@@ -31,7 +31,15 @@ SHELL = {"image": "anything"}
 
 
 async def ask(pod: Pod, port: int = 8080, text: str = "GET / HTTP/1.0\r\n\r\n") -> str:
-    reader, writer = await asyncio.open_connection(pod.status.podIP, port)
+    """What a pod answers, as soon as it listens: one without a readiness probe is ready before."""
+    async with asyncio.timeout(LIMIT):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(pod.status.podIP, port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+            else:
+                break
     writer.write(text.encode())
     writer.write_eof()
     answer = (await reader.read()).decode()
