@@ -1,6 +1,7 @@
 """What a container says of its end: the file at `terminationMessagePath`, or the last words of its log.
 
-Upstream: getTerminationMessage in pkg/kubelet/kuberuntime, the limits in pkg/kubelet/container.
+Upstream: getTerminationMessage in pkg/kubelet/kuberuntime, the limits of one message in pkg/kubelet/container (the
+limit of a whole pod's, 12 KiB, is not kept).
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ LONGEST = 4096
 
 LONGEST_FROM_LOG, MOST_LINES = 2048, 80
 """Bytes and lines of the log that stand in for a message."""
-
-LONGEST_OF_POD = 12 * 1024
-"""Bytes of all messages of a pod together: each of its containers has an equal part of them."""
 
 FALLBACK = "FallbackToLogsOnError"
 
