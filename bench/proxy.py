@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench import twopods
+from bench import proxystart, twopods
 from bench.report import Measure, Unavailable
 from fairlead.client.informer import Change
 from fairlead.node import namespaces
@@ -88,6 +88,11 @@ def measure(quick: bool) -> list[Measure]:
                         peer=976, peer_name=f"{PEER} and nft", budget=180),
                 Measure("restart over a full table", tuple(r["restart"] for r in results), "s"),
             ]  # fmt: skip
+    starts = [in_child(proxystart.started) for _ in range(runs)]
+    measures.append(
+        Measure("5,000 Services of 50, from the start of the process, the API server on the same machine",
+                tuple(start["started"] for start in starts), "s", peer=7, peer_name=PEER, budget=2)
+    )  # fmt: skip
     for services in SIZES[1:]:
         gaps = [in_child(lambda s=services: flushed(s)) for _ in range(2 if quick else 7)]  # type: ignore[misc]
         measures.append(
