@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import logging
 import signal
@@ -102,6 +104,12 @@ async def serve_health(health: Health, sock: socket.socket) -> web.AppRunner:
     await runner.setup()
     await web.SockSite(runner, sock).start()
     return runner
+
+
+def give_back_memory() -> None:
+    """Returns to the system what is free and the C library keeps, as after large lists were read; glibc alone can."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> int:

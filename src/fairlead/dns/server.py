@@ -26,7 +26,7 @@ from fairlead.dns.source import ENDPOINTSLICES, NAMESPACES, PODS, SERVICES
 from fairlead.dns.tally import Board, keep_showing
 from fairlead.dns.workers import prefork
 from fairlead.dns.zone import Zone
-from fairlead.process import Health, configure_logging
+from fairlead.process import Health, configure_logging, give_back_memory
 from fairlead.process import run as run_process
 
 __all__ = ["DnsConfig", "run", "run_in_pod", "serve"]
@@ -76,6 +76,7 @@ async def run(
                 await informer.synced()
                 health.has(informer.resource.plural)
             responder.synced()
+            give_back_memory()  # what the lists took: 4 MB of 5,000 Services
             log.info("the zone is complete")
     finally:
         await listeners.stop()
