@@ -126,8 +126,12 @@ def test_the_supervisor_runs_what_is_to_run_now(
     def prepare(_: Report, held: tuple[int, ...]) -> Lab:
         directory.write(record())
 
+        def begin(name: str) -> int:
+            (tmp_path / name).touch()
+            return sleeper()
+
         def now() -> tuple[Component, ...]:
-            return tuple(Component(name, sleeper) for name in wanted.read_text().split())
+            return tuple(Component(name, partial(begin, name)) for name in wanted.read_text().split())
 
         return Lab(directory, now, held, lambda: _remove(directory))
 
@@ -135,6 +139,8 @@ def test_the_supervisor_runs_what_is_to_run_now(
     try:
         assert list(keeper.progress()) == []
         before = wait_for(lambda: of_nodes(directory, {"node1", "node2"}))
+        # In the record a little before it begins: one whose supervisor is killed in between is made anew.
+        wait_for((tmp_path / "node2").exists)
         supervisor = running(directory)["supervisor"].identity
         wanted.write_text("node2 node3")
         assert supervisor.send(signal.SIGKILL if killed else signal.SIGUSR1)
