@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fairlead.client.choice import choose
+
 ENDPOINTS = "endpoints-controller"
 SLICES = "endpointslice-controller"
 MIRRORING = "endpointslice-mirroring-controller"
@@ -47,14 +49,5 @@ class EndpointsConfig:
 
 
 def chosen(words: Sequence[str]) -> tuple[str, ...]:
-    """The controllers that `--controllers` names: `*` all, `NAME` this one, `-NAME` not this one. Raises ValueError."""
-    words = [stripped for word in words if (stripped := word.strip())]
-    named = {word.removeprefix("-"): not word.startswith("-") for word in words if word != "*"}
-    named = {_ALIASES.get(name, name): on for name, on in named.items()}
-    unknown = sorted(named.keys() - set(CONTROLLERS))
-    if unknown:
-        raise ValueError(f"there is no controller {', '.join(unknown)}; there are: {', '.join(CONTROLLERS)}")
-    found = tuple(name for name in CONTROLLERS if named.get(name, "*" in words))
-    if not found:
-        raise ValueError(f"no controller is left to run; name one of: {', '.join(CONTROLLERS)}")
-    return found
+    """The controllers that `--controllers` names (see `choose`). Raises ValueError."""
+    return choose(words, CONTROLLERS, _ALIASES)

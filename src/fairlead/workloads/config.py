@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fairlead.client.choice import choose
 from fairlead.workloads.nodelifecycle.zones import Rates
 
 DEPLOYMENT = "deployment-controller"
@@ -79,14 +80,5 @@ class WorkloadsConfig:
 
 
 def chosen(words: Sequence[str]) -> tuple[str, ...]:
-    """The controllers that `--controllers` names: `*` all, `NAME` this one, `-NAME` not this one. Raises ValueError."""
-    words = [stripped for word in words if (stripped := word.strip())]
-    named = {word.removeprefix("-"): not word.startswith("-") for word in words if word != "*"}
-    named = {_ALIASES.get(name, name): on for name, on in named.items()}
-    unknown = sorted(named.keys() - set(CONTROLLERS))
-    if unknown:
-        raise ValueError(f"there is no controller {', '.join(unknown)}; there are: {', '.join(CONTROLLERS)}")
-    found = tuple(name for name in CONTROLLERS if named.get(name, "*" in words))
-    if not found:
-        raise ValueError(f"no controller is left to run; name one of: {', '.join(CONTROLLERS)}")
-    return found
+    """The controllers that `--controllers` names (see `choose`). Raises ValueError."""
+    return choose(words, CONTROLLERS, _ALIASES)
