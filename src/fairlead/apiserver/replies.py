@@ -30,8 +30,8 @@ PART = 256 << 10
 """Bytes of an answer that are encrypted and sent before other requests have their turn: some 0.3 ms."""
 
 
-async def read_body(request: Request) -> Body:
-    """The body of a request, asked for where the client waits for that. Raises 413, 504 where it does not come."""
+async def whole_body(request: Request) -> bytes:
+    """The body of a request, whatever is in it, asked for where the client waits for that. Raises 413, 504, 400."""
     headers = request.headers
     if not request.complete:
         if int(headers.text("content-length") or 0) > LIMIT:
@@ -47,7 +47,13 @@ async def read_body(request: Request) -> Body:
         raise too_large()
     if request.fault:
         raise bad_request(request.fault)
-    data, kind = request.body, headers.get("Content-Type")
+    return request.body
+
+
+async def read_body(request: Request) -> Body:
+    """The body of a request for a resource: text, unless it is protobuf. Raises what `whole_body` does."""
+    headers = request.headers
+    data, kind = await whole_body(request), headers.get("Content-Type")
     if not data.isascii() and media_type(kind) != protobuf.CONTENT_TYPE:
         try:
             data.decode()

@@ -5,21 +5,19 @@ Upstream: ConnectResource in apiserver/pkg/endpoints/handlers, apimachinery/pkg/
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 from msgspec.structs import replace
 
 from fairlead.apiserver.access.authorization import Authorizer, attributes, authorize
 from fairlead.apiserver.access.users import User
-from fairlead.apiserver.bodies import too_large
 from fairlead.apiserver.connect import headers, locations, rewriting
 from fairlead.apiserver.connect.backends import Answer, Answering, Backend, Backends, Location
 from fairlead.apiserver.connect.tunnels import join
 from fairlead.apiserver.kinds import ENDPOINTS, NODES, PODS, SERVICES, Kind
 from fairlead.apiserver.messages import Request, Response
 from fairlead.apiserver.registry import Registry
-from fairlead.apiserver.replies import NotAllowed, no_such_path, timed_out
+from fairlead.apiserver.replies import NotAllowed, no_such_path, whole_body
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.objects.codec import decoder
 from fairlead.objects.core_v1 import EndpointAddress, Endpoints, Node, Pod, Service
@@ -32,8 +30,6 @@ LONG = (*STREAMS, "log", "proxy")
 """Parts whose answers may take for ever."""
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-
-BODY_SECONDS = 60.0
 
 WORDS_BYTES = 10_000
 """Bytes of a node's words about a refusal (upstream: maxReadLength)."""
@@ -184,7 +180,7 @@ class Passing:
         location = await self._proxied(info, path or "/", query)
         if upgrade:
             return await self._tunnel(request, location)
-        body = await _body(request)
+        body = await whole_body(request)
         sent = headers.of_request(request)
         if body or info.method in ("POST", "PUT", "PATCH"):
             sent.append(("Content-Length", str(len(body))))
@@ -264,23 +260,6 @@ async def _some(body: AsyncIterator[bytes], limit: int) -> tuple[bytes, bool]:
         if len(found) >= limit:
             return bytes(found), False
     return bytes(found), True
-
-
-async def _body(request: Request) -> bytes:
-    """All of the request's body, whatever is in it. Raises 413, 504, 400."""
-    if not request.complete:
-        if request.headers.text("expect").lower() == "100-continue" and request.version != "1.0":
-            request.channel.go_on()
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                await request.arrived()
-        except TimeoutError:
-            raise timed_out() from None
-    if request.oversized:
-        raise too_large()
-    if request.fault:
-        raise bad_request(request.fault)
-    return request.body
 
 
 def _status(head: bytes) -> int:
