@@ -18,11 +18,10 @@ from msgspec.structs import replace
 
 from fairlead.lab import execution, members, topology
 from fairlead.lab.members import Impairment
-from fairlead.lab.network import Refused
+from fairlead.lab.network import Refused, load
 from fairlead.lab.state import StateDirectory
 from fairlead.node import namespaces
 from fairlead.node.network import host_interface
-from fairlead.proxy import libnftables
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
@@ -102,15 +101,11 @@ def _apply(link: Link, how: Impairment) -> None:
     with _entered(link.far):
         _delay("eth0", how.delay)
     with _entered(link.near):
-        try:
-            libnftables.run(ruleset(link.device, how.loss))
-        except libnftables.NftablesMissing as error:
-            raise Refused(str(error)) from error
-        except libnftables.RulesetRefused as error:
-            raise Refused(
-                "the kernel does not filter packets at a link (it needs Linux 5.16 with nf_tables and the hooks "
-                f"'ingress' and 'egress' of netdev): {str(error).splitlines()[0]}"
-            ) from error
+        load(
+            ruleset(link.device, how.loss),
+            "filter packets at a link (it needs Linux 5.16 with nf_tables and the hooks "
+            "'ingress' and 'egress' of netdev)",
+        )
 
 
 @contextlib.contextmanager

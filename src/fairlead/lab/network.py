@@ -198,6 +198,15 @@ table {family} fairlead-lab {{
     }}
 }}
 """
+    load(
+        ruleset,
+        "take nf_tables rules with address translation (it needs nf_tables, nf_nat "
+        "and nft_masq; try 'modprobe nft_masq' as root)",
+    )
+
+
+def load(ruleset: str, what: str) -> None:
+    """Loads rules into the namespace that the thread is in. Raises Refused: the kernel does not do `what`."""
     # Here, for the sake of the commands that make nothing, as above.
     from fairlead.proxy import libnftables
 
@@ -206,10 +215,7 @@ table {family} fairlead-lab {{
     except libnftables.NftablesMissing as error:
         raise Refused(str(error)) from error
     except libnftables.RulesetRefused as error:
-        raise Refused(
-            "the kernel does not take nf_tables rules with address translation (it needs nf_tables, nf_nat "
-            f"and nft_masq; try 'modprobe nft_masq' as root): {str(error).splitlines()[0]}"
-        ) from error
+        raise Refused(f"the kernel does not {what}: {str(error).splitlines()[0]}") from error
 
 
 @contextlib.contextmanager
