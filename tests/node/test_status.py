@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from fairlead.apiserver.patch import strategic_merge
 from fairlead.node import status
 from fairlead.node.records import ContainerRecord, History
 from fairlead.node.status import OVERDUE, Facts, Failure
+from fairlead.objects import schema
 from fairlead.objects.core_v1 import (
     Container,
     ContainerStateWaiting,
     EphemeralContainer,
+    HostIP,
     Pod,
     PodCondition,
+    PodIP,
     PodReadinessGate,
     PodSpec,
     PodStatus,
@@ -152,6 +157,42 @@ def test_only_what_differs_is_written() -> None:
     assert status.difference(first, first) == {}
     assert status.difference(first, replace(first, phase="Failed")) == {"phase": "Failed"}
     assert status.difference(replace(first, reason="Evicted"), first) == {"reason": None}
+
+
+def patched(old: PodStatus, new: PodStatus, there: PodStatus) -> PodStatus:
+    """What becomes of the status that is there if what differs between old and new is written."""
+    of = schema.type_named("k8s.io.api.core.v1.PodStatus")
+    changes = status.difference(old, new)
+    document, patch = (msgspec.json.decode(msgspec.json.encode(value)) for value in (there, changes))
+    return msgspec.convert(strategic_merge(document, patch, of), PodStatus)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((), ("10.0.0.2",)),
+        (("10.0.0.2", "fd00::2"), ("10.0.0.3", "fd00::3")),
+        (("10.0.0.2", "fd00::2"), ("10.0.0.2",)),
+        (("10.0.0.2", "fd00::2"), ("fd00::2", "10.0.0.2")),
+    ],
+)
+def test_addresses_that_a_pod_had_before_do_not_stay(before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    old = replace(pod().status, podIPs=tuple(PodIP(ip=ip) for ip in before))
+    old = replace(old, hostIPs=tuple(HostIP(ip=ip) for ip in before))
+    made = status.make(replace(pod(), status=old), Facts(pod_ips=after, host_ips=after), NOW)
+    result = patched(old, made, old)
+    assert [one.ip for one in result.podIPs] == [one.ip for one in result.hostIPs] == list(after)
+
+
+def test_conditions_that_others_write_meanwhile_stay() -> None:
+    gate = PodCondition(type="example.org/up", status="False")
+    old = status.make(pod(), Facts(histories={"c": running()}), NOW)
+    old = replace(old, conditions=(*old.conditions, gate))
+    there = replace(old, conditions=(*old.conditions[:-1], replace(gate, status="True")))
+    new = status.make(replace(pod(), status=old), Facts(histories={"c": running()}, ready=READY), NOW)
+    found = {one.type: one.status for one in patched(old, new, there).conditions}
+    assert (found["example.org/up"], found["ContainersReady"]) == ("True", "True")
+    assert list(found) == [one.type for one in new.conditions]
 
 
 def test_a_pod_that_its_node_ended_says_why_and_how_each_container_ended() -> None:

@@ -103,10 +103,25 @@ def make(pod: Pod, facts: Facts, now: float) -> PodStatus:
     )
 
 
+_BY_ADDRESS = ("hostIPs", "podIPs")
+"""Lists that a strategic merge patch merges by address: one that went would stay if it were not told to replace."""
+
+
 def difference(old: PodStatus, new: PodStatus) -> dict[str, Any]:
-    """The fields of `new` that differ, as a patch of the status; fields that went are null. Empty if none differ."""
+    """The fields of `new` that differ, as a strategic merge patch of the status. Empty if none differ.
+
+    Fields that went are null. Of the conditions only those that differ are sent, with the order of all, so that what
+    others write meanwhile stays (upstream: PatchPodStatus in pkg/util/pod).
+    """
     before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
     changed = {name: value for name, value in after.items() if before.get(name) != value}
+    for name in _BY_ADDRESS:
+        if name in changed:
+            changed[name] = [*changed[name], {"$patch": "replace"}]
+    if "conditions" in changed:
+        known = before.get("conditions", ())
+        changed["conditions"] = [one for one in after["conditions"] if one not in known]
+        changed["$setElementOrder/conditions"] = [{"type": one["type"]} for one in after["conditions"]]
     changed.update({name: None for name in before if name not in after})
     return changed
 
