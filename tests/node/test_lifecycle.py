@@ -184,8 +184,32 @@ def test_an_ephemeral_container_looks_around_in_its_target(tmp_path: Path) -> No
         assert (ended.exitCode, ended.reason) == (7, "Error")
         assert is_ready(pod)
         assert state(pod) == state(before)
+        # One whose target has ended already.
+        both = [shell("c", "exec sleep 1000"), shell("over", "exit 0")]
+        await cluster.run("half", containers=both, restartPolicy="Never", terminationGracePeriodSeconds=1)
+        await cluster.until("half", lambda pod: over_in(pod, "over") and is_running(pod, "c"))
+        added["targetContainerName"] = "over"
+        await cluster.api.patch(
+            PODS, "half", "default", patch, kind="strategic", subresource="ephemeralcontainers"
+        )
+        pod = await cluster.until("half", lambda pod: debugged(pod) and debugged(pod)[0].state.waiting)
+        waiting = debugged(pod)[0].state.waiting
+        assert waiting is not None
+        assert waiting.reason == "CreateContainerConfigError"
+        assert waiting.message == "unable to find target container over"
+        assert is_running(pod, "c")
 
     with_cluster(tmp_path, test)
+
+
+def over_in(pod: Pod, name: str) -> bool:
+    """Whether a container of the pod has ended."""
+    return any(one.name == name and one.state.terminated for one in pod.status.containerStatuses)
+
+
+def is_running(pod: Pod, name: str) -> bool:
+    """Whether a container of the pod runs."""
+    return any(one.name == name and one.state.running for one in pod.status.containerStatuses)
 
 
 def debugged(pod: Pod) -> tuple[ContainerStatus, ...]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import pty
+import struct
 import subprocess
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -79,3 +83,47 @@ class Kubectl:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    @asynccontextmanager
+    async def in_window(self, *arguments: str, rows: int, columns: int) -> AsyncIterator[Window]:
+        """One that has a terminal of this size, until the block ends."""
+        ours, its = pty.openpty()
+        window = Window(ours)
+        try:
+            window.resize(rows=rows, columns=columns)
+            process = await asyncio.create_subprocess_exec(
+                "setsid",
+                "--ctty",  # so that the kernel tells it of changes
+                self.program,
+                *arguments,
+                env=self.environment,
+                stdin=its,
+                stdout=its,
+                stderr=its,
+            )
+            try:
+                yield window
+            finally:
+                process.kill()
+                await process.wait()
+        finally:
+            os.close(ours)
+            os.close(its)
+
+
+@dataclass
+class Window:
+    """The terminal of a program, from outside."""
+
+    descriptor: int
+    said: bytes = b""
+
+    def resize(self, *, rows: int, columns: int) -> None:
+        """What its user does with the mouse: the kernel tells the program."""
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    async def says(self, text: str) -> None:
+        """Returns when the text has been seen."""
+        async with asyncio.timeout(LIMIT):
+            while text.encode() not in self.said:
+                self.said += await asyncio.to_thread(os.read, self.descriptor, 4096)

@@ -12,6 +12,7 @@ import pytest
 from tests.apiserver.kubectl import kubectls
 from tests.node.kubelet.kubectl import Kubectl
 from tests.node.places import Cluster, is_ready, root, with_cluster
+from tests.node.test_agent import state
 from tests.waiting import LIMIT
 
 SHELL = "echo begun; echo oops >&2; exec sleep 1000"
@@ -38,7 +39,20 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
             for n in "ab"
         )
         await cluster.run("two", a, **GRACE, containers=[a, b])
-        for name in ("sh", "web", "cat", "two"):
+        again = (
+            "test -e /data/x || { touch /data/x; echo the first; exit 1; }; echo the second; exec sleep 1000"
+        )
+        mount = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+        await cluster.run(
+            "again",
+            {"image": "any", "command": ["sh", "-c", again], **mount},
+            volumes=[{"name": "data", "emptyDir": {}}],
+            **GRACE,
+        )
+        size = "trap 'stty size' WINCH; stty size; while :; do sleep 0.02; done"
+        terminal = {"image": "any", "command": ["sh", "-c", size], "stdin": True, "tty": True}
+        await cluster.run("size", terminal, **GRACE)
+        for name in ("sh", "web", "cat", "two", "size"):
             await cluster.until(name, is_ready)
         await runs_commands(kubectl)
         await forwards_ports(kubectl)
@@ -46,12 +60,14 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
         await uses_terminals(kubectl)
         await attaches_terminals(kubectl, cluster)
         await copies(kubectl, tmp_path)
+        await follows_the_size_of_terminals(kubectl)
+        await reads_logs(kubectl, cluster)
+        await shows_usage(kubectl)
+        await looks_around(kubectl)
         if not spdy:  # the rest is the same over any protocol
-            await reads_logs(kubectl, cluster)
-            await proxies(kubectl)
-            await shows_usage(kubectl)
             await ends_with_its_client(kubectl)
-            await looks_around(kubectl)
+            await proxies(kubectl)
+            await adds_containers(kubectl)
 
     with_cluster(tmp_path, test)
 
@@ -76,6 +92,9 @@ async def reads_logs(kubectl: Kubectl, cluster: Cluster) -> None:
     both = await kubectl("logs", "two", "--all-containers", "--prefix")
     assert sorted(both.out.splitlines()) == ["[pod/two/a] of a", "[pod/two/b] of b"]
     assert (await kubectl("logs", "two", "-c", "b")).out == "of b\n"
+    await cluster.until("again", lambda pod: state(pod).restartCount == 1 and is_ready(pod))
+    assert (await kubectl("logs", "again", "--previous")).out == "the first\n"
+    assert (await kubectl("logs", "again")).out == "the second\n"
     refused = await kubectl("logs", "sh", "--previous")
     assert 'previous terminated container "c" in pod "sh" not found' in refused.err
     answer = await kubectl("get", "--raw", "/api/v1/namespaces/default/pods/two/log")
@@ -154,6 +173,16 @@ async def in_terminal(kubectl: Kubectl, command: str) -> tuple[str, int]:
     return said.decode(), await process.wait()
 
 
+async def follows_the_size_of_terminals(kubectl: Kubectl) -> None:
+    """A window that changes while a command, or the container's own program, has it for its terminal."""
+    script = "trap 'stty size' WINCH; stty size; while :; do sleep 0.02; done"
+    for command in (["exec", "-it", "sh", "--", "sh", "-c", script], ["attach", "-it", "size"]):
+        async with kubectl.in_window(*command, rows=30, columns=70) as window:
+            await window.says("30 70")
+            window.resize(rows=31, columns=71)
+            await window.says("31 71")
+
+
 async def attaches_terminals(kubectl: Kubectl, cluster: Cluster) -> None:
     """Input reaches a container's own terminal, and the log has what is seen there."""
     container = {"image": "any", "command": ["sh", "-c", "read -r line; tty"], "stdin": True, "tty": True}
@@ -169,12 +198,23 @@ async def attaches_terminals(kubectl: Kubectl, cluster: Cluster) -> None:
     assert (await kubectl("logs", "terminal")).out.encode() == out
 
 
-async def looks_around(kubectl: Kubectl) -> None:
-    """An ephemeral container, and a pod that lives as long as its input."""
+async def adds_containers(kubectl: Kubectl) -> None:
+    """Ephemeral ones. Those before 1.22 speak of a kind that servers from 1.23 on do not have."""
     result = await kubectl(
         "debug", "sh", "-i", "--image=busybox", "-c", "debugger", "--", "sh", stdin=b"hostname; exit\n"
     )
     assert "sh" in result.out.splitlines(), result
+    result = await kubectl("debug", "sh", "--image=busybox", "--target=none", "-c", "lost", "--", "true")
+    assert result.code == 1, result
+    assert 'spec.ephemeralContainers[1].targetContainerName: Not found: "none"' in result.err
+
+
+async def looks_around(kubectl: Kubectl) -> None:
+    """A pod that lives as long as its input, and the copy of a pod."""
+    result = await kubectl("debug", "web", "--copy-to=copy", "--same-node", "--set-image=*=fairlead/echo:2")
+    assert result.code == 0, result
+    result = await kubectl("wait", "pod/copy", "--for=condition=Ready", f"--timeout={LIMIT:.0f}s")
+    assert result.code == 0, result
     overrides = json.dumps({"spec": {"nodeName": "node1"}})
     result = await kubectl(
         "run", "once", "-i", "--rm", "--restart=Never", "--image=busybox", f"--overrides={overrides}", "--", "sort",
