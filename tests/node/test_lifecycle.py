@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fairlead.node import namespaces, sandbox
+from fairlead.node import namespaces
+from fairlead.node.sandbox import podnamespaces
 from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import EVENTS, PODS
 from tests.client.cluster import eventually as holds
@@ -119,7 +120,7 @@ def test_a_container_that_forks_without_end_leaves_the_node_alone(
 ) -> None:
     if namespaces.kernel() < (6, 14):
         pytest.skip("this kernel cannot limit the processes of a PID namespace (from Linux 6.14 on)")
-    monkeypatch.setattr(sandbox, "MOST_PROCESSES", 400)  # the machine of the tests has other work, too
+    monkeypatch.setattr(podnamespaces, "MOST_PROCESSES", 400)  # the machine of the tests has other work, too
 
     async def test(cluster: Cluster) -> None:
         grace = {"terminationGracePeriodSeconds": 1}

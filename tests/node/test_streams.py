@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.node.logs import ContainerLog
-from fairlead.node.streams import MOST_ATTACHED, Output
+from fairlead.node.sandbox.streams import MOST_ATTACHED, Output
 
 
 class Loop:

@@ -1,6 +1,6 @@
 """The agent's hold on a pod's sandbox: making one, finding one again, asking it for things.
 
-All of it belongs to the agent's event loop. The sandbox's own side is `sandbox`.
+All of it belongs to the agent's event loop. The sandbox's own side is `sandbox/`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.node import namespaces, records, sandbox, trees
+from fairlead.node import namespaces, records, trees
 from fairlead.node.images import Image
 from fairlead.node.records import (
     Changed,
@@ -29,6 +29,8 @@ from fairlead.node.records import (
     Snapshot,
     Start,
 )
+from fairlead.node.sandbox.control import control_socket
+from fairlead.node.sandbox.process import fork
 
 START_TIMEOUT = 30.0
 """Seconds that a sandbox may take to make its namespaces."""
@@ -107,7 +109,7 @@ class Sandbox:
         self._pidfd = pidfd
         asyncio.get_running_loop().add_reader(pidfd, self._ended)
         try:
-            sock = sandbox.control_socket(self.directory, listen=False)
+            sock = control_socket(self.directory, listen=False)
             reader, self._writer = await asyncio.open_unix_connection(sock=sock, limit=1 << 20)
             self._heard(records.decode_message(await reader.readline()))
         except (OSError, msgspec.DecodeError) as error:
@@ -164,7 +166,7 @@ async def create(
     (directory / "sandbox.json").unlink(missing_ok=True)
     # The sandbox's parent ends at once; it is for us then to take the sandbox's exit status.
     namespaces.prctl(namespaces.PR_SET_CHILD_SUBREAPER, 1)
-    child, pipe = sandbox.fork(spec, directory, images)
+    child, pipe = fork(spec, directory, images)
     try:
         try:
             async with asyncio.timeout(START_TIMEOUT):

@@ -16,7 +16,7 @@ import msgspec
 from fairlead.node import records
 from fairlead.node.records import Attach, Done, Run
 from fairlead.node.runtime import SandboxError
-from fairlead.node.sandbox import control_socket
+from fairlead.node.sandbox.control import control_socket
 
 LONGEST_LINE = 1 << 20
 """Bytes of one message: the sandbox's first tells of all containers."""
