@@ -17,13 +17,13 @@ import msgspec
 
 from bench import proxystart, twopods
 from bench.report import Measure, Unavailable
+from fairlead import libnftables
 from fairlead.client.informer import Change
 from fairlead.node import namespaces
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointConditions, EndpointPort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.process import Health
-from fairlead.proxy import libnftables
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables, table

@@ -7,13 +7,13 @@ import os
 import pytest
 import typer
 
+from fairlead import libnftables
 from fairlead.cli.lablinks import percent
 from fairlead.lab import links, members
 from fairlead.lab.members import Member
 from fairlead.lab.network import Refused
 from fairlead.lab.state import StateDirectory
 from fairlead.node import namespaces
-from fairlead.proxy import libnftables
 from tests.lab.conftest import record
 
 

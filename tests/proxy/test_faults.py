@@ -13,11 +13,12 @@ import msgspec
 import pytest
 from pyroute2 import IPRoute
 
+from fairlead import libnftables
 from fairlead.client import kubeconfig
 from fairlead.client.api import Api
 from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, EndpointSlice
 from fairlead.objects.resources import ENDPOINTSLICES, SERVICES
-from fairlead.proxy import libnftables, modes
+from fairlead.proxy import modes
 from fairlead.proxy.dataplane import Unusable
 from tests.client.cluster import TOKEN, api_server
 from tests.proxy.chosen import CHOSEN

@@ -16,6 +16,7 @@ import uvloop
 from prometheus_client import generate_latest
 from pyroute2 import IPRoute
 
+from fairlead import libnftables
 from fairlead.client.api import Api
 from fairlead.node import namespaces
 from fairlead.objects.core_v1 import (
@@ -31,7 +32,7 @@ from fairlead.objects.discovery_v1 import Endpoint, EndpointConditions, Endpoint
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTSLICES, NODES, SERVICES
 from fairlead.process import Health
-from fairlead.proxy import libnftables, traffic
+from fairlead.proxy import traffic
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.resources import SERVICE_NAME
 from fairlead.proxy.server import ProxyConfig, cleanup, run

@@ -18,8 +18,8 @@ from pyroute2 import IPRoute, NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
 
+from fairlead import libnftables
 from fairlead.lab.addressing import IPV4, Family
-from fairlead.proxy import libnftables
 
 log = logging.getLogger("fairlead.lab")
 
@@ -152,7 +152,7 @@ class Tables:
             text += addition(address, new) if new is not None else ""
         try:
             libnftables.run(text)
-        except (libnftables.RulesetRefused, libnftables.NftablesMissing) as error:
+        except libnftables.Failed as error:
             log.error("cannot lead addresses to nodes: %s", error)
             self._leads, self._taken_over = {}, False
             return False

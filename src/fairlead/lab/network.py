@@ -208,13 +208,13 @@ table {family} fairlead-lab {{
 def load(ruleset: str, what: str) -> None:
     """Loads rules into the namespace that the thread is in. Raises Refused: the kernel does not do `what`."""
     # Here, for the sake of the commands that make nothing, as above.
-    from fairlead.proxy import libnftables
+    from fairlead import libnftables
 
     try:
         libnftables.run(ruleset)
-    except libnftables.NftablesMissing as error:
+    except libnftables.Unusable as error:
         raise Refused(str(error)) from error
-    except libnftables.RulesetRefused as error:
+    except libnftables.Refused as error:
         raise Refused(f"the kernel does not {what}: {str(error).splitlines()[0]}") from error
 
 

@@ -42,16 +42,16 @@ class Mode:
 
 
 def _nftables() -> Mode:
-    from fairlead.proxy import libnftables
+    from fairlead.proxy import rulesets
     from fairlead.proxy.nftables import Nftables, cleanup
     from fairlead.proxy.nftables.listing import listing
 
     def clean(family: Family, *, beside: str = "") -> None:
-        with contextlib.suppress(libnftables.KernelWithout):
+        with contextlib.suppress(rulesets.KernelWithout):
             cleanup(family)
 
     def check() -> None:
-        libnftables.run("list tables")
+        rulesets.run("list tables")
 
     return Mode(Nftables, clean, check, listing)
 

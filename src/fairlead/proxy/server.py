@@ -25,10 +25,10 @@ from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.healthchecks import HealthChecks
 from fairlead.proxy.healthserver import ProxyHealth
 from fairlead.proxy.ledger import Ledger, Report, log_only
-from fairlead.proxy.libnftables import KernelWithout
 from fairlead.proxy.options import IpvsOptions, ProxyOptions
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
+from fairlead.proxy.rulesets import KernelWithout
 from fairlead.proxy.selection import Node
 from fairlead.proxy.sysctls import ConntrackOptions
 from fairlead.proxy.traffic import Counted, Traffic

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fairlead.proxy import libnftables
+from fairlead.proxy import rulesets
 from fairlead.proxy.dataplane import Refused
 from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.netlink import GETSETELEM, Link, attribute, attributes
@@ -129,7 +129,7 @@ class Traffic:
     def __init__(self, counted: Counted, family: Family) -> None:
         self.family = family
         self._counted = counted
-        self._nft = libnftables.Context()
+        self._nft = rulesets.Context()
         self._link = Link(family.number)
         self._key = struct.Struct(f"!{family.size}sB3xH2x{family.size}sH2x")
         """A pair as the sets have it: each part padded to four octets."""
@@ -137,12 +137,12 @@ class Traffic:
     def start(self) -> None:
         """Makes the table, or takes over the one that is there with its counters. Takes some milliseconds.
 
-        Raises `libnftables.NftablesMissing` or `libnftables.RulesetRefused`.
+        Raises `dataplane.Unusable` or `dataplane.Refused`.
         """
         text = ruleset(self._counted, self.family)
         try:
             self._nft.run(text)
-        except libnftables.RulesetRefused:
+        except Refused:
             # Another version's, or somebody else's, of another form.
             self._nft.run(_removal(self.family) + text)
 
@@ -218,7 +218,7 @@ def _offset(data: memoryview, *kinds: int) -> int:
 
 def cleanup(family: Family) -> None:
     """Removes the table, if it is there. Raises `dataplane.Unusable` or `dataplane.Refused`."""
-    libnftables.run(_removal(family))
+    rulesets.run(_removal(family))
 
 
 def _removal(family: Family) -> str:

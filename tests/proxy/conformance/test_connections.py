@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fairlead.proxy import libnftables
+from fairlead import libnftables
 from fairlead.proxy.family import IPV4
 from tests.proxy.conformance.cluster import Cluster, Frontends, NodeProxy, On
 from tests.proxy.topology import KINDS, NODES, talk

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from fairlead.proxy import libnftables, traffic
+from fairlead import libnftables
+from fairlead.proxy import traffic
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.traffic import Counted, Totals, Traffic
 from fairlead.proxy.trafficmetrics import TrafficCollector, by_service

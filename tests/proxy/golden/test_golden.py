@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from fairlead import libnftables
 from fairlead.node import namespaces
-from fairlead.proxy import libnftables, modes
+from fairlead.proxy import modes
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.iptables.commands import find

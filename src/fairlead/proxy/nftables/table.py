@@ -8,8 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from fairlead.proxy import libnftables
-from fairlead.proxy.dataplane import Everything, Selected
+from fairlead import libnftables
+from fairlead.proxy import rulesets
+from fairlead.proxy.dataplane import Everything, Refused, Selected, Unusable
 from fairlead.proxy.family import IPV4, Family
 from fairlead.proxy.netlink import KernelRefused, Link, Step
 from fairlead.proxy.nftables.chains import chain_emptied, chain_made, chain_remade, chain_removed, map_removed
@@ -63,7 +64,7 @@ class Nftables:
         """What the last `rebuild` or `commit` took."""
         self._options = options
         self._addresses: tuple[bytes, ...] = ()
-        self._nft = libnftables.Context()
+        self._nft = rulesets.Context()
         self._link = Link(family.number)
         self._inventory = Inventory(self._link)
         self._encoder = Encoder(family)
@@ -90,7 +91,7 @@ class Nftables:
     def rebuild(self, everything: Everything) -> None:
         """Takes over what is in the kernel and brings it to `everything`, changing only the difference.
 
-        Raises `libnftables.NftablesMissing` where nftables cannot be used at all, `libnftables.RulesetRefused`,
+        Raises `dataplane.Unusable` where nftables cannot be used at all, `dataplane.Refused`,
         OSError. Costs about a microsecond a slot.
         """
         services = [(key, render(selected, self.family)) for key, selected in everything()]
@@ -104,7 +105,7 @@ class Nftables:
         """Brings what the Services that changed want into the kernel, in one atomic batch.
 
         Where the send buffer is limited (user namespaces) a big change takes several batches in an order in
-        which no packet meets a half. Raises OSError or `libnftables.RulesetRefused`.
+        which no packet meets a half. Raises OSError or `dataplane.Refused`.
         """
         services = [(key, render(selected, self.family)) for key, selected in changes.items()]
         self._apply(self._wanted.changes(services))
@@ -127,13 +128,13 @@ class Nftables:
         try:
             sets, chains = self._inventory.sets(), self._inventory.chains()
         except PermissionError as error:
-            raise libnftables.NftablesMissing(libnftables.NO_RIGHTS) from error
+            raise Unusable(libnftables.NO_RIGHTS) from error
         maps = sorted((name for name in sets if _capacity(name)), key=_capacity)
         # A second one was being filled to take the first one's place when somebody killed us.
         self._endpoints = maps[0] if maps else f"{ENDPOINTS}{_enough(expected)}"
         try:
             self._make_skeleton()
-        except libnftables.RulesetRefused:
+        except Refused:
             # Another version's sets may have other types. Connections stay: the kernel tracks them apart.
             log.warning("the nftables table of another version does not fit; making it anew")
             cleanup(self.family)
@@ -300,7 +301,7 @@ def cleanup(family: Family = IPV4) -> None:
     """Removes the table, if it is there. Connections that it translated go on."""
     table = f"{family.table} {TABLE}"
     # Adding first makes deleting a table that is not there no error.
-    libnftables.run(f"add table {table}\ndelete table {table}\n")
+    rulesets.run(f"add table {table}\ndelete table {table}\n")
 
 
 def _strangers(sets: Iterable[str], chains: Iterable[str]) -> list[Step]:

@@ -5,23 +5,36 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-from fairlead.proxy.dataplane import Refused, Unusable
-
 NO_RIGHTS = (
     "the kernel does not let this process change nftables: it needs CAP_NET_ADMIN in its network namespace "
     "(run as root, or in a user namespace)"
 )
 
 
-class NftablesMissing(Unusable):
+class Failed(RuntimeError):
+    """The library or the kernel did not do what it was told. The text is for the person who reads it.
+
+    `said` is what the library said of it, "" if nothing.
+    """
+
+    def __init__(self, text: str, said: str = "") -> None:
+        super().__init__(text)
+        self.said = said
+
+
+class Unusable(Failed):
     """The library is not installed, or the kernel has no nf_tables for us. The text says what to do."""
 
 
-class KernelWithout(NftablesMissing):
+class NoRights(Unusable):
+    """This process may not change nftables in its network namespace."""
+
+
+class KernelWithout(Unusable):
     """The kernel has no nf_tables, and so nothing in them."""
 
 
-class RulesetRefused(Refused):
+class Refused(Failed):
     """The library or the kernel did not take a ruleset. The text is the library's."""
 
 
@@ -30,7 +43,7 @@ def _load() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libnftables.so.1")
     except OSError as error:
-        raise NftablesMissing(
+        raise Unusable(
             "libnftables.so.1 cannot be loaded: install the Debian package libnftables1"
         ) from error
     library.nft_ctx_new.restype = ctypes.c_void_p
@@ -56,7 +69,7 @@ class Context:
         self._library = _load()
         self._context = self._library.nft_ctx_new(0)
         if not self._context:
-            raise NftablesMissing("libnftables cannot start: out of memory, or no netlink socket")
+            raise Unusable("libnftables cannot start: out of memory, or no netlink socket")
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
 
@@ -69,7 +82,7 @@ class Context:
     def run(self, commands: str) -> str:
         """Runs commands of the nft language as one transaction; gives their output.
 
-        Takes about a millisecond. Raises `NftablesMissing` or `RulesetRefused`.
+        Takes about a millisecond. Raises `Unusable` or `Refused`.
         """
         failed = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
         # Reading a buffer empties it.
@@ -77,11 +90,16 @@ class Context:
         said = (self._library.nft_ctx_get_error_buffer(self._context) or b"").decode(errors="replace").strip()
         if not failed:
             return output
-        if "Operation not permitted" in said:
-            raise NftablesMissing(NO_RIGHTS)
-        if "Protocol not supported" in said or "Operation not supported" in said:
-            raise KernelWithout("this kernel has no nf_tables: load the module (modprobe nf_tables)")
-        raise RulesetRefused(said)
+        raise failure(said)
+
+
+def failure(said: str) -> Failed:
+    """What to raise where the library says this."""
+    if "Operation not permitted" in said:
+        return NoRights(NO_RIGHTS, said)
+    if "Protocol not supported" in said or "Operation not supported" in said:
+        return KernelWithout("this kernel has no nf_tables: load the module (modprobe nf_tables)", said)
+    return Refused(said, said)
 
 
 def run(commands: str) -> str:
