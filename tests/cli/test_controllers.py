@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from fairlead.cli.controllers import seconds
 from fairlead.cli.main import plain
+from fairlead.cli.options import duration
 from fairlead.endpoints.config import ENDPOINTS, MIRRORING, SLICES, EndpointsConfig, chosen
 from tests.forks import Forks
 
@@ -19,13 +19,13 @@ from tests.forks import Forks
     [("0", 0.0), ("0s", 0.0), ("500ms", 0.5), ("1.5s", 1.5), ("1m30s", 90.0), ("2h", 7200.0)],
 )
 def test_lengths_of_time(text: str, expected: float) -> None:
-    assert seconds(text) == expected
+    assert duration(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "5", "-1s", "1d", "s", "1s ", "1,5s"])
 def test_what_is_no_length_of_time(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is no length of time"):
-        seconds(text)
+        duration(text)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,9 @@ def test_wrong_flags_are_told(forks: Forks, tmp_path: Path, argv: tuple[str, ...
     [
         (["endpoints", "--leader-elect=false"], ["endpoints", "--no-leader-elect"]),
         (["endpoints", "--leader-elect=true", "--x"], ["endpoints", "--leader-elect", "--x"]),
+        (["proxy", "--masquerade-all=true", "--cleanup=false"], ["proxy", "--masquerade-all"]),
+        (["loadbalancer", "--default-class=false"], ["loadbalancer", "--no-default-class"]),
+        (["proxy", "--proxy-mode=true"], ["proxy", "--proxy-mode=true"]),
         (
             ["lab", "exec", "p", "--", "x", "--leader-elect=true"],
             ["lab", "exec", "p", "--", "x", "--leader-elect=true"],

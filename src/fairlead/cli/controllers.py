@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.components import Context, Kubeconfig, Level, health_option, run_component
+from fairlead.cli.component import run_component
+from fairlead.cli.options import Context, Kubeconfig, Level, duration, health_option
 from fairlead.cli.refusal import UserError
-
-SWITCHES = ("leader-elect",)
-"""Options that upstream's manifests set as `--NAME=true` or `--NAME=false`."""
-
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smh]))+|0")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(value: str) -> float:
-    """A length of time as Go writes it: 500ms, 1.5s, 1m30s. Raises typer.BadParameter."""
-    if not _DURATION.fullmatch(value):
-        raise typer.BadParameter(f"{value!r} is no length of time, such as 500ms, 1.5s or 1m30s")
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smh])", value)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def _duration(help: str) -> Any:
-    return typer.Option(help=help, metavar="DURATION", parser=seconds)
+    return typer.Option(help=help, metavar="DURATION", parser=duration)
 
 
 def _count(help: str, most: int) -> Any:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fairlead.cli import lablinks, labnodes
-from fairlead.cli.controllers import seconds
 from fairlead.cli.labnodes import directory_of
+from fairlead.cli.options import duration
 from fairlead.cli.refusal import UserError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def up(
         typer.Option(
             help="How long a node may be silent before it is not ready; it speaks every 10 s.",
             metavar="DURATION",
-            parser=seconds,
+            parser=duration,
         ),
     ] = "50s",  # type: ignore[assignment]
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the lab is ready.")] = False,

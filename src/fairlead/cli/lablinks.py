@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli.controllers import seconds
 from fairlead.cli.labnodes import LabName, directory_of, refusals
+from fairlead.cli.options import duration
 
 app = typer.Typer(
     help="Cut the links of nodes and pods, or make them bad.",
@@ -52,7 +52,7 @@ def make(
     delay: Annotated[
         float,
         typer.Option(
-            help="How late packets are, in each direction; needs netem.", metavar="DURATION", parser=seconds
+            help="How late packets are, in each direction; needs netem.", metavar="DURATION", parser=duration
         ),
     ] = "0s",  # type: ignore[assignment]
     name: LabName = "default",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli.components import Context, Kubeconfig, Level, health_option, run_component
+from fairlead.cli.component import run_component
 from fairlead.cli.controllers import (
     LeaderElect,
     LeaseDuration,
@@ -16,11 +16,9 @@ from fairlead.cli.controllers import (
     RenewDeadline,
     RetryPeriod,
 )
+from fairlead.cli.options import Context, Kubeconfig, Level, health_option
 from fairlead.cli.refusal import UserError
 from fairlead.cli.speaker import speaker
-
-SWITCHES = ("default-class",)
-"""Options that can be written as `--NAME=true` or `--NAME=false`, too."""
 
 ROLES = ("fairlead:loadbalancer", "fairlead:speaker")
 """The roles that `manifests` prints, as our own API server has them from the start."""

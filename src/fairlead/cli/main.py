@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperOption
 
 from fairlead import __version__
-from fairlead.cli import components, controllers, images, lab, loadbalancer
+from fairlead.cli import apiserver, controllers, dns, images, lab, loadbalancer, node, proxy, scheduler
 from fairlead.cli.refusal import UserError
 
 app = typer.Typer(
@@ -23,9 +24,18 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.add_typer(loadbalancer.app, name="loadbalancer")
-for command in (*components.COMMANDS, *controllers.COMMANDS):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    apiserver.apiserver,
+    scheduler.scheduler,
+    proxy.proxy,
+    dns.dns,
+    node.node,
+    *controllers.COMMANDS,
+    images.images,
+)
+"""In the order of the help."""
+for command in COMMANDS:
     app.command()(command)
-app.command()(images.images)
 
 
 def _version(wanted: bool) -> None:
@@ -45,12 +55,25 @@ def _options(
 
 def plain(arguments: Sequence[str]) -> list[str]:
     """The arguments with Go's form of a switch, which upstream's manifests have, as the one that is read here."""
-    switches = (*controllers.SWITCHES, *components.SWITCHES, *loadbalancer.SWITCHES)
-    known = {f"--{name}=true": f"--{name}" for name in switches}
-    known |= {f"--{name}=false": f"--no-{name}" for name in switches}
     own = list(arguments)
     end = own.index("--") if "--" in own else len(own)  # what follows belongs to another command
-    return [known.get(word, word) for word in own[:end]] + own[end:]
+    if not any(word.endswith(("=true", "=false")) for word in own[:end]):
+        return own
+    known: dict[str, list[str]] = {}
+    for option in _switches(typer.main.get_command(app)):
+        for name in option.opts:
+            known[f"{name}=true"] = [name]
+            known[f"{name}=false"] = option.secondary_opts[:1]  # one that can only be set is not
+    return [said for word in own[:end] for said in known.get(word, [word])] + own[end:]
+
+
+def _switches(command: Any) -> Iterator[TyperOption]:
+    """All options that are on or off, of a command and those below it."""
+    for option in command.params:
+        if isinstance(option, TyperOption) and option.is_flag:
+            yield option
+    for below in getattr(command, "commands", {}).values():
+        yield from _switches(below)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli.components import Context, Kubeconfig, Level, health_option, run_component
+from fairlead.cli.component import run_component
+from fairlead.cli.options import Context, Kubeconfig, Level, health_option
 from fairlead.cli.refusal import UserError
 
 
