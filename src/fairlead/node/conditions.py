@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from fairlead.node import wholerestart
 from fairlead.node.containers import is_sidecar, sidecars_of
 from fairlead.objects.core_v1 import Pod, PodCondition, PodStatus
 from fairlead.objects.scalars import timestamp
 
 
 def conditions(
-    pod: Pod, status: PodStatus, disruption: str, *, sandbox: bool, now: float
+    pod: Pod, status: PodStatus, disruption: str, *, sandbox: bool, restarting: bool = False, now: float
 ) -> tuple[PodCondition, ...]:
     """The conditions in the kubelet's order; what others wrote stays, after them.
 
-    `status` is what they tell of; `disruption` says why the node has ended the pod, where it has.
+    `status` is what they tell of; `disruption` says why the node has ended the pod, where it has;
+    `restarting` whether a rule has all containers end, to be restarted.
     """
     ready = _containers_ready(pod, status)
     wanted = {
@@ -24,6 +26,8 @@ def conditions(
         "ContainersReady": ready,
         "PodScheduled": PodCondition(status="True"),
     }
+    if wholerestart.is_possible(pod):
+        wanted["AllContainersRestarting"] = _restarting(status, restarting)
     if disruption and status.phase == "Failed":
         wanted["DisruptionTarget"] = PodCondition(
             status="True", reason="TerminationByKubelet", message=disruption
@@ -47,8 +51,8 @@ def conditions(
 def _initialized(pod: Pod, status: PodStatus) -> PodCondition:
     if status.phase == "Succeeded":
         return PodCondition(status="True", reason="PodCompleted")
-    if any(main.containerID for main in status.containerStatuses):
-        return PodCondition(status="True")
+    if any(main.containerID or main.lastState.terminated for main in status.containerStatuses):
+        return PodCondition(status="True")  # for good: it has been, whatever has to run again
     lacking = [
         one.name
         for container, one in zip(pod.spec.initContainers, status.initContainerStatuses, strict=True)
@@ -60,6 +64,19 @@ def _initialized(pod: Pod, status: PodStatus) -> PodCondition:
         status="False",
         reason="ContainersNotInitialized",
         message=f"containers with incomplete status: [{' '.join(lacking)}]",
+    )
+
+
+def _restarting(status: PodStatus, restarting: bool) -> PodCondition:
+    if status.phase in ("Succeeded", "Failed"):
+        reason = "PodCompleted" if status.phase == "Succeeded" else "PodFailed"
+        return PodCondition(status="False", reason=reason)
+    if not restarting:
+        return PodCondition(status="False")
+    return PodCondition(
+        status="True",
+        reason="RestartAllContainersStarted",
+        message="container exited with restart policy rule",
     )
 
 

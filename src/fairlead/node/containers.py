@@ -51,17 +51,25 @@ def restarts(pod: Pod, container: Container, exit_code: int, *, init: bool = Fal
     """
     if init and not is_sidecar(container) and exit_code == 0:
         return False
-    if container.restartPolicy is not None:
-        for rule in container.restartPolicyRules:
-            codes = rule.exitCodes
-            if codes is None or rule.action != "Restart":
-                continue
-            if (exit_code in codes.values) == (codes.operator == "In"):
-                return True
+    if matching_action(container, exit_code) == "Restart":
+        return True
     policy = container.restartPolicy or pod.spec.restartPolicy or "Always"
     if init and not is_sidecar(container):
         return policy != "Never"
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def matching_action(container: Container, exit_code: int) -> str:
+    """What the first of the container's rules that knows this code says: `Restart`, `RestartAllContainers`; or nothing.
+
+    Upstream: findMatchingContainerRestartRule in pkg/api/v1/pod.
+    """
+    if container.restartPolicy is not None:
+        for rule in container.restartPolicyRules:
+            codes = rule.exitCodes
+            if codes is not None and (exit_code in codes.values) == (codes.operator == "In"):
+                return rule.action
+    return ""
 
 
 def turn_to_stop(pod: Pod, name: str, running: list[ContainerRecord]) -> bool:

@@ -45,6 +45,10 @@ class Observed:
     """Runs of containers, by id, whose postStart hook went wrong."""
     started: frozenset[str] = frozenset()
     """Runs of containers, by id, whose startup probe (if any) has succeeded."""
+    former: frozenset[str] = frozenset()
+    """Runs of containers, by id, from before a rule restarted all of them: to the pod they have never been."""
+    restarting: bool = False
+    """Whether such a restart is under way: what still runs of them is to end before anything starts."""
     crashes: Mapping[str, CrashLoop] = field(default_factory=dict)
     unresolved: Mapping[str, ContainerStateWaiting] = field(default_factory=dict)
     """Why a container, by name, cannot be started whatever happens: its image, its configuration."""
@@ -93,7 +97,9 @@ def plan(pod: Pod, observed: Observed, now: float) -> Plan:
         for container in ephemeral_of(pod):
             draft.consider(container, init=False, once=True)
     draft.over = True
-    if draft.initialise():
+    if observed.restarting:
+        draft.end_former()
+    elif draft.initialise():
         for container in pod.spec.containers:
             draft.consider(container, init=False)
     if draft.over:
@@ -129,7 +135,7 @@ class _Draft:
 
     def initialise(self) -> bool:
         """Considers the init containers in order; whether the others may run."""
-        begun = any(container.name in self.observed.histories for container in self.pod.spec.containers)
+        begun = any(self._current(container.name) for container in self.pod.spec.containers)
         for container in self.pod.spec.initContainers:
             record = self._current(container.name)
             if is_sidecar(container):
@@ -143,6 +149,15 @@ class _Draft:
                 self.consider(container, init=True)
                 return False
         return True
+
+    def end_former(self) -> None:
+        """Ends what ran before a rule restarted all containers, at once and without a hook."""
+        self.over = False
+        for container in (*self.pod.spec.initContainers, *self.pod.spec.containers):
+            history = self.observed.histories.get(container.name)
+            if history is not None and history.current.running:
+                message = f"Stopping container {container.name}"
+                self.kills.append(Kill(container, history.current.id, message, 0.0))
 
     def consider(self, container: Container, *, init: bool, once: bool = False) -> None:
         """Starts, restarts or ends a container, or says why it waits."""
@@ -162,10 +177,10 @@ class _Draft:
             self.waiting[container.name] = refused
         elif self.held:
             return
-        elif record is None:
-            self.starts.append(Start(container, 0))
+        elif container.name in self.observed.histories:
+            self._restart(container, self.observed.histories[container.name].current)
         else:
-            self._restart(container, record)
+            self.starts.append(Start(container, 0))
 
     def _restart(self, container: Container, record: ContainerRecord) -> None:
         crash = self.observed.crashes.get(container.name)
@@ -192,7 +207,7 @@ class _Draft:
 
     def _current(self, name: str) -> ContainerRecord | None:
         history = self.observed.histories.get(name)
-        return history.current if history else None
+        return history.current if history and history.current.id not in self.observed.former else None
 
     def _wake_at(self, moment: float) -> None:
         self.wake = moment if self.wake is None else min(self.wake, moment)

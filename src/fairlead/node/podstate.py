@@ -18,6 +18,7 @@ from fairlead.node.hostports.tables import HostPorts
 from fairlead.node.network import AddressPool
 from fairlead.node.records import Address, ContainerRecord, History
 from fairlead.node.references import References
+from fairlead.node.wholerestart import WholeRestart
 from fairlead.objects.core_v1 import Container, ObjectReference, Pod
 
 
@@ -48,6 +49,7 @@ class PodState:
         """How the containers of the last sandbox ended, once that is gone."""
         self.addresses: tuple[Address, ...] = ()
         """Those that the pod has taken from the node's pool."""
+        self.restart = WholeRestart(self.directory)
         self.hooking: set[str] = set()
         """Runs of containers whose postStart hook has not ended yet: to the world they have not started."""
 

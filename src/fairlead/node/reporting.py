@@ -42,6 +42,8 @@ class Reporting:
             ready=self._probing.ready(pod),
             started=self._probing.started(pod),
             hooking=frozenset(state.hooking),
+            former=state.restart.former,
+            restarting=state.restart.under_way,
             failure=failure,
         )
         return status.make(pod, facts, now)

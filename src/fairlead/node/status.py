@@ -63,6 +63,10 @@ class Facts:
     started: frozenset[str] = frozenset()
     hooking: frozenset[str] = frozenset()
     """Runs of containers, by id, whose postStart hook has not ended: they count as not started yet."""
+    former: frozenset[str] = frozenset()
+    """Runs of containers, by id, from before a rule restarted all of them."""
+    restarting: bool = False
+    """Whether some of those are still to end."""
     failure: Failure | None = None
 
 
@@ -98,9 +102,10 @@ def make(pod: Pod, facts: Facts, now: float) -> PodStatus:
         ephemeralContainerStatuses=others,
     )
     disruption = facts.failure.message if facts.failure and facts.failure.disrupted else ""
-    return replace(
-        status, conditions=conditions.conditions(pod, status, disruption, sandbox=facts.sandbox, now=now)
+    made = conditions.conditions(
+        pod, status, disruption, sandbox=facts.sandbox, restarting=facts.restarting, now=now
     )
+    return replace(status, conditions=made)
 
 
 _BY_ADDRESS = ("hostIPs", "podIPs")
@@ -136,6 +141,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
     current = history.current if history else None
     previous = history.previous if history else None
     hooking = current is not None and current.id in facts.hooking
+    former = current is not None and current.id in facts.former and not current.running
     state, last = ContainerState(), ContainerState()
     if previous is not None:
         last = _terminated(previous)
@@ -143,7 +149,9 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
         state = ContainerState(waiting=facts.waiting[container.name])
         if current is not None:
             last = _terminated(current)
-    elif current is None or hooking:
+    elif current is None or hooking or former:
+        if current is not None and former:
+            last = _terminated(current)
         initialising = not init and pod.spec.initContainers
         reason = "PodInitializing" if initialising else "ContainerCreating"
         state = ContainerState(waiting=ContainerStateWaiting(reason=reason))
@@ -154,7 +162,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
     running = current is not None and current.running and not hooking
     ready = current is not None and current.id in facts.ready and running
     if init and not is_sidecar(container):
-        ready = current is not None and not running and current.exit_code == 0
+        ready = current is not None and not running and not former and current.exit_code == 0
     return ContainerStatus(
         name=container.name,
         state=state,
@@ -164,7 +172,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
         restartCount=current.attempt if current else 0,
         image=container.image,
         imageID=identifier(container.image, None) if current else "",
-        containerID=container_id(current.id) if current and not hooking else "",
+        containerID=container_id(current.id) if current and not hooking and not former else "",
         stopSignal=container.lifecycle.stopSignal if container.lifecycle else None,
     )
 

@@ -114,6 +114,7 @@ class PodWorker:
             return await self._delete(pod, now)
         self._failure = self._failure or self._overdue(pod, now) or self._rejection(pod)
         look = await self._check_storage(pod, now)
+        state.restart.follow(pod, state.histories())
         unresolved, wake = self._starting.unresolved(pod, now)
         todo = plan.plan(pod, self._observe(pod, unresolved), now)
         if todo.finished or self._failure is not None:
@@ -133,6 +134,8 @@ class PodWorker:
         self._starting.tell_back_offs(pod, todo.waiting)
         self._probing.follow(pod)
         wakes.append(await self._report(pod, todo.waiting))
+        if state.restart.begun:
+            state.changed.set()  # that it has begun is told; now it goes on
         return min((moment for moment in wakes if moment is not None), default=None)
 
     def _observe(self, pod: Pod, unresolved: Mapping[str, ContainerStateWaiting]) -> plan.Observed:
@@ -143,6 +146,8 @@ class PodWorker:
             unhealthy={run: kind for run, kind in self._probing.unhealthy().items() if run not in stopping},
             hooking=frozenset(self._state.hooking),
             hook_failed=frozenset(self._starting.hook_failed - stopping),
+            former=self._state.restart.former,
+            restarting=self._state.restart.under_way,
             started=self._probing.started(pod),
             crashes=self._starting.crashes,
             unresolved=unresolved,
