@@ -193,14 +193,19 @@ def test_an_ephemeral_container_looks_around_in_its_target(tmp_path: Path) -> No
         await cluster.api.patch(
             PODS, "half", "default", patch, kind="strategic", subresource="ephemeralcontainers"
         )
-        pod = await cluster.until("half", lambda pod: debugged(pod) and debugged(pod)[0].state.waiting)
+        pod = await cluster.until("half", cannot_be_debugged)
         waiting = debugged(pod)[0].state.waiting
         assert waiting is not None
-        assert waiting.reason == "CreateContainerConfigError"
         assert waiting.message == "unable to find target container over"
         assert is_running(pod, "c")
 
     with_cluster(tmp_path, test)
+
+
+def cannot_be_debugged(pod: Pod) -> bool:
+    """Whether the pod's ephemeral container cannot be started."""
+    waiting = debugged(pod)[0].state.waiting if debugged(pod) else None
+    return waiting is not None and waiting.reason == "CreateContainerConfigError"
 
 
 def over_in(pod: Pod, name: str) -> bool:
