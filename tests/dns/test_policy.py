@@ -60,6 +60,20 @@ def test_hosts(name: str, kind: str, rcode: str, answer: list[str]) -> None:
     assert (dns.rcode.to_text(message.rcode()), lines(message.answer)) == (rcode, answer)
 
 
+@pytest.mark.parametrize(
+    ("name", "rcode"),
+    [
+        ("other.example", "NXDOMAIN"),
+        ("kubernetes.default", "NXDOMAIN"),
+        (".", "REFUSED"),
+        (f"my-service.{D}", "NOERROR"),
+    ],
+)
+def test_a_cluster_alone_knows_that_there_are_no_other_names(name: str, rcode: str) -> None:
+    message = ask(example_responder(policy=Policy(alone=True)), query(name))
+    assert dns.rcode.to_text(message.rcode()) == rcode
+
+
 def test_verified_pods_come_and_go() -> None:
     responder = example_responder()
     responder.zone.pods = "verified"

@@ -38,13 +38,13 @@ PRIVATE = tuple(
 class DnsConfig:
     """What the server is to do. Raises ValueError, with the value in it, for what cannot be.
 
-    `ttl` is in seconds; `upstreams` are asked for names outside the cluster, none means REFUSED, `stubs` for those
-    below a domain, on behalf of clients in `recursion`, and `trusted` has certificates for TLS; `hosts` gives
-    addresses to names; `pods` is one of PODS; `autopath` answers a pod's search at its first question; `transfer`
-    is who may have the whole zone; `nameserver` is the Service (`namespace/name`) by which clients reach this server;
-    `cookie_secret` is shared by servers behind one address; `workers` is the number of processes that share the
-    port; `answers` bounds the answers kept ready; `sample` is the share of queries that are looked at and, with
-    `log`, written to the log.
+    `ttl` is in seconds; `upstreams` are asked for names outside the cluster, none means REFUSED, or NXDOMAIN where the
+    cluster is `alone`, `stubs` for those below a domain, on behalf of clients in `recursion`, and `trusted` has
+    certificates for TLS; `hosts` gives addresses to names; `pods` is one of PODS; `autopath` answers a pod's search at
+    its first question; `transfer` is who may have the whole zone; `nameserver` is the Service (`namespace/name`) by
+    which clients reach this server; `cookie_secret` is shared by servers behind one address; `workers` is the number
+    of processes that share the port; `answers` bounds the answers kept ready; `sample` is the share of queries that is
+    looked at and, with `log`, written to the log.
     """
 
     listen: tuple[tuple[str, int], ...] = (("0.0.0.0", 53),)  # noqa: S104
@@ -52,6 +52,7 @@ class DnsConfig:
     workers: int = 1
     ttl: int = 30
     upstreams: tuple[Upstream, ...] = ()
+    alone: bool = False
     stubs: Mapping[str, tuple[Upstream, ...]] = field(default_factory=dict)
     recursion: tuple[Network, ...] = PRIVATE
     trusted: Path | None = None
@@ -98,7 +99,8 @@ def from_environment(environment: Mapping[str, str]) -> DnsConfig:
     """The configuration that `FAIRLEAD_DNS_*` variables give. Raises ValueError with the variable's name in it.
 
     `LISTEN` (addresses, by default 0.0.0.0), `PORT` (53), `DOMAIN`, `TTL`, `WORKERS`, `PODS` (one of PODS), and
-    `UPSTREAMS`: addresses, `none`, or by default those of /etc/resolv.conf.
+    `UPSTREAMS`: addresses, `none`, `nowhere` (there are no other names: NXDOMAIN), or by default those of
+    /etc/resolv.conf.
     """
 
     def value(name: str, default: str) -> str:
@@ -111,7 +113,7 @@ def from_environment(environment: Mapping[str, str]) -> DnsConfig:
         return int(text)
 
     servers = value("UPSTREAMS", "")
-    if servers == "none":
+    if servers in ("none", "nowhere"):
         upstreams: tuple[Upstream, ...] = ()
     elif servers:
         upstreams = tuple(upstream(text) for text in _words(servers))
@@ -127,6 +129,7 @@ def from_environment(environment: Mapping[str, str]) -> DnsConfig:
         ttl=number("TTL", 30),
         workers=number("WORKERS", 1),
         upstreams=upstreams,
+        alone=servers == "nowhere",
         pods=pods,
     )
 

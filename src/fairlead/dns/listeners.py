@@ -178,6 +178,7 @@ def policy(config: DnsConfig, forwarder: Forwarder) -> Policy:
         transfer=within(config.transfer),
         hosts=Hosts(config.hosts),
         autopath=config.autopath,
+        alone=config.alone,
     )
 
 

@@ -54,7 +54,7 @@ class Policy(NamedTuple):
 
     `takes` says of a name whether somebody can be asked about it, `recursion` of a client's address whether that is
     done for it, and `transfer` whether it may have the whole zone; `hosts` has names of its own; `autopath` answers a
-    pod's search at its first question.
+    pod's search at its first question; `alone` says that names of others do not exist.
     """
 
     takes: Callable[[str], bool] = nobody
@@ -62,6 +62,7 @@ class Policy(NamedTuple):
     transfer: Callable[[str], bool] = nobody
     hosts: Hosts = Hosts({})
     autopath: bool = False
+    alone: bool = False
 
 
 class Responder:
@@ -162,7 +163,7 @@ class Responder:
                 name = found.beyond if found else query.name
                 if self._goes_on(name, query, found, client):
                     return Beyond(_without_cookie(query), name, found, limit, protocol)
-            answer = found or Found(Rcode.REFUSED)
+            answer = found or Found(Rcode.NXDOMAIN if self._policy.alone and query.name else Rcode.REFUSED)
             orders = rotations(answer.answer)
             variants = [_encode(query, answer, order, limit) for order in orders]
             short = not tcp or len(variants[0]) + 2 <= wire.udp_limit(query)

@@ -80,8 +80,10 @@ def dns_pod(families: Sequence[Family]) -> core_v1.Pod:
                         # Not by way of the Service, so that names are known as soon as the proxy works.
                         core_v1.EnvVar(name="KUBERNETES_SERVICE_HOST", value=families[0].router),
                         core_v1.EnvVar(name="KUBERNETES_SERVICE_PORT", value=str(API_PORT)),
-                        # The host's name servers are not to be reached from a lab: better refused than late.
-                        core_v1.EnvVar(name="FAIRLEAD_DNS_UPSTREAMS", value="none"),
+                        # The host's name servers are not to be reached from a lab, nor is anything that they
+                        # know: a name that is not the cluster's does not exist, as a real cluster's DNS would say
+                        # of most. REFUSED would be taken for a server that is out of order, and tried again.
+                        core_v1.EnvVar(name="FAIRLEAD_DNS_UPSTREAMS", value="nowhere"),
                         core_v1.EnvVar(
                             name="FAIRLEAD_DNS_LISTEN", value=" ".join(f.any_address for f in families)
                         ),
