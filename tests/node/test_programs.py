@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fairlead.node import accounts
-from fairlead.node.programs import agnhost, greeters, static
+from fairlead.node.programs import agnhost, greeters, static, tutorials
 from fairlead.node.programs.serving import Request
 from fairlead.objects.core_v1 import Pod
 from tests.node.places import Cluster, is_ready, root, with_cluster
@@ -44,6 +44,57 @@ def request(target: str, method: str = "GET", body: bytes = b"", **headers: str)
 def test_netexec(target: str, status: int, body: str) -> None:
     answer = agnhost.answer(request(target, x_y="z"))
     assert (answer.status, answer.body.decode()) == (status, body)
+
+
+def test_echoserver_tells_of_the_request_as_the_tutorials_print_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_NAME", "web-1")
+    asked = request("/a?b=1", host="example.org", accept="*/*")
+    old = tutorials.echo_1_4(asked).body.decode().splitlines()
+    assert old[:7] == [
+        "CLIENT VALUES:",
+        "client_address=10.0.0.1",
+        "command=GET",
+        "real path=/a?b=1",
+        "query=b=1",
+        "request_version=1.1",
+        "request_uri=http://example.org:80/a?b=1",
+    ]
+    assert "accept=*/*" in old
+    new = tutorials.echo(asked).body.decode()
+    assert f"\nHostname: {HOST}\n\nPod Information:\n\tpod name:\tweb-1\n" in new
+    assert "\n\tclient_address=10.0.0.1\n\tcommand=GET\n" in new
+
+
+def test_liveness_is_well_for_ten_seconds() -> None:
+    now = 100.0
+    handle = tutorials.healthy_at_first(lambda: now)
+    assert handle(request("/healthz")).status == 200
+    now = 110.5
+    answer = handle(request("/healthz"))
+    assert (answer.status, answer.body) == (500, b"error: 10.500000")
+
+
+def test_a_frontend_passes_on_what_its_backend_says_or_that_it_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    answer = tutorials.ask(f"127.0.0.1:{port}", request("/"))
+    assert (answer.status, b"Connection refused" in answer.body) == (502, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["127.0.0.1:%"], 1, "REFUSED"),
+        (["--timeout=3s", "nowhere.invalid:80"], 1, "DNS: "),
+        ([], 1, "accepts 1 arg"),
+    ],
+)
+def test_connect(words: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        assert agnhost.connect([f"127.0.0.1:{port}"]) == 0
+    assert agnhost.connect([word.replace("%", port) for word in words]) == status
+    assert says in capsys.readouterr().err
 
 
 def test_flags() -> None:

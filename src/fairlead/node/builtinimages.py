@@ -23,10 +23,15 @@ _APPLETS = (
 )
 _APPLETS_FOLDER = "/usr/local/lib/busybox"
 
+_REGISTRIES = ("registry.k8s.io", "k8s.gcr.io", "gcr.io/google-containers", "gcr.io/google_containers")
+"""Where Kubernetes' own images are, and have been."""
+
+_E2E = ("registry.k8s.io/e2e-test-images", "k8s.gcr.io/e2e-test-images")
+
 
 def builtin() -> dict[str, Image]:
     """The images that are part of this package, by name. Makes no program start and imports none: microseconds."""
-    return {**_own(), **_shells(), **_servers(), **_greeters(), **_absent()}
+    return {**_own(), **_shells(), **_servers(), **_greeters(), **_tutorials(), **_absent()}
 
 
 def _own() -> dict[str, Image]:
@@ -46,10 +51,13 @@ def _shells() -> dict[str, Image]:
     links = {"/usr/local/bin/python": os.path.realpath(python)} if python else {}
     return {
         "busybox": small,
+        **dict.fromkeys((f"{registry}/busybox" for registry in (*_REGISTRIES, *_E2E)), small),
         "alpine": small,
         **dict.fromkeys(("debian", "ubuntu", "bash", "fedora", "centos", "rockylinux", "almalinux"), large),
         **dict.fromkeys(("nicolaka/netshoot", "praqma/network-multitool", "wbitt/network-multitool"), large),
-        "registry.k8s.io/e2e-test-images/jessie-dnsutils": Image(command=("sleep", "infinity")),
+        **dict.fromkeys(
+            (f"{registry}/jessie-dnsutils" for registry in _E2E), Image(command=("sleep", "infinity"))
+        ),
         "python": Image(command=("python3",), needs="python3", package="python3", links=links),
         "curlimages/curl": Image(entrypoint=_either("curl"), needs="curl", package="curl"),
         "appropriate/curl": Image(entrypoint=("curl",), needs="curl", package="curl"),
@@ -104,6 +112,7 @@ def _servers() -> dict[str, Image]:
     )
     return {
         "nginx": nginx,
+        **dict.fromkeys((f"{registry}/nginx-slim" for registry in _REGISTRIES), nginx),
         "nginxinc/nginx-unprivileged": unprivileged,
         "httpd": httpd,
         "redis": redis,
@@ -129,9 +138,35 @@ def _greeters() -> dict[str, Image]:
     }
     for repository in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke"):
         found |= {f"{repository}/hello-app:2.0": hello_2, f"{repository}/hello-app": hello_1}
-    for registry in ("registry.k8s.io", "k8s.gcr.io"):
-        found |= {f"{registry}/pause": pause, f"{registry}/e2e-test-images/agnhost": agnhost}
-    return found
+    found |= dict.fromkeys((f"{registry}/pause" for registry in _REGISTRIES), pause)
+    return found | dict.fromkeys((f"{registry}/agnhost" for registry in _E2E), agnhost)
+
+
+def _tutorials() -> dict[str, Image]:
+    """The images of the tutorials on kubernetes.io, in the registries where these had them over the years."""
+    found: dict[str, Image] = {}
+    for registry in _REGISTRIES:
+        found |= {
+            f"{registry}/serve_hostname": _tutorial("hostnames"),
+            f"{registry}/echoserver:1.4": _tutorial("echoserver_1_4"),
+            f"{registry}/echoserver": _tutorial("echoserver"),
+            f"{registry}/liveness": _tutorial("liveness"),
+            f"{registry}/goproxy": _tutorial("goproxy"),
+            f"{registry}/hpa-example": _tutorial("hpa_example"),
+        }
+    found |= dict.fromkeys((f"{registry}/echoserver" for registry in _E2E), _tutorial("echoserver"))
+    for registry in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke", "jocatalin"):
+        found |= {
+            f"{registry}/kubernetes-bootcamp:v2": _tutorial("bootcamp_2"),
+            f"{registry}/kubernetes-bootcamp": _tutorial("bootcamp_1"),
+        }
+    for registry in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke"):
+        found |= {
+            f"{registry}/node-hello": _tutorial("node_hello"),
+            f"{registry}/hello-go-gke": _tutorial("hello_backend"),
+            f"{registry}/hello-frontend": _tutorial("hello_frontend"),
+        }
+    return found | {f"gcr.io/kuar-demo/kuard-{arch}": _tutorial("kuard") for arch in ("amd64", "arm64")}
 
 
 def _absent() -> dict[str, Image]:
@@ -149,6 +184,10 @@ def _absent() -> dict[str, Image]:
 
 def _greeter(function: str) -> Image:
     return Image(entrypoint=(function,), run=_program("fairlead.node.programs.greeters", function))
+
+
+def _tutorial(function: str) -> Image:
+    return Image(entrypoint=(function,), run=_program("fairlead.node.programs.tutorials", function))
 
 
 def _program(module: str, function: str = "main") -> Callable[[], int]:

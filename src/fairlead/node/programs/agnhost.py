@@ -1,4 +1,4 @@
-"""registry.k8s.io/e2e-test-images/agnhost: of its many commands those that serve: pause, netexec, serve-hostname.
+"""registry.k8s.io/e2e-test-images/agnhost: of its many commands those that tutorials and tests of Services use.
 
 Upstream: test/images/agnhost (README.md there says what each path answers).
 """
@@ -24,12 +24,15 @@ VERSION = "2.53"
 def main() -> int:
     """Runs the command in the arguments; gives the exit status."""
     command, *words = [word for word in sys.argv[1:] if word] or ["pause"]
-    run = {"pause": pause, "netexec": netexec, "serve-hostname": serve_hostname}.get(command)
+    if command in ("--version", "version"):
+        print(f"agnhost version {VERSION}")
+        return 0
+    if command == "connect":
+        return connect(words)
+    run = COMMANDS.get(command)
     if run is None:
-        print(
-            f"Error: unknown command {command!r} for this agnhost: pause, netexec, serve-hostname",
-            file=sys.stderr,
-        )
+        known = ", ".join(("connect", *COMMANDS))
+        print(f"Error: unknown command {command!r} for this agnhost, which knows: {known}", file=sys.stderr)
         return 1
     return run(flags(words))
 
@@ -57,6 +60,36 @@ def serve_hostname(flags: dict[str, str]) -> int:
         return serve({port: lambda _: Answer(name)}, announce=f"Serving on port {port}.")
     wait()
     return 0
+
+
+def liveness(_: dict[str, str]) -> int:
+    """A server that is well for ten seconds, for examples of probes."""
+    from fairlead.node.programs import tutorials
+
+    return tutorials.liveness()
+
+
+def connect(words: list[str]) -> int:
+    """Whether HOST:PORT can be connected to (TCP; --timeout 3s): a word on stderr and 1 where not."""
+    places = [word for word in words if ":" in word and not word.startswith("-")]
+    if not places:
+        print("Error: accepts 1 arg(s), received 0", file=sys.stderr)
+        return 1
+    host, _, port = places[0].rpartition(":")
+    limit = float(flags(words).get("timeout", "0").rstrip("s") or 0)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=limit or None).close()
+    except ConnectionRefusedError:
+        print("REFUSED", file=sys.stderr)
+    except TimeoutError:
+        print("TIMEOUT", file=sys.stderr)
+    except socket.gaierror as error:
+        print(f"DNS: {error.strerror}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"OTHER: {error}", file=sys.stderr)
+    else:
+        return 0
+    return 1
 
 
 def netexec(flags: dict[str, str]) -> int:
@@ -209,3 +242,11 @@ def flags(words: list[str]) -> dict[str, str]:
             value = rest.pop(0) if rest and not rest[0].startswith("-") else "true"
         found[name] = value
     return found
+
+
+COMMANDS: dict[str, Callable[[dict[str, str]], int]] = {
+    "liveness": liveness,
+    "netexec": netexec,
+    "pause": pause,
+    "serve-hostname": serve_hostname,
+}
