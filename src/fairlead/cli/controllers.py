@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fairlead.cli.component import run_component
-from fairlead.cli.options import Context, Kubeconfig, Level, duration, health_option
+from fairlead.cli.election import with_election
+from fairlead.cli.options import Context, Kubeconfig, Level, duration_option, health_option
 from fairlead.cli.refusal import UserError
 
-
-def _duration(help: str) -> Any:
-    return typer.Option(help=help, metavar="DURATION", parser=duration)
+if TYPE_CHECKING:
+    from fairlead.client.election import ElectionConfig
 
 
 def _count(help: str, most: int) -> Any:
     return typer.Option(help=help, min=1, max=most)
 
 
-LeaderElect = Annotated[
-    bool, typer.Option(help="Of several replicas, let only the one that holds a Lease do the work.")
-]
-LeaseDuration = Annotated[float, _duration("How long a lease that is not renewed holds the others off.")]
-RenewDeadline = Annotated[float, _duration("How long the leader tries to renew before it stops the work.")]
-RetryPeriod = Annotated[float, _duration("The time between two tries.")]
-LeaseName = Annotated[str, typer.Option(help="The Lease.")]
-LeaseNamespace = Annotated[str, typer.Option(help="Where the Lease is.")]
-
 _BATCH = "{}: how long to wait for more changes of pods before writing."
 
 
+@with_election("endpoints", "fairlead-endpoints")
 def endpoints(
     kubeconfig: Kubeconfig = None,
     context: Context = "",
@@ -47,11 +39,13 @@ def endpoints(
     concurrent_service_endpoint_syncs: Annotated[
         int, _count("Services whose slices are worked on at a time.", 50)
     ] = 5,
-    endpointslice_updates_batch_period: Annotated[float, _duration(_BATCH.format("EndpointSlices"))] = "0s",  # type: ignore[assignment]
+    endpointslice_updates_batch_period: Annotated[
+        float, duration_option(_BATCH.format("EndpointSlices"))
+    ] = "0s",  # type: ignore[assignment]
     concurrent_endpoint_syncs: Annotated[
         int, _count("Services whose Endpoints are worked on at a time.", 50)
     ] = 5,
-    endpoint_updates_batch_period: Annotated[float, _duration(_BATCH.format("Endpoints"))] = "0s",  # type: ignore[assignment]
+    endpoint_updates_batch_period: Annotated[float, duration_option(_BATCH.format("Endpoints"))] = "0s",  # type: ignore[assignment]
     mirroring_max_endpoints_per_subset: Annotated[
         int, _count("Addresses mirrored of a subset of hand-made Endpoints.", 1000)
     ] = 1000,
@@ -59,19 +53,13 @@ def endpoints(
         int, _count("Hand-made Endpoints that are mirrored at a time.", 50)
     ] = 5,
     mirroring_endpointslice_updates_batch_period: Annotated[
-        float, _duration("How long to wait before mending mirrors that others changed.")
+        float, duration_option("How long to wait before mending mirrors that others changed.")
     ] = "0s",  # type: ignore[assignment]
-    leader_elect: LeaderElect = True,
-    leader_elect_lease_duration: LeaseDuration = "15s",  # type: ignore[assignment]
-    leader_elect_renew_deadline: RenewDeadline = "10s",  # type: ignore[assignment]
-    leader_elect_retry_period: RetryPeriod = "2s",  # type: ignore[assignment]
-    leader_elect_resource_name: LeaseName = "fairlead-endpoints",
-    leader_elect_resource_namespace: LeaseNamespace = "kube-system",
+    election: ElectionConfig | None = None,
     health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10257",
     log_level: Level = "info",
 ) -> None:
     """Run the endpoint controllers: EndpointSlices and Endpoints follow Services and pods."""
-    from fairlead.client.election import ElectionConfig
     from fairlead.endpoints import controller
     from fairlead.endpoints.config import EndpointsConfig, chosen
 
@@ -87,13 +75,6 @@ def endpoints(
             mirroring_concurrent_service_endpoint_syncs=mirroring_concurrent_service_endpoint_syncs,
             mirroring_endpointslice_updates_batch_period=mirroring_endpointslice_updates_batch_period,
         )
-        election = ElectionConfig(
-            resource_name=leader_elect_resource_name,
-            resource_namespace=leader_elect_resource_namespace,
-            lease_duration=leader_elect_lease_duration,
-            renew_deadline=leader_elect_renew_deadline,
-            retry_period=leader_elect_retry_period,
-        )
     except ValueError as error:
         raise UserError(f"fairlead endpoints: {error}") from error
     run_component(
@@ -101,7 +82,7 @@ def endpoints(
         log_level,
         kubeconfig,
         health,
-        lambda api, state: controller.run_elected(api, config, election if leader_elect else None, state),
+        lambda api, state: controller.run_elected(api, config, election, state),
         context,
     )
 
@@ -110,6 +91,7 @@ def _syncs(what: str) -> Any:
     return typer.Option(help=f"{what} that are worked on at a time.", min=1)
 
 
+@with_election("workloads", "fairlead-workloads")
 def workloads(
     kubeconfig: Kubeconfig = None,
     context: Context = "",
@@ -129,10 +111,10 @@ def workloads(
     concurrent_job_syncs: Annotated[int, _syncs("Jobs")] = 5,
     concurrent_ttl_after_finished_syncs: Annotated[int, _syncs("finished Jobs")] = 5,
     node_monitor_grace_period: Annotated[
-        float, _duration("How long a node may be silent before it is not ready.")
+        float, duration_option("How long a node may be silent before it is not ready.")
     ] = "50s",  # type: ignore[assignment]
     node_startup_grace_period: Annotated[
-        float, _duration("The same for a node that has never said how it is.")
+        float, duration_option("The same for a node that has never said how it is.")
     ] = "60s",  # type: ignore[assignment]
     node_eviction_rate: Annotated[
         float, typer.Option(help="Nodes a second that a zone loses at most.", min=0)
@@ -149,17 +131,11 @@ def workloads(
     terminated_pod_gc_threshold: Annotated[
         int, typer.Option(help="Ended pods that are kept; 0 keeps all.")
     ] = 12500,
-    leader_elect: LeaderElect = True,
-    leader_elect_lease_duration: LeaseDuration = "15s",  # type: ignore[assignment]
-    leader_elect_renew_deadline: RenewDeadline = "10s",  # type: ignore[assignment]
-    leader_elect_retry_period: RetryPeriod = "2s",  # type: ignore[assignment]
-    leader_elect_resource_name: LeaseName = "fairlead-workloads",
-    leader_elect_resource_namespace: LeaseNamespace = "kube-system",
+    election: ElectionConfig | None = None,
     health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10260",
     log_level: Level = "info",
 ) -> None:
     """Run the controllers of workloads and nodes: StatefulSets, ReplicaSets and the like become pods."""
-    from fairlead.client.election import ElectionConfig
     from fairlead.workloads import controller
     from fairlead.workloads.config import WorkloadsConfig, chosen
     from fairlead.workloads.nodelifecycle.zones import Rates
@@ -184,13 +160,6 @@ def workloads(
             ),
             terminated_pod_gc_threshold=terminated_pod_gc_threshold,
         )
-        election = ElectionConfig(
-            resource_name=leader_elect_resource_name,
-            resource_namespace=leader_elect_resource_namespace,
-            lease_duration=leader_elect_lease_duration,
-            renew_deadline=leader_elect_renew_deadline,
-            retry_period=leader_elect_retry_period,
-        )
     except ValueError as error:
         raise UserError(f"fairlead workloads: {error}") from error
     run_component(
@@ -198,7 +167,7 @@ def workloads(
         log_level,
         kubeconfig,
         health,
-        lambda api, state: controller.run_elected(api, config, election if leader_elect else None, state),
+        lambda api, state: controller.run_elected(api, config, election, state),
         context,
     )
 

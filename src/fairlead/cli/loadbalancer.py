@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fairlead.cli.component import run_component
-from fairlead.cli.controllers import (
-    LeaderElect,
-    LeaseDuration,
-    LeaseName,
-    LeaseNamespace,
-    RenewDeadline,
-    RetryPeriod,
-)
+from fairlead.cli.election import with_election
 from fairlead.cli.options import Context, Kubeconfig, Level, health_option
 from fairlead.cli.refusal import UserError
 from fairlead.cli.speaker import speaker
+
+if TYPE_CHECKING:
+    from fairlead.client.election import ElectionConfig
 
 ROLES = ("fairlead:loadbalancer", "fairlead:speaker")
 """The roles that `manifests` prints, as our own API server has them from the start."""
@@ -27,6 +23,7 @@ app = typer.Typer(invoke_without_command=True, add_completion=False)
 
 
 @app.callback()
+@with_election("loadbalancer", "fairlead-loadbalancer")
 def loadbalancer(
     command: typer.Context,
     kubeconfig: Kubeconfig = None,
@@ -57,19 +54,13 @@ def loadbalancer(
         bool,
         typer.Option(help="Services without a class are ours, too; not with another provider beside us."),
     ] = True,
-    leader_elect: LeaderElect = True,
-    leader_elect_lease_duration: LeaseDuration = "15s",  # type: ignore[assignment]
-    leader_elect_renew_deadline: RenewDeadline = "10s",  # type: ignore[assignment]
-    leader_elect_retry_period: RetryPeriod = "2s",  # type: ignore[assignment]
-    leader_elect_resource_name: LeaseName = "fairlead-loadbalancer",
-    leader_elect_resource_namespace: LeaseNamespace = "kube-system",
+    election: ElectionConfig | None = None,
     health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10258",
     log_level: Level = "info",
 ) -> None:
     """Give Services of type LoadBalancer their addresses, out of pools."""
     if command.invoked_subcommand is not None:
         return
-    from fairlead.client.election import ElectionConfig
     from fairlead.loadbalancer import controller
     from fairlead.loadbalancer.config import LoadBalancerConfig, checked, chosen, parse_pool, read
     from fairlead.objects.names import is_qualified_name
@@ -80,13 +71,6 @@ def loadbalancer(
         groups = chosen(pool_groups)
         if problems := is_qualified_name(loadbalancer_class):
             raise ValueError(f"--loadbalancer-class {loadbalancer_class!r}: {problems[0]}")
-        election = ElectionConfig(
-            resource_name=leader_elect_resource_name,
-            resource_namespace=leader_elect_resource_namespace,
-            lease_duration=leader_elect_lease_duration,
-            renew_deadline=leader_elect_renew_deadline,
-            retry_period=leader_elect_retry_period,
-        )
     except ValueError as error:
         raise UserError(f"fairlead loadbalancer: {error}") from error
     if not pools and not groups:
@@ -97,7 +81,7 @@ def loadbalancer(
         log_level,
         kubeconfig,
         health,
-        lambda api, state: controller.run_elected(api, settings, election if leader_elect else None, state),
+        lambda api, state: controller.run_elected(api, settings, election, state),
         context,
     )
 

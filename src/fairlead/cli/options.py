@@ -116,3 +116,8 @@ def duration(value: str) -> float:
         raise typer.BadParameter(f"{value!r} is no length of time, such as 500ms, 1.5s or 1m30s")
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smh])", value)
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def duration_option(help: str) -> Any:
+    """A length of time, which is read by `duration`."""
+    return typer.Option(help=help, metavar="DURATION", parser=duration)

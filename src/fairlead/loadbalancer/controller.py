@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fairlead.client.api import Api
-from fairlead.client.election import Election, ElectionConfig
+from fairlead.client.election import ElectionConfig, elected
 from fairlead.client.events import Recorder
 from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.client.queue import WorkQueue
@@ -62,13 +62,7 @@ async def run_elected(
     api: Api, config: LoadBalancerConfig, election: ElectionConfig | None, health: Health
 ) -> None:
     """The same, whenever this replica leads; without an election it always does."""
-    if election is None:
-        await run(api, config, health)
-        return
-    waiting = "loadbalancer/leader-election"
-    health.waits_for(waiting, "the API server has not told yet who leads")
-    candidate = Election(api, election, lambda: health.has(waiting))
-    await candidate.run(lambda: run(api, config, health, candidate.check))
+    await elected(api, election, health, "loadbalancer", lambda check: run(api, config, health, check))
 
 
 class Controller:
