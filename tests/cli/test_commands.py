@@ -119,7 +119,7 @@ def test_every_command_explains_itself(run: Run, words: tuple[str, ...]) -> None
         (("proxy", "--traffic-metrics", "all"), "use none, connections or bytes"),
         (("proxy", "--traffic-metrics", "bytes", "--mode", "ipvs"), "not mark the connections that IPVS"),
         (("proxy", "--cluster-cidr", "10.244.0.0/33"), "--cluster-cidr 10.244.0.0/33"),
-        (("proxy", "--nodeport-addresses", "primary"), "--nodeport-addresses primary"),
+        (("proxy", "--nodeport-addresses", "primary,10.0.0.0/8"), "'primary' can only stand alone"),
         (("proxy", "--masquerade-bit", "32"), "Invalid value for '--masquerade-bit'"),
         (("proxy", "--conntrack-udp-timeout", "soon"), "no length of time, such as"),
         (("proxy", "--mode", "iptables", "--dry-run", "/no/such/folder"), "/no/such/folder: No such file"),

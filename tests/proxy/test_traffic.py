@@ -23,7 +23,7 @@ from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.nftables import Nftables, skeleton, table
 from fairlead.proxy.nftables.inventory import Inventory
 from fairlead.proxy.nftables.names import CLUSTER_IPS
-from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.options import PRIMARY, ProxyOptions
 from fairlead.proxy.resources import SERVICE_NAME, Endpoint, EndpointSlice
 from fairlead.proxy.selection import Node
 from tests.proxy.topology import ADDRESSES, PODS_OF, PORT, Topology, root, router, topology
@@ -339,6 +339,7 @@ def test_clients_beyond_the_size_of_the_map_are_spread(
 
 OPTIONS = {
     "the primary address": (ProxyOptions(), True, False),
+    "the primary address, asked for": (ProxyOptions(nodeport_addresses=(PRIMARY,)), True, False),
     "every address": (ProxyOptions(nodeport_addresses=("0.0.0.0/0",)), True, True),
     "another network's": (ProxyOptions(nodeport_addresses=("192.168.0.0/24", "172.16.0.0/12")), False, True),
     "overlapping networks": (

@@ -56,7 +56,7 @@ def proxy(
     nodeport_addresses: Annotated[
         str,
         typer.Option(
-            help="Networks of the node's addresses that open node ports, as A,B.",
+            help="Networks of the node's addresses that open node ports, as A,B; or 'primary'.",
             show_default="nftables: the primary address; iptables and ipvs: all",
         ),
     ] = "",
@@ -180,7 +180,7 @@ def proxy(
         pod_interface_name_prefix=pod_interface_name_prefix,
         masquerade_all=masquerade_all,
         masquerade_bit=masquerade_bit,
-        nodeport_addresses=networks("--nodeport-addresses", nodeport_addresses),
+        nodeport_addresses=_node_ports("--nodeport-addresses", nodeport_addresses),
         ipvs=IpvsOptions(
             ipvs_scheduler,
             networks("--ipvs-exclude-cidrs", ipvs_exclude_cidrs),
@@ -258,6 +258,16 @@ def _preview(directory: Path, config: ProxyConfig) -> None:
         raise UserError(f"--dry-run {error}") from error
     except ValueError as error:
         raise UserError(f"--dry-run --proxy-mode {config.mode}: {error}") from error
+
+
+def _node_ports(option: str, value: str) -> tuple[str, ...]:
+    from fairlead.proxy.options import PRIMARY
+
+    if value.strip() == PRIMARY:
+        return (PRIMARY,)
+    if PRIMARY in (part.strip() for part in value.split(",")):
+        raise UserError(f"{option} {value}: 'primary' can only stand alone")
+    return networks(option, value)
 
 
 def _seconds(option: str, value: str) -> float:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from fairlead.proxy.detection import LocalPods
 
+PRIMARY = "primary"
+"""`--nodeport-addresses primary`: the addresses that the node's own object says; the default of nftables."""
+
 
 @dataclass(frozen=True, slots=True)
 class IpvsOptions:
@@ -41,7 +44,10 @@ class ProxyOptions:
     masquerade_bit: int = 14
     """The bit of the packet's mark that says so, where it has to be said with a mark."""
     nodeport_addresses: tuple[str, ...] = ()
-    """Networks whose addresses, where they are the node's own, open node ports; empty is the mode's default."""
+    """Networks whose addresses, where they are the node's own, open node ports; or `PRIMARY` alone.
+
+    Empty is the mode's default.
+    """
     localhost_nodeports: bool = True
     """Whether node ports are open on 127.0.0.1 too, in the one mode that can do it: iptables, with IPv4."""
     ipvs: IpvsOptions = field(default_factory=IpvsOptions)

@@ -9,11 +9,8 @@ from ipaddress import ip_network
 
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.family import Family
-from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.options import PRIMARY, ProxyOptions
 from fairlead.proxy.selection import Verdict
-
-PRIMARY = "primary"
-"""`--nodeport-addresses primary`: the addresses that the node's own object says."""
 
 TALKATIVE = 1000
 """Endpoints up to which their rules have comments (kube-proxy: largeClusterEndpointsThreshold)."""

@@ -9,13 +9,13 @@ from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.family import Family
 from fairlead.proxy.iptables.listing import tables
 from fairlead.proxy.iptables.names import Chain
-from fairlead.proxy.iptables.settings import PRIMARY, Settings
+from fairlead.proxy.iptables.settings import Settings
 from fairlead.proxy.ipvs.interface import NAME
 from fairlead.proxy.ipvs.rendering import View, node_port_addresses, render
 from fairlead.proxy.ipvs.rules import JUMPS, Rules
 from fairlead.proxy.ipvs.servers import PERSISTENT, PORT_HASHED, Frontend, Server
 from fairlead.proxy.ipvs.sets import IPVS_IPS, SETS, Member
-from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.options import PRIMARY, ProxyOptions
 
 _KINDS = {socket.IPPROTO_TCP: "-t", socket.IPPROTO_UDP: "-u", socket.IPPROTO_SCTP: "--sctp-service"}
 

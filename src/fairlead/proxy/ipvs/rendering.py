@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network, summarize_address_range
 
 from fairlead.proxy.family import Family
-from fairlead.proxy.iptables.settings import PRIMARY
 from fairlead.proxy.ipvs import sets
 from fairlead.proxy.ipvs.servers import Frontend, Server, Traits, traits
 from fairlead.proxy.ipvs.sets import Member, Set, address_port
+from fairlead.proxy.options import PRIMARY
 from fairlead.proxy.selection import Backing, Range, Selection, Target, Verdict
 
 

@@ -28,7 +28,7 @@ from fairlead.proxy.nftables.names import (
     STICKY_LOCAL,
     TABLE,
 )
-from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.options import PRIMARY, ProxyOptions
 
 AFFINITY_SIZE = 1 << 18
 """Clients that are remembered at a time, 48 MiB of the kernel's memory; others are spread anew."""
@@ -183,7 +183,7 @@ def _short_cut(options: ProxyOptions, key: str, family: Family) -> str:
 
 def _to_node(options: ProxyOptions, family: Family) -> str:
     """What is sent to an address where node ports are open."""
-    if not options.nodeport_addresses:
+    if options.nodeport_addresses in ((), (PRIMARY,)):
         return f"{family.table} daddr @{NODE_ADDRESSES}"
     networks = ", ".join(family.only(options.nodeport_addresses)) or _ZERO[family]
     # What is sent to the loopback address stays there: its answers could not come back from a pod.
@@ -205,7 +205,7 @@ def _marking_outsiders(options: ProxyOptions, family: Family) -> str:
 
 def _marking_ports(options: ProxyOptions, port: str) -> str:
     # Whether an address is the node's own can be asked only of what a packet is sent to, not of what it was sent to.
-    if not options.nodeport_addresses:
+    if options.nodeport_addresses in ((), (PRIMARY,)):
         return ""
     return (
         f"  {port} @{EXTERNAL} {_mark(options)}\n"
@@ -240,7 +240,7 @@ def _masquerading_external(
         f"  {transport} {original} @{EXTERNAL} {_MASQUERADE}\n"
         f"  {transport} {original} @{EXTERNAL_LOCAL} fib saddr type local {_MASQUERADE}\n"
     )
-    if not options.nodeport_addresses:
+    if options.nodeport_addresses in ((), (PRIMARY,)):
         to_node = f"ct original {family.table} daddr @{NODE_ADDRESSES} {transport} {original_port}"
         lines += (
             f"  {to_node} @{EXTERNAL} {_MASQUERADE}\n"
