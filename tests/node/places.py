@@ -76,10 +76,35 @@ def interfaces() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
+class Serving:
+    """The API server, in this process."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Serves, at the same port as before."""
+        sock = listener("127.0.0.1", self.port)
+        self.port = sock.getsockname()[1]
+        health = Health()
+        self._task = asyncio.create_task(serve(self._config, [sock], health))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(health.ready(), LIMIT)
+
+    async def stop(self) -> None:
+        """From now on connections are refused."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+
 @dataclass
 class Cluster:
     """An API server, and one node's agent: in this process, or as a program of its own."""
 
+    serving: Serving
     api: Api
     """The administrator's."""
     node_api: Api
@@ -191,8 +216,6 @@ def with_cluster(
         tokens = directory / "tokens.csv"
         tokens.write_text('secret,admin,1,"system:masters"\n')
         make_signing_key(directory / "sa.key")
-        sock = listener("127.0.0.1", 0)
-        health = Health()
         config = ServerConfig(
             store=f"sqlite:{directory / 'store.db'}",
             tokens=tokens,
@@ -207,11 +230,10 @@ def with_cluster(
             ),
             advertise_address=ADDRESS,
         )
-        server = asyncio.ensure_future(serve(config, [sock], health))
-        await asyncio.sleep(0)
-        await asyncio.wait_for(health.ready(), LIMIT)
+        serving = Serving(config)
+        await serving.start()
         admin, kubeconfig = directory / "admin.kubeconfig", directory / "kubeconfig"
-        url = f"https://127.0.0.1:{sock.getsockname()[1]}"
+        url = f"https://127.0.0.1:{serving.port}"
         write(admin, url, authority.pem, "secret")
         write(
             kubeconfig, url, authority.pem, certificate=authority.know("system:node:node1", ("system:nodes",))
@@ -227,7 +249,7 @@ def with_cluster(
             kubelet=KubeletConfig(),
         )
         async with Api(load(admin)) as api, Api(load(kubeconfig)) as node_api:
-            cluster = Cluster(api, node_api, node, kubeconfig)
+            cluster = Cluster(serving, api, node_api, node, kubeconfig)
             try:
                 if start:
                     await cluster.start()
@@ -237,8 +259,7 @@ def with_cluster(
                     cluster.kill_program()
                 await cluster.stop()
                 runtime.remove_all(node.state_directory)
-        server.cancel()
-        await asyncio.wait([server])
+        await serving.stop()
 
     def child() -> None:
         own_network()

@@ -81,7 +81,7 @@ def test_a_container_has_started_when_its_hook_has_ended(tmp_path: Path) -> None
         file.touch()
         pod = await cluster.until("web", is_ready)
         assert state(pod).restartCount == 0
-        pod = await cluster.until("failing", lambda pod: state(pod).restartCount > 0)
+        pod = await cluster.until("failing", restarted)
         assert not is_ready(pod)
         await told("failing", "FailedPostStartHook")
         await told("failing", "Killing")
@@ -216,6 +216,11 @@ def over_in(pod: Pod, name: str) -> bool:
 def is_running(pod: Pod, name: str) -> bool:
     """Whether a container of the pod runs."""
     return any(one.name == name and one.state.running for one in pod.status.containerStatuses)
+
+
+def restarted(pod: Pod) -> bool:
+    """Whether a container has been, which has a status by then."""
+    return any(container.restartCount for container in pod.status.containerStatuses)
 
 
 def debugged(pod: Pod) -> tuple[ContainerStatus, ...]:

@@ -90,12 +90,12 @@ class PodState:
         return tuple(address.ip for address in self.addresses)
 
     def target(self, container: Container, run: str) -> probes.Target:
-        """A run of a container, as what probes and hooks are sent to."""
+        """A run of a container, as what probes and hooks are sent to. The API may have the pod no longer."""
         assert self.sandbox is not None
-        assert self.pod is not None
         record = self.sandbox.histories[container.name].current
-        ip = next(iter(self.ips(self.pod)), "127.0.0.1")
-        return probes.Target(container, run, ip, self.sandbox, record.started_at)
+        spec = self.sandbox.record.spec
+        ips = self.node.config.addresses if spec.host_network else tuple(one.ip for one in self.addresses)
+        return probes.Target(container, run, next(iter(ips), "127.0.0.1"), self.sandbox, record.started_at)
 
     def free_addresses(self) -> None:
         """Gives the addresses back to the pool. Only for a pod of which nothing runs."""

@@ -1,0 +1,183 @@
+"""What goes wrong on a node, with real processes: the rest works on, and the status tells the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fairlead.node import agent, registration
+from fairlead.node.records import SandboxRecord, read_histories, read_sandbox, start_ticks
+from fairlead.objects.core_v1 import Pod
+from fairlead.objects.resources import EVENTS, PODS
+from fairlead.process import Health
+from tests.client.cluster import eventually as holds
+from tests.node.places import Cluster, is_ready, root, with_cluster
+from tests.node.test_agent import ask, eventually, state
+from tests.node.test_lifecycle import shell
+
+MANY = 100
+
+PROBE = {"readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}}}
+
+
+class Defects(logging.Handler):
+    """What the node logs of errors that nobody foresaw."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+        logging.getLogger("fairlead").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps what is logged."""
+        self.said.append(self.format(record))
+
+
+def sandbox_of(cluster: Cluster, pod: Pod) -> SandboxRecord:
+    found = read_sandbox(cluster.config.state_directory / "pods" / pod.metadata.uid)
+    assert found is not None
+    return found
+
+
+def processes(cluster: Cluster) -> dict[str, tuple[int, int, str]]:
+    """Of each pod, by its uid: its first process, and the run of its container. Those that have ended are not there."""
+    found = {}
+    for directory in (cluster.config.state_directory / "pods").iterdir():
+        record, history = read_sandbox(directory), read_histories(directory).get("c")
+        if record is not None and history is not None and start_ticks(record.pid) == record.ticks:
+            found[directory.name] = (record.pid, record.ticks, history.current.id)
+    return found
+
+
+@root
+def test_an_agent_that_is_killed_finds_a_hundred_pods_again(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        cluster.start_program()
+        await asyncio.gather(*(cluster.run(f"web-{i}", PROBE if i < 3 else None) for i in range(MANY)))
+
+        async def versions() -> dict[str, str]:
+            pods = (await cluster.api.list(PODS, "default")).items
+            return {pod.metadata.name: pod.metadata.resourceVersion for pod in pods if is_ready(pod)}
+
+        async def all_are_ready() -> bool:
+            return len(await versions()) == MANY
+
+        await holds(all_are_ready, f"{MANY} pods are ready")
+        before, written = processes(cluster), await versions()
+        assert len(before) == MANY
+        cluster.kill_program()
+        pod = await cluster.until("web-0", is_ready)
+        assert '"pod": "web-0"' in await ask(pod)
+        assert processes(cluster) == before
+        cluster.start_program()
+        # The next agent has found them when it does something new.
+        await cluster.run("next")
+        await cluster.until("next", is_ready)
+        gone = await cluster.until("web-1", is_ready)
+        await cluster.api.delete(PODS, "web-1", "default", grace_period_seconds=0)
+        await eventually(lambda: gone.metadata.uid not in processes(cluster))
+        del before[gone.metadata.uid], written["web-1"]
+        after = processes(cluster)
+        assert {uid: after.get(uid) for uid in before} == before
+        now = await versions()
+        assert {name: now[name] for name in written} == written  # no status was written again
+
+    with_cluster(tmp_path, test, start=False)
+
+
+@root
+def test_a_container_that_fills_its_log_has_the_end_of_it(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        line = "$(head -c 8000 /dev/zero | tr '\\0' x)"
+        await cluster.run("full", shell("c", f"yes {line}"), terminationGracePeriodSeconds=1)
+        await cluster.run("web", PROBE)
+        pod = await cluster.until("full", is_ready)
+        logs = cluster.config.state_directory / "pods" / pod.metadata.uid / "logs" / "c"
+        first, second = logs / "0.log", logs / "0.log.1"
+        seen: set[int] = set()
+        most = 0
+
+        def looked() -> bool:
+            nonlocal most
+            with suppress(FileNotFoundError):  # renamed while we look
+                sizes = [file.stat().st_size for file in (first, second)]
+                most = max(most, *sizes)
+                seen.add(second.stat().st_ino)
+            return len(seen) > 2
+
+        await eventually(looked)
+        assert sorted(logs.iterdir()) == [first, second]
+        assert most < 11 << 20
+        path = PODS.path("default", "full", "log")
+        code, shown = await cluster.api.raw("GET", path, params={"tailLines": "2"})
+        assert (code, shown) == (200, (b"x" * 8000 + b"\n") * 2)
+        code, shown = await cluster.api.raw("GET", path, params={"limitBytes": "100"})
+        assert (code, len(shown)) == (200, 100)
+        web = await cluster.until("web", is_ready)
+        assert '"pod": "web"' in await ask(web)
+        assert state(await cluster.until("full", is_ready)).restartCount == 0
+        await cluster.api.delete(PODS, "full", "default")
+        await cluster.gone("full")
+        await eventually(lambda: not logs.exists())
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_two_agents_of_one_name_tell_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "RENEW_SECONDS", 0.05)
+
+    async def test(cluster: Cluster) -> None:
+        # As on another machine: the same name and rights, and files of its own.
+        config = replace(cluster.config, state_directory=tmp_path / "other", kubelet=None)
+        health = Health()
+        other = asyncio.create_task(agent.run(cluster.node_api, config, health))
+
+        async def told() -> bool:
+            events = (await cluster.api.list(EVENTS, "default")).items
+            return any(
+                event.reason == "NodeNameConflict"
+                and event.type == "Warning"
+                and event.involvedObject.name == "node1"
+                and event.message
+                == "another agent says that it is the node node1: stop one of them, "
+                "or give it a name of its own"
+                for event in events
+            )
+
+        await holds(told, "an Event NodeNameConflict about the node")
+        other.cancel()
+        await asyncio.wait([other])
+
+    with_cluster(tmp_path, test)
+
+
+@root
+def test_pods_that_go_while_they_start_leave_nothing(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        defects = Defects()
+        made: set[str] = set()
+
+        def is_new() -> bool:
+            now = {path.parent.name for path in directory.glob("*/sandbox.json")} - made
+            made.update(now)
+            return bool(now)
+
+        for _ in range(10):
+            await cluster.run("web", PROBE)
+            await eventually(is_new)
+            await cluster.api.delete(PODS, "web", "default", grace_period_seconds=0)
+        await cluster.run("web", PROBE)
+        pod = await cluster.until("web", is_ready)
+        assert '"pod": "web"' in await ask(pod)
+        uid = pod.metadata.uid
+        await eventually(lambda: [path.name for path in directory.iterdir()] == [uid])
+        assert defects.said == []
+
+    directory = tmp_path / "node" / "pods"
+    with_cluster(tmp_path, test)
