@@ -7,13 +7,16 @@ from collections import Counter
 from typing import Any
 
 from msgspec.structs import replace
+from prometheus_client import REGISTRY
 
 from fairlead.client.api import Api
+from fairlead.client.election import ElectionConfig
 from fairlead.objects.core_v1 import Pod, PodSchedulingGate
 from fairlead.objects.meta_v1 import ObjectMeta
-from fairlead.objects.resources import EVENTS, NODES, PODS, PRIORITYCLASSES
+from fairlead.objects.resources import EVENTS, LEASES, NODES, PODS, PRIORITYCLASSES
 from fairlead.objects.scheduling_v1 import PriorityClass
-from fairlead.workloads.scheduler import run
+from fairlead.process import Health
+from fairlead.workloads.scheduler import run, run_elected
 from tests.client.cluster import eventually, with_server
 from tests.workloads.scheduling.makers import far, node, pod, term
 
@@ -142,3 +145,69 @@ def test_a_pod_goes_for_a_more_important_one() -> None:
         assert not await on_node("late")
 
     with_server(told, run)
+
+
+def figure(name: str, **labels: str) -> float:
+    """What the process tells Prometheus."""
+    return REGISTRY.get_sample_value(f"scheduler_{name}", labels) or 0.0
+
+
+def test_of_two_replicas_the_one_that_leads_schedules_and_counts() -> None:
+    """The other one takes over when the first has gone; both have the Lease of kube-scheduler."""
+
+    async def told(api: Api) -> None:
+        await api.create(NODES, node("n1"))
+        first, second = (
+            asyncio.create_task(run_elected(api, ElectionConfig("kube-scheduler", identity=name), Health()))
+            for name in ("first", "second")
+        )
+
+        async def leads() -> str:
+            lease = (await api.list(LEASES, "kube-system")).items
+            return next(
+                (at.spec.holderIdentity or "" for at in lease if at.metadata.name == "kube-scheduler"), ""
+            )
+
+        async def on_node(name: str) -> bool:
+            return (await api.get(PODS, name, "default")).spec.nodeName == "n1"
+
+        def attempts() -> list[float]:
+            results = ("scheduled", "unschedulable", "error")
+            return [figure("schedule_attempts_total", result=r, profile="default-scheduler") for r in results]
+
+        async def led() -> bool:
+            return bool(await leads())
+
+        await eventually(led, "one of them leads")
+        leader = first if await leads() == "first" else second
+        before = attempts()
+        await api.create(PODS, made("a"))
+        await api.create(PODS, made("b", cpu="1000"))
+        gated = made("c")
+        gates = [PodSchedulingGate(name="example.com/later")]
+        await api.create(PODS, replace(gated, spec=replace(gated.spec, schedulingGates=gates)))
+        await eventually(lambda: on_node("a"), "a pod gets its node")
+
+        async def counted() -> bool:
+            scheduled, unschedulable, errors = (
+                now - was for now, was in zip(attempts(), before, strict=True)
+            )
+            waiting = [
+                figure("pending_pods", queue=q) for q in ("active", "backoff", "unschedulable", "gated")
+            ]
+            return (scheduled, unschedulable, errors) == (1, 1, 0) and waiting == [0, 0, 1, 1]
+
+        await eventually(counted, "each try is counted once, and who waits")
+        leader.cancel()
+        await asyncio.gather(leader, return_exceptions=True)
+        await api.create(PODS, made("d"))
+        await eventually(lambda: on_node("d"), "the other one goes on")
+        other = second if leader is first else first
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        assert figure("pending_pods", queue="unschedulable") == 0
+
+    async def nothing(api: Api, health: Health) -> None:
+        await asyncio.Event().wait()
+
+    with_server(told, nothing)

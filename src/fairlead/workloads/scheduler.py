@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 
 from fairlead.client.api import Api
+from fairlead.client.election import ElectionConfig, elected
 from fairlead.client.informer import Change, Informer, all_synced
 from fairlead.objects.core_v1 import Namespace, Node, Pod, Service
 from fairlead.objects.resources import NAMESPACES, NODES, PODDISRUPTIONBUDGETS, PODS, SERVICES
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
+from fairlead.workloads import schedulermetrics as metrics
 from fairlead.workloads.schedulerwrites import NAME, Writes
 from fairlead.workloads.scheduling import hints
 from fairlead.workloads.scheduling.cluster import Cluster
@@ -37,21 +39,31 @@ LOOK = 30.0
 """Seconds between two looks for pods that have waited for long."""
 
 
-async def run(api: Api, health: Health) -> None:
-    """Schedules pods until cancelled."""
-    scheduler = Scheduler(api)
+async def run(api: Api, health: Health, check: Callable[[], None] = lambda: None) -> None:
+    """Schedules pods until cancelled.
+
+    `check` is asked before each write and raises OSError when another replica may have taken over.
+    """
+    scheduler = Scheduler(api, check)
+    metrics.waiting(scheduler.counts)
     try:
         async with all_synced(scheduler.informers, health, "scheduler") as tasks:
             await scheduler.serve(tasks)
     finally:
+        metrics.waiting(None)
         await scheduler.writes.recorder.close()
+
+
+async def run_elected(api: Api, election: ElectionConfig | None, health: Health) -> None:
+    """The same, whenever this replica leads; without an election it always does."""
+    await elected(api, election, health, "scheduler", lambda check: run(api, health, check))
 
 
 class Scheduler:
     """Pods and nodes as they are, with the bindings that we made and the informer has not shown yet."""
 
-    def __init__(self, api: Api) -> None:
-        self.writes = Writes(api)
+    def __init__(self, api: Api, check: Callable[[], None] = lambda: None) -> None:
+        self.writes = Writes(api, check)
         self.pods = Informer(api, PODS)
         self.nodes = Informer(api, NODES)
         self.services = Informer(api, SERVICES)
@@ -63,6 +75,7 @@ class Scheduler:
         self._defaults = DefaultSpreads()
         self._nominations = Nominations()
         self._assumed: dict[str, str] = {}
+        self._gated: set[str] = set()
         self._work = asyncio.Event()
         self._writes = asyncio.Semaphore(WRITES)
         self.nodes.subscribe(self._on_node)
@@ -81,7 +94,7 @@ class Scheduler:
                 looked = now
                 self.pending.wake_old(now)
             entry = self.pending.pop(now)
-            write = self._decide(entry) if entry is not None else None
+            write = self._decide(entry, now) if entry is not None else None
             if write is not None:
                 tasks.create_task(self._written(write))
             else:
@@ -92,6 +105,10 @@ class Scheduler:
             elif decided % TURN == 0:
                 await asyncio.sleep(0)
 
+    def counts(self) -> dict[str, int]:
+        """How many pods wait, by kube-scheduler's names of the queues. Cost: the pods that wait."""
+        return {**self.pending.counts(time.monotonic()), "gated": len(self._gated)}
+
     async def _rest(self) -> None:
         """Returns when there may be something to do."""
         due = self.pending.due()
@@ -100,8 +117,8 @@ class Scheduler:
             await asyncio.wait_for(self._work.wait(), delay)
         self._work.clear()
 
-    def _decide(self, entry: Entry) -> Awaitable[None] | None:
-        """Chooses a node for one pod; gives what is to be written about it."""
+    def _decide(self, entry: Entry, now: float) -> Awaitable[None] | None:
+        """Chooses a node for one pod; gives what is to be written about it. `now`: the try's begin."""
         waiting = entry.profile
         pod = self.pods.items.get(waiting.key)
         if pod is None or not _is_ours(pod):
@@ -111,17 +128,21 @@ class Scheduler:
         chosen = decide_beside(waiting, self.cluster, reserved, self._defaults)
         if isinstance(chosen, Unschedulable):
             self.pending.park(waiting.key, chosen.rules, time.monotonic())
-            return self._make_room(waiting, pod, chosen)
+            write = self._make_room(waiting, pod, chosen)
+            metrics.tried("unschedulable", now)
+            return write
+        metrics.decided(now)
         # From here on other decisions count this pod, though the server does not have the binding yet.
         self.cluster.put(waiting, chosen)
         self._assumed[waiting.key] = pod.metadata.uid
         self._arrived(waiting)
-        return self._bind(waiting, pod, chosen)
+        return self._bind(entry, pod, chosen, now)
 
     def _make_room(self, waiting: Profile, pod: Pod, refused: Unschedulable) -> Awaitable[None]:
         """Looks for pods that would have to go; gives what is to be written about the one that has no node."""
         if not self.cluster.nodes:
             return self._tell(pod, refused.message)
+        metrics.preemption_tried()
         key, found = waiting.key, WAITS
         nominated = self._nominations.node(key)
         if not self._nominations.waits(key, self.cluster):
@@ -130,6 +151,7 @@ class Scheduler:
                 decided = preempt(waiting, refused, self.cluster, budgets, nominated)
             if isinstance(decided, Preemption):
                 self._nominations.begin(waiting, decided)
+                metrics.preempted(len(decided.victims))
                 return self._tell(pod, refused.message, decided)
             found = decided
         if found != WAITS:
@@ -142,11 +164,14 @@ class Scheduler:
         finally:
             self._writes.release()
 
-    async def _bind(self, waiting: Profile, pod: Pod, node: str) -> None:
-        key = waiting.key
+    async def _bind(self, entry: Entry, pod: Pod, node: str, began: float) -> None:
+        key, tries, since = entry.profile.key, entry.attempts + 1, entry.since
         try:
             await self.writes.bind(pod, node)
+            metrics.tried("scheduled", began)
+            metrics.bound(tries, since)
         except (StatusError, OSError) as error:
+            metrics.tried("error", began)
             if self._assumed.get(key) == pod.metadata.uid:
                 self._release(key)
             # Deleted meanwhile, or bound by another: the informer will show which.
@@ -172,6 +197,10 @@ class Scheduler:
 
     def _on_pod(self, change: Change[Pod]) -> None:
         key, pod, old = change.key, change.new, change.old
+        if pod is not None and pod.spec.schedulingGates and _has_no_node(pod):
+            self._gated.add(key)
+        else:
+            self._gated.discard(key)
         if old is not None and pod is not None and old.metadata.uid != pod.metadata.uid:
             self._release(key)
             self._leave_queue(key)
@@ -246,10 +275,14 @@ class Scheduler:
 
 def _is_ours(pod: Pod) -> bool:
     """Whether the pod waits for this scheduler."""
+    return not pod.spec.schedulingGates and _has_no_node(pod)
+
+
+def _has_no_node(pod: Pod) -> bool:
+    """Whether this scheduler is to give the pod a node, sooner or later."""
     return (
         not pod.spec.nodeName
         and pod.spec.schedulerName in ("", NAME)
-        and not pod.spec.schedulingGates
         and pod.metadata.deletionTimestamp is None
         and pod.status.phase not in ("Succeeded", "Failed")
     )

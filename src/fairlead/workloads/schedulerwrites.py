@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fairlead.client.api import Api
@@ -18,10 +19,14 @@ NAME = "default-scheduler"
 
 
 class Writes:
-    """The writes, with their Events. All raise StatusError and OSError, but for what a pod that is gone makes vain."""
+    """The writes, with their Events. All raise StatusError and OSError, but for what a pod that is gone makes vain.
 
-    def __init__(self, api: Api) -> None:
+    `check` is asked before each, and raises OSError when another replica may have taken over.
+    """
+
+    def __init__(self, api: Api, check: Callable[[], None] = lambda: None) -> None:
         self._api = api
+        self._check = check
         self.recorder = Recorder(api, NAME)
 
     async def bind(self, pod: Pod, node: str) -> None:
@@ -31,6 +36,7 @@ class Writes:
             metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
             target=ObjectReference(kind="Node", name=node),
         )
+        self._check()
         await self._api.request("POST", PODS.path(meta.namespace, meta.name, "binding"), Status, binding)
         message = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
         self.recorder.event(pod, "Normal", "Scheduled", message)
@@ -60,6 +66,7 @@ class Writes:
                 continue
             try:
                 await self._patch_status(gone, {"conditions": [condition]})
+                self._check()
                 await self._api.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
             except StatusError as error:
                 if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
@@ -72,6 +79,7 @@ class Writes:
     async def _patch_status(self, pod: Pod, status: dict[str, object]) -> None:
         meta = pod.metadata
         patch = {"metadata": {"uid": meta.uid}, "status": status}
+        self._check()
         try:
             await self._api.patch(
                 PODS, meta.name, meta.namespace, patch, kind="strategic", subresource="status"

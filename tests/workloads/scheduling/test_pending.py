@@ -105,3 +105,22 @@ def test_what_could_not_be_written_is_found_out_again_later() -> None:
     pending.fail_parked("default/a", 0.0)
     assert popped(pending, 0.5) == ""
     assert popped(pending, 1.0) == "a"
+
+
+def test_each_queue_says_how_many_wait_in_it() -> None:
+    pending = Pending()
+    for name in ("a", "b", "c", "d"):
+        pending.add(profile(pod(name)), 0.0)
+    assert pending.counts(0.0) == {"active": 4, "backoff": 0, "unschedulable": 0}
+    assert [popped(pending, 0.0) for _ in range(3)] == ["a", "b", "c"]
+    assert pending.counts(0.0) == {"active": 1, "backoff": 0, "unschedulable": 0}, "three are being tried"
+    pending.park("default/a", FIT, 0.0)
+    pending.park("default/b", AFFINITY, 0.0)
+    pending.fail("default/c", 0.0)
+    assert pending.counts(0.5) == {"active": 1, "backoff": 1, "unschedulable": 2}
+    pending.wake(lambda entry: True, FIT)
+    assert pending.counts(0.5) == {"active": 1, "backoff": 2, "unschedulable": 1}
+    assert pending.counts(FIRST_DELAY) == {"active": 3, "backoff": 0, "unschedulable": 1}
+    pending.remove("default/b")
+    pending.remove("default/c")
+    assert pending.counts(0.5) == {"active": 1, "backoff": 1, "unschedulable": 0}

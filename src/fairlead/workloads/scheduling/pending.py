@@ -136,6 +136,14 @@ class Pending:
         """When the next failed pod is to be tried again; None if there is none."""
         return self._failed[0][0] if self._failed else None
 
+    def counts(self, now: float) -> dict[str, int]:
+        """How many pods are active, back off, or are parked (unschedulable). Cost: all that the heaps hold."""
+        parked = sum(entry.parked for entry in self._entries.values())
+        waits = (*self._backoff, *self._failed)
+        backoff = sum(at > now and self._own(token, key) is not None for at, token, key in waits)
+        active = sum(entry.token != 0 for entry in self._entries.values()) - backoff
+        return {"active": active, "backoff": backoff, "unschedulable": parked}
+
     def _taken(self, entry: Entry) -> Entry:
         entry.token = 0
         return entry
