@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from fairlead.dns.answers import Answers
 from fairlead.dns.edns import Cookies
 from fairlead.dns.responder import Responder
-from fairlead.dns.source import EndpointSlice, Service, read
+from fairlead.dns.source import EndpointSlice, Service, compact, read
 from fairlead.dns.zone import Zone
 from tests.dns.cluster import SERIAL, apply, ask, example_responder, lines
 
@@ -99,7 +99,8 @@ class Changes(RuleBasedStateMachine):
     def service(self, name: str, spec: dict[str, object] | None) -> None:
         key = f"x/{name}"
         new = read(Service, {"metadata": {"name": name, "namespace": "x"}, "spec": spec}) if spec else None
-        self.responder.change(lambda zone: zone.put_service(key, new))
+        kept = compact(new) if new else None
+        self.responder.change(lambda zone: zone.put_service(key, kept))
         self.services.pop(key, None)
         if new:
             self.services[key] = new
@@ -113,7 +114,8 @@ class Changes(RuleBasedStateMachine):
             new = read(
                 EndpointSlice, {"metadata": {"name": name, "namespace": "x", "labels": labels}, **piece}
             )
-        self.responder.change(lambda zone: zone.put_slice(key, new))
+        kept = compact(new) if new else None
+        self.responder.change(lambda zone: zone.put_slice(key, kept))
         self.slices.pop(key, None)
         if new:
             self.slices[key] = new
@@ -125,6 +127,7 @@ class Changes(RuleBasedStateMachine):
 
     @invariant()
     def every_answer_is_the_one_of_a_new_zone(self) -> None:
+        """The new one is made of the objects as they came, the other of what is kept of them."""
         fresh = new_responder()
         for key, piece in self.slices.items():
             fresh.change(methodcaller("put_slice", key, piece))
@@ -239,7 +242,7 @@ def test_the_serial_grows_with_time() -> None:
 
 def test_a_flood_of_random_names_stays_bounded_and_leaves_the_others() -> None:
     zone = Zone()
-    responder = Responder(zone, Answers(most=8, most_missing=16), Cookies())
+    responder = Responder(zone, Answers(most=8, most_random=16), Cookies())
     responder.change(
         lambda z: apply(z, "{kind: Service, metadata: {name: a, namespace: x}, spec: {clusterIP: 10.0.0.1}}")
     )
@@ -252,3 +255,52 @@ def test_a_flood_of_random_names_stays_bounded_and_leaves_the_others() -> None:
     assert len(responder.answers.ready) == 17
     assert kept <= set(responder.answers.ready)
     assert len(responder.answers._owned) <= 17 + 1
+
+
+def test_answers_without_addresses_stay_ready_beside_a_flood_of_random_names() -> None:
+    """Half of all questions is for AAAA where a cluster has IPv4 alone."""
+    responder = Responder(example_responder().zone, Answers(most_random=1), Cookies())
+    responder.synced()
+    names = [f"{name}.default.{D}" for name in ("my-service", "headless-svc", "unnamed")]
+    for name in names:
+        ask(responder, dns.message.make_query(name, "AAAA"))
+    kept = set(responder.answers.ready)
+    assert len(kept) == len(names)
+    for question in (
+        f"no.default.{D}",
+        "10-0-0-1.default.pod.cluster.local",
+        "10-0-0-2.default.pod.cluster.local",
+    ):
+        ask(responder, dns.message.make_query(question, "A"))
+    assert kept < set(responder.answers.ready)
+    assert len(responder.answers.ready) == len(names) + 1
+
+
+def test_a_flood_of_types_stays_bounded() -> None:
+    responder = Responder(example_responder().zone, Answers(most_random=8), Cookies())
+    responder.synced()
+    for kind in range(1000, 1500):
+        ask(responder, dns.message.make_query(f"my-service.default.{D}", dns.rdatatype.RdataType(kind)))
+        ask(responder, dns.message.make_query(f"my-service.default.{D}", dns.rdatatype.RdataType(kind), id=1))
+    assert len(responder.answers.ready) == 8
+    assert list(responder.counts) == [("udp", 0, dns.rcode.NOERROR)]
+    assert responder.answers.sent() == {("udp", 0, dns.rcode.NOERROR): 500}
+
+
+def test_a_slice_in_two_hands_and_one_without_an_owner() -> None:
+    """A slice may change its Service, and come back with no label at all."""
+    zone = example_responder().zone
+    piece = """
+    kind: EndpointSlice
+    metadata: {{name: b, namespace: default, labels: {labels}}}
+    addressType: IPv4
+    endpoints: [{{addresses: [10.244.99.99]}}]
+    """
+    of = "{{kubernetes.io/service-name: {0}}}"
+    for service in ("headless-svc", "mysql"):
+        assert f"endpoints default/{service}" in apply(zone, piece.format(labels=of.format(service)))
+    assert apply(zone, piece.format(labels="{}")) >= {"endpoints default/mysql", "address 0af46363"}
+    assert apply(zone, piece.format(labels="{}")) == set()
+    assert zone.put_slice("default/b", None) == set()
+    assert not zone.is_cluster_address("10.244.99.99")
+    assert zone.put_slice("default/never", None) == set()

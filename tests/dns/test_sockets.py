@@ -49,7 +49,7 @@ def test_the_loop_answers_from_what_it_kept_and_counts_it() -> None:
         for number in range(10):
             asked.id = number
             assert dns.message.from_wire(server.udp(asked.to_wire())).id == number
-        assert server.responder.answers.sent() == {(dns.rdatatype.A, dns.rcode.NOERROR): 9}
+        assert server.responder.answers.sent() == {("udp", dns.rdatatype.A, dns.rcode.NOERROR): 9}
 
 
 def test_an_answer_changes_with_its_slice_at_once() -> None:

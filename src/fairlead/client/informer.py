@@ -99,10 +99,15 @@ class Informer(Generic[T]):
         labels: str = "",
         fields: str = "",
         optional: bool = False,
+        keep: Callable[[T], T] = trimmed,
     ) -> None:
-        """`optional`: a server that does not know the resource has none of it; it is asked again in case it learns."""
+        """`optional`: a server that does not know the resource has none of it; it is asked again in case it learns.
+
+        `keep` makes of an object what is kept and told of it; upstream: cache.TransformFunc.
+        """
         self._api = api
         self._optional = optional
+        self._keep = keep
         self.resource = resource
         self._namespace = namespace
         self._labels = labels
@@ -317,7 +322,7 @@ class Informer(Generic[T]):
     def _apply(self, key: str, new: T | None) -> None:
         old = self._items.get(key)
         if new is not None:
-            new = trimmed(new)
+            new = self._keep(new)
             if old is not None and old.metadata.resourceVersion == new.metadata.resourceVersion:
                 return
             self._items[key] = new

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import cycle, repeat
+from itertools import cycle
 
 HEADER = 12
 
@@ -40,73 +40,103 @@ def lowered(key: Key) -> tuple[Key, bytes]:
     return rest if isinstance(key, bytes) else (rest,), name
 
 
+class Sent:
+    """How often answers of one subject, a type and an rcode, were sent from here, over UDP and TCP."""
+
+    __slots__ = ("tcp", "udp")
+
+    def __init__(self) -> None:
+        self.udp = self.tcp = 0
+
+
 class Entry:
-    """One answer in its variants, sent in turn; `sent` counts."""
+    """One answer; where there are several orders of it, `variants` gives them in turn, for ever."""
 
-    __slots__ = ("owners", "sent", "subject", "variants")
+    __slots__ = ("answer", "owners", "sent", "variants")
 
-    def __init__(self, variants: Sequence[bytes], owners: tuple[str, ...], subject: tuple[int, int]) -> None:
-        self.variants: Iterator[bytes] = cycle(variants) if len(variants) > 1 else repeat(variants[0])
+    def __init__(self, variants: Sequence[bytes], owners: Sequence[str], sent: Sent) -> None:
+        self.answer = variants[0]
+        self.variants: Iterator[bytes] | None = cycle(variants) if len(variants) > 1 else None
         self.owners = owners
-        self.subject = subject
-        """The type asked for and the rcode answered."""
-        self.sent = 0
+        self.sent = sent
 
 
 class Answers:
     """A bounded number of answers.
 
-    `ready` is what the loop reads: by the query without its ID and its cookie, the name in lower case. Answers for
-    names that do not exist have a smaller bound of their own, so that a flood of random names cannot push out those
-    that exist. What is pushed out is the one that was put in first. All but reading
-    happens under the caller's lock.
+    `ready` is what the loop reads: by the query without its ID and its cookie, the name in lower case. Answers that
+    anybody can have made without end, by random names, have a smaller bound of their own, so that a flood of them
+    cannot push out the others. What is pushed out is the one that was put in first. All but reading
+    happens under the caller's lock. An answer of a common Service takes 0.6 kB in all.
     """
 
-    def __init__(self, most: int = 16_384, most_missing: int = 8_192) -> None:
+    def __init__(self, most: int = 16_384, most_random: int = 8_192) -> None:
         self.ready: dict[Key, Entry] = {}
-        self._bounds = (most, most_missing)
-        self._order: tuple[dict[Key, None], ...] = ({}, {})
-        self._owned: dict[str, set[Key]] = {}
-        self._retired: dict[tuple[int, int], int] = {}
+        self._most, self._most_random = most, most_random
+        self._random: dict[Key, None] = {}
+        self._owned: dict[str, Key | set[Key]] = {}
+        """The keys of each owner; most have one, which stands for itself."""
+        self._sent: dict[tuple[int, int], Sent] = {}
 
-    def put(self, key: Key, entry: Entry, *, missing: bool) -> None:
-        """Keeps an answer until one of its owners changes."""
-        order = self._order[missing]
+    def put(
+        self,
+        key: Key,
+        variants: Sequence[bytes],
+        owners: Sequence[str],
+        subject: tuple[int, int],
+        *,
+        random: bool,
+    ) -> None:
+        """Keeps an answer, in its variants, until one of its owners changes. `subject` is its type and rcode."""
         if key in self.ready:
             self._drop(key)
-        if len(order) >= self._bounds[missing]:
-            self._drop(next(iter(order)))
-        order[key] = None
-        self.ready[key] = entry
-        for owner in entry.owners:
-            self._owned.setdefault(owner, set()).add(key)
+        if random:
+            if len(self._random) >= self._most_random:
+                self._drop(next(iter(self._random)))
+            self._random[key] = None
+        while len(self.ready) - len(self._random) >= self._most:
+            self._drop(next(iter(self.ready)))
+        sent = self._sent.get(subject)
+        if sent is None:
+            sent = self._sent[subject] = Sent()
+        self.ready[key] = Entry(variants, owners, sent)
+        for owner in owners:
+            keys = self._owned.get(owner)
+            if keys is None:
+                self._owned[owner] = key
+            elif isinstance(keys, set):
+                keys.add(key)
+            elif keys != key:
+                self._owned[owner] = {keys, key}
 
     def forget(self, owners: Iterable[str]) -> None:
         """Drops every answer of these owners."""
         for owner in owners:
-            for key in tuple(self._owned.get(owner, ())):
+            keys = self._owned.get(owner, ())
+            for key in tuple(keys) if isinstance(keys, set) else (keys,) if keys else ():
                 self._drop(key)
 
     def clear(self) -> None:
         """Drops everything."""
-        for key in tuple(self.ready):
-            self._drop(key)
+        for kept in (self.ready, self._random, self._owned):
+            kept.clear()
 
-    def sent(self) -> dict[tuple[int, int], int]:
-        """How many answers were sent from here, by type and rcode, since the start."""
-        total = dict(self._retired)
-        for entry in tuple(self.ready.values()):
-            total[entry.subject] = total.get(entry.subject, 0) + entry.sent
-        return total
+    def sent(self) -> dict[tuple[str, int, int], int]:
+        """How many answers were sent from here, by protocol, type and rcode, since the start."""
+        counts = {}
+        for (kind, rcode), sent in tuple(self._sent.items()):
+            counts["udp", kind, rcode] = sent.udp
+            counts["tcp", kind, rcode] = sent.tcp
+        return {subject: number for subject, number in counts.items() if number}
 
     def _drop(self, key: Key) -> None:
         entry = self.ready.pop(key)
-        for order in self._order:
-            order.pop(key, None)
-        self._retired[entry.subject] = self._retired.get(entry.subject, 0) + entry.sent
+        self._random.pop(key, None)
         for owner in entry.owners:
             keys = self._owned.get(owner)
-            if keys is not None:
+            if isinstance(keys, set):
                 keys.discard(key)
-                if not keys:
-                    del self._owned[owner]
+                if len(keys) == 1:
+                    self._owned[owner] = keys.pop()
+            elif keys == key:
+                del self._owned[owner]

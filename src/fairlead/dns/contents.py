@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -16,7 +17,7 @@ from fairlead.dns.records import (
     records,
     service_records,
 )
-from fairlead.dns.source import SERVICE_NAME_LABEL, EndpointSlice, Pod, Service
+from fairlead.dns.source import EndpointSlice, Pod, Service
 
 Node = dict[int, list[Record]]
 Nodes = dict[str, Node]
@@ -50,11 +51,13 @@ class Contents:
         self._clock = clock
         self._serial = int(clock())
         self._services: dict[str, Service] = {}
-        self._slices: dict[str, dict[str, EndpointSlice]] = {}
+        self._slices: dict[str, tuple[EndpointSlice, ...]] = {}
+        """Of each Service, in the order of their names."""
         self._slice_owner: dict[str, str] = {}
         self._namespaces: set[str] = set()
         self._population: dict[str, int] = {}
-        self._addresses: dict[bytes, tuple[str, ...]] = {}
+        self._addresses: dict[bytes, str | tuple[str, ...]] = {}
+        """The Services of each address; most have one, which stands for itself."""
         self._nodes: OrderedDict[str, Nodes] = OrderedDict()
         self._remembered = remembered
         self._kept = 0
@@ -104,26 +107,36 @@ class Contents:
         """The EndpointSlice `namespace/name` is now this, or is gone."""
         namespace = key.partition("/")[0]
         before = self._slice_owner.pop(key, "")
-        label = new.metadata.labels.get(SERVICE_NAME_LABEL, "") if new is not None else ""
+        label = new.metadata.labels.service if new is not None else ""
         after = f"{namespace}/{label}" if label else ""
-        old = self._slices.get(before, {}).get(key)
+        name = key.partition("/")[2]
         if after:
             self._slice_owner[key] = after
-        if old is not None and new is not None and before == after:
-            self._slices[after][key] = new
-            if _shown(old) == _shown(new):
+        if before == after:
+            if not after:
+                return set()
+            old = self._swap(after, name, new)
+            if old is not None and new is not None and _shown(old) == _shown(new):
                 return set()
             return self._touch(self._moved(after, old, new))
         changed: set[str] = set()
-        if old is not None:
-            self._slices[before].pop(key)
-            if not self._slices[before]:
-                del self._slices[before]
-            changed |= self._moved(before, old, None)
-        if new is not None and after:
-            self._slices.setdefault(after, {})[key] = new
-            changed |= self._moved(after, None, new)
+        if before:
+            changed |= self._moved(before, self._swap(before, name, None), None)
+        if after:
+            changed |= self._moved(after, self._swap(after, name, new), new)
         return self._touch(changed)
+
+    def _swap(self, key: str, name: str, new: EndpointSlice | None) -> EndpointSlice | None:
+        """Puts the slice of this name in its place among those of a Service, or takes it away; gives what was there."""
+        pieces = self._slices.get(key, ())
+        at = bisect_left(pieces, name, key=_name)
+        old = pieces[at] if at < len(pieces) and _name(pieces[at]) == name else None
+        pieces = (*pieces[:at], *((new,) if new else ()), *pieces[at + (old is not None) :])
+        if pieces:
+            self._slices[key] = pieces
+        else:
+            self._slices.pop(key, None)
+        return old
 
     def _moved(self, key: str, old: EndpointSlice | None, new: EndpointSlice | None) -> set[str]:
         """Brings the addresses of one Service's slice up to date; what that touches."""
@@ -154,18 +167,22 @@ class Contents:
 
     def _point(self, address: bytes, key: str, there: bool) -> None:
         """Notes whether a Service has to do with an address."""
+        keys = self._keys(address)
+        if there == (key in keys):
+            return
+        keys = tuple(sorted((*keys, key))) if there else tuple(other for other in keys if other != key)
+        if keys:
+            self._addresses[address] = keys if len(keys) > 1 else keys[0]
+        else:
+            del self._addresses[address]
+
+    def _keys(self, address: bytes) -> tuple[str, ...]:
+        """The Services, as `namespace/name`, that have to do with an address."""
         keys = self._addresses.get(address, ())
-        if there and key not in keys:
-            self._addresses[address] = tuple(sorted((*keys, key)))
-        elif not there and key in keys:
-            left = tuple(other for other in keys if other != key)
-            if left:
-                self._addresses[address] = left
-            else:
-                del self._addresses[address]
+        return (keys,) if isinstance(keys, str) else keys
 
     def _endpoint_addresses(self, key: str) -> set[bytes]:
-        return {a for piece in self._slices.get(key, {}).values() for a in _slice_addresses(piece)}
+        return {a for piece in self._slices.get(key, ()) for a in _slice_addresses(piece)}
 
     def _touch(self, changed: set[str]) -> set[str]:
         """Forgets the records that have changed; the serial grows with the time."""
@@ -191,8 +208,7 @@ class Contents:
         service = self._services.get(key)
         if service is None:
             return []
-        pieces = self._slices.get(key, {})
-        return list(records(service, [pieces[name] for name in sorted(pieces)], self.domain, self.ttl))
+        return list(records(service, self._slices.get(key, ()), self.domain, self.ttl))
 
     def exists(self, namespace: str) -> bool:
         """Whether there is such a Namespace, or a Service in it."""
@@ -211,9 +227,7 @@ class Contents:
         if part == "service":
             nodes = _nodes(service_records(service, self.domain, self.ttl))
         else:
-            pieces = self._slices.get(key, {})
-            ordered = [pieces[name] for name in sorted(pieces)]
-            nodes = _nodes(endpoint_records(service, ordered, self.domain, self.ttl))
+            nodes = _nodes(endpoint_records(service, self._slices.get(key, ()), self.domain, self.ttl))
         self._nodes[owner] = nodes
         self._kept += len(nodes)
         while self._kept > self._remembered and len(self._nodes) > 1:
@@ -237,6 +251,10 @@ def cluster_addresses(service: Service | None) -> list[bytes]:
         return []
     spec = service.spec
     return [address for text in spec.clusterIPs or (spec.clusterIP,) if (address := packed(text))]
+
+
+def _name(piece: EndpointSlice) -> str:
+    return piece.metadata.name
 
 
 def _shown(piece: EndpointSlice) -> tuple[object, ...]:

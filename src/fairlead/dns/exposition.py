@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from fairlead.dns.listeners import Listeners
-from fairlead.dns.records import Type
+from fairlead.dns.records import OTHERS, Type
 from fairlead.dns.tally import Board, Tally, tally, together
 from fairlead.dns.zone import Rcode
 from fairlead.process import Health, listener
@@ -19,8 +19,6 @@ from fairlead.process import Health, listener
 HEALTH_PORT = 8080
 READY_PORT = 8181
 METRICS_PORT = 9153
-
-_OTHER = {15: "MX", 64: "SVCB", 65: "HTTPS", 257: "CAA"}
 
 
 class Metrics:
@@ -93,7 +91,7 @@ def type_name(kind: int) -> str:
     """A record type's name in a metric; what is not common is `other`, so that nobody can make metrics without end."""
     if kind in Type.__members__.values():
         return Type(kind).name
-    return _OTHER.get(kind, "other")
+    return OTHERS.get(kind, "other")
 
 
 @asynccontextmanager

@@ -39,6 +39,17 @@ class Type(IntEnum):
     ANY = 255
 
 
+OTHERS = {15: "MX", 64: "SVCB", 65: "HTTPS", 257: "CAA"}
+"""Types that clients ask for, of which there are no records here."""
+
+_COUNTED = frozenset((*Type, *OTHERS))
+
+
+def counted(kind: int) -> int:
+    """A type as it is counted: those that nobody has a use for are one, 0, so that there are not 65,536 counts."""
+    return kind if kind in _COUNTED else 0
+
+
 class Address(NamedTuple):
     """The data of A (4 bytes) and AAAA (16 bytes)."""
 

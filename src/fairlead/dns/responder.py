@@ -9,11 +9,11 @@ from threading import Lock
 from typing import NamedTuple
 
 from fairlead.dns import wire
-from fairlead.dns.answers import HEADER, Answers, Entry, Key, lowered, without_cookie
+from fairlead.dns.answers import HEADER, Answers, Key, lowered, without_cookie
 from fairlead.dns.edns import Cookies
 from fairlead.dns.hosts import Hosts
 from fairlead.dns.message import Query, Refused, Unanswerable, parse
-from fairlead.dns.records import Name, Record, Type, packed
+from fairlead.dns.records import Name, Record, Type, counted, packed
 from fairlead.dns.transfer import messages
 from fairlead.dns.zone import Found, Rcode, Zone
 
@@ -112,13 +112,13 @@ class Responder:
             entry = self.answers.ready.get(key)
             if entry is None:
                 return None
-        answer = next(entry.variants)
+        answer = entry.answer if entry.variants is None else next(entry.variants)
         if tcp:
             if answer[0] & wire.TC >> 8:
                 return None
-            self.count("tcp", *entry.subject)
+            entry.sent.tcp += 1
         else:
-            entry.sent += 1
+            entry.sent.udp += 1
         if name:
             answer = answer[: HEADER - 2] + name + answer[HEADER - 2 + len(name) :]
         if cookie:
@@ -171,7 +171,7 @@ class Responder:
                 self._keep(data, query, answer, variants)
             elif tcp:
                 variants = [choice(variants)]  # noqa: S311
-            self.counts[protocol, query.type, answer.rcode] += 1
+            self.counts[protocol, counted(query.type), answer.rcode] += 1
         return self.finish(query, variants[0], client)
 
     def _transfers(self, query: Query, client: str) -> bool:
@@ -228,7 +228,7 @@ class Responder:
     def count(self, protocol: str, kind: int, rcode: int) -> None:
         """Counts an answer that was completed elsewhere."""
         with self._lock:
-            self.counts[protocol, kind, rcode] += 1
+            self.counts[protocol, counted(kind), rcode] += 1
 
     def finish(self, query: Query, answer: bytes, client: str) -> bytes:
         """An answer with its ID in front and, for a client with a cookie, the cookies at the end."""
@@ -273,8 +273,16 @@ class Responder:
         key, _ = lowered(key)
         name_end = 6 + len(query.asked)
         lower = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in variants]
-        entry = Entry(lower[1:] + lower[:1], found.owners, (query.type, found.rcode))
-        self.answers.put(key, entry, missing=not found.answer)
+        subject = counted(query.type), int(found.rcode)
+        self.answers.put(
+            key, lower[1:] + lower[:1], found.owners, subject, random=self._endless(query, found)
+        )
+
+    def _endless(self, query: Query, found: Found) -> bool:
+        """Whether there is no end of such questions: anybody can make up names, and types of those that there are."""
+        if found.rcode == Rcode.NXDOMAIN or not counted(query.type):
+            return True
+        return query.name.endswith(f".pod.{self.zone.domain}")
 
 
 def _encode(query: Query, found: Found, order: tuple[Record, ...], limit: int) -> bytes:

@@ -22,7 +22,7 @@ from fairlead.dns.config import DnsConfig, from_environment
 from fairlead.dns.exposition import exposed
 from fairlead.dns.listeners import Listeners
 from fairlead.dns.responder import Responder
-from fairlead.dns.source import ENDPOINTSLICES, NAMESPACES, PODS, SERVICES
+from fairlead.dns.source import ENDPOINTSLICES, NAMESPACES, PODS, SERVICES, compact
 from fairlead.dns.tally import Board, keep_showing
 from fairlead.dns.workers import prefork
 from fairlead.dns.zone import Zone
@@ -56,8 +56,8 @@ async def run(
     responder = listeners.responder
     watches: list[tuple[Informer[Any], Callable[[Zone, str, Any], set[str]]]] = [
         (Informer(api, NAMESPACES), lambda zone, key, new: zone.put_namespace(key, new is not None)),
-        (Informer(api, SERVICES), Zone.put_service),
-        (Informer(api, ENDPOINTSLICES), Zone.put_slice),
+        (Informer(api, SERVICES, keep=compact), Zone.put_service),
+        (Informer(api, ENDPOINTSLICES, keep=compact), Zone.put_slice),
     ]
     if config.pods == "verified":
         watches.append((Informer(api, PODS), Zone.put_pod))

@@ -42,7 +42,7 @@ def tally(listeners: Listeners) -> Tally:
     """What a process has counted, read from the counters of the moment."""
     responder, forwarder = listeners.responder, listeners.forwarder
     sent = responder.answers.sent()
-    counts = {("udp", kind, rcode): number for (kind, rcode), number in sent.items()}
+    counts = dict(sent)
     for key, number in tuple(responder.counts.items()):
         counts[key] = counts.get(key, 0) + number
     cache = forwarder.cache

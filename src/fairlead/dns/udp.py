@@ -99,8 +99,8 @@ class UdpLoop:
             at = slot * SIZE
             entry = find(view[at + 2 : at + length].tobytes())
             if entry is not None:
-                entry.sent += 1
-                answer = next(entry.variants)
+                entry.sent.udp += 1
+                answer = entry.answer if entry.variants is None else next(entry.variants)
                 lengths[slot] = length = len(answer) + 2
                 buffer[at + 2 : at + length] = answer
                 continue

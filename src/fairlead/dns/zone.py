@@ -96,7 +96,7 @@ class Zone(Contents):
             return Found(Rcode.NXDOMAIN, authority=(self.authority(tree),))
         owners = (f"address {address.hex()}",)
         found: list[Record] = []
-        for key in self._addresses.get(address, ()):
+        for key in self._keys(address):
             for part in ("service", "endpoints"):
                 found += self.part(f"{part} {key}").get(name, {}).get(Type.PTR, ())
         if not found:
