@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
 def gone(status: int, _: Any) -> bool:
     return status == 404
+
+
+def says(kind: str, message: str) -> Callable[[int, Any], bool]:
+    """Whether a condition is true, with this message."""
+
+    def told(_: int, said: Any) -> bool:
+        found = said.get("status", {}).get("conditions", ())
+        return any((c["type"], c["status"], c["message"]) == (kind, "True", message) for c in found)
+
+    return told
 
 
 def owned(owner: dict[str, Any], name: str = "dependent") -> dict[str, Any]:
@@ -167,8 +178,30 @@ def test_the_pods_of_a_namespace_end_before_the_rest_goes(tmp_path: Path) -> Non
         pod = "/api/v1/namespaces/shop/pods/web"
         await client.until(pod, lambda _, said: "deletionTimestamp" in said.get("metadata", {}))
         await client.get("/api/v1/namespaces/shop/configmaps/needed")
+        await client.until(
+            "/api/v1/namespaces/shop",
+            says("NamespaceContentRemaining", "Some resources are remaining: pods. has 1 resource instances"),
+        )
         # the node says that it has ended
         await client.ask("DELETE", f"{pod}?gracePeriodSeconds=0")
+        await client.until("/api/v1/namespaces/shop", gone)
+
+    with_server(tmp_path, test)
+
+
+def test_a_namespace_says_which_finalizers_hold_it(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create("/api/v1/namespaces", {"metadata": {"name": "shop"}})
+        held = config_map("held", finalizers=["example.com/hold"])
+        await client.create("/api/v1/namespaces/shop/configmaps", held)
+        await client.ask("DELETE", "/api/v1/namespaces/shop")
+        told = (
+            "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
+        )
+        await client.until("/api/v1/namespaces/shop", says("NamespaceFinalizersRemaining", told))
+        path = "/api/v1/namespaces/shop/configmaps/held"
+        patch = [{"op": "remove", "path": "/metadata/finalizers"}]
+        await client.ask("PATCH", path, patch, headers={"Content-Type": "application/json-patch+json"})
         await client.until("/api/v1/namespaces/shop", gone)
 
     with_server(tmp_path, test)

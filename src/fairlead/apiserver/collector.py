@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from fairlead.apiserver import deletion
 from fairlead.apiserver.catalog import Catalog, Family
-from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, PODS, SERVICEACCOUNTS, Kind
+from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Kind
+from fairlead.apiserver.namespacedeletion import NamespaceDeletion
 from fairlead.apiserver.namespaces import ROOT_AUTHORITY, furnishing
 from fairlead.apiserver.ownership import Facts, Ownership, facts, tied, unowned
 from fairlead.apiserver.registry import Registry
@@ -42,6 +43,7 @@ class Collector:
         self._waiting: dict[str, None] = {}
         self._awake = asyncio.Event()
         self._looking: set[asyncio.Task[None]] = set()
+        self._namespaces = NamespaceDeletion(registry, catalog, self._look_later)
         catalog.follow(self._changed)
 
     async def run(self) -> None:
@@ -127,6 +129,7 @@ class Collector:
         namespace = key.split("/")[2]
         if key.startswith(NAMESPACES.prefix):
             self._ending.discard(namespace)
+            self._namespaces.forget(namespace)
         elif namespace in self._ending or key in furniture(namespace):
             self._add(NAMESPACES.key("", namespace))
 
@@ -159,7 +162,10 @@ class Collector:
 
     def _later(self, key: str, error: Exception) -> None:
         log.warning("cannot settle %s yet: %s", key, error)
-        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._add, key)
+        self._look_later(key, RETRY_SECONDS)
+
+    def _look_later(self, key: str, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._add, key)
 
     async def _settle(self, key: str) -> None:
         entry = await self._store.get(key)
@@ -227,32 +233,8 @@ class Collector:
         """Empties a namespace that is being deleted, then lets it go; furnishes one that is not."""
         if of.deletionTimestamp is None:
             await self._furnish(name)
-            return
-        # Pods may need their ConfigMaps, Secrets and policies until they have ended (KEP-5080).
-        if await self._empty(name, PODS):
-            return
-        kinds = [kind for kind in self._catalog.collections() if kind.resource.namespaced]
-        if any([await self._empty(name, kind) for kind in kinds]):
-            return
-
-        async def modify(obj: Any) -> Any:
-            kept = tuple(f for f in obj.spec.finalizers if f != "kubernetes")
-            return replace(obj, spec=replace(obj.spec, finalizers=kept))
-
-        await self._registry.update(NAMESPACES, "", name, modify, subresource="finalize")
-
-    async def _empty(self, namespace: str, kind: Kind) -> bool:
-        """Deletes what a namespace has of a kind; whether some of it is left, waiting for its end."""
-        left = False
-        page = await self._store.range(kind.list_prefix(namespace))
-        for entry in page.entries:
-            seen = facts(entry.value)
-            gone = False
-            if seen.deletionTimestamp is None:
-                options = DeleteOptions(preconditions=Preconditions(uid=seen.uid))
-                _, gone = await deletion.delete(self._registry, kind, *kind.place(entry.key), options)
-            left = left or not gone
-        return left
+        else:
+            await self._namespaces.step(name)
 
     async def _furnish(self, name: str) -> None:
         """Brings back what every namespace has, where it was deleted."""
