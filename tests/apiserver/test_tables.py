@@ -196,3 +196,49 @@ def test_every_kind_has_a_cell_for_each_column(kind: Kind) -> None:
     assert len(answer.rows[0].cells) == len(answer.columnDefinitions)
     assert answer.rows[0].object.kind == "PartialObjectMetadata"
     assert table(kind, [obj], "None", NOW, columns=False).columnDefinitions is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "shown"),
+    [
+        (
+            kinds.PERSISTENTVOLUMES,
+            {
+                "spec": {
+                    "capacity": {"storage": "2Gi"},
+                    "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
+                    "claimRef": {"namespace": "shop", "name": "data"},
+                    "persistentVolumeReclaimPolicy": "Retain",
+                    "storageClassName": "slow",
+                },
+                "status": {"phase": "Bound"},
+            },
+            ["web", "2Gi", "RWO,ROX", "Retain", "Bound", "shop/data", "slow", "<unset>"],
+        ),
+        (
+            kinds.STORAGECLASSES,
+            {
+                "metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+                "provisioner": "example.com/tapes",
+                "reclaimPolicy": "Delete",
+                "volumeBindingMode": "Immediate",
+            },
+            ["web (default)", "example.com/tapes", "Delete", "Immediate", False],
+        ),
+        (
+            kinds.HORIZONTALPODAUTOSCALERS_V1,
+            {
+                "spec": {
+                    "scaleTargetRef": {"kind": "Deployment", "name": "shop"},
+                    "minReplicas": 1,
+                    "maxReplicas": 5,
+                    "targetCPUUtilizationPercentage": 50,
+                }
+            },
+            ["web", "Deployment/shop", "cpu: <unknown>/50%", "1", 5, 0],
+        ),
+    ],
+    ids=["PersistentVolume", "StorageClass", "HorizontalPodAutoscaler"],
+)
+def test_volumes_their_classes_and_autoscalers(kind: Kind, content: dict[str, Any], shown: list[Any]) -> None:
+    assert cells(kind, content)[: len(shown)] == shown

@@ -14,8 +14,8 @@ NEWER = {"resources"}
 def models(name: str) -> list[type]:
     """The classes of the official Python client that may be the type of that name."""
     package, _, short = name.rpartition(".")
-    group = package.split(".")[-2]
-    found = (f"{group.capitalize()}V1{short}", f"V1{short}")
+    group, version = (part.capitalize() for part in package.split(".")[-2:])
+    found = (f"{group}{version}{short}", f"{version}{short}")
     return [getattr(kubernetes.client, one) for one in found if hasattr(kubernetes.client, one)]
 
 

@@ -7,9 +7,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from fairlead.objects import core_v1, events_v1, networking_v1, policy_v1, reports
+from fairlead.objects import (
+    autoscaling_v2,
+    core_v1,
+    events_v1,
+    horizontalpodautoscalers,
+    networking_v1,
+    policy_v1,
+    reports,
+    storage_v1,
+)
 from fairlead.objects.rules import rules_for
 
+DISK = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/mnt/disk"}}
 BACKEND = {"service": {"name": "web", "port": {"number": 80}}}
 REPORT = {
     "eventTime": "2026-01-01T00:00:00.000000Z",
@@ -30,11 +40,16 @@ GOOD: dict[type[Any], dict[str, Any]] = {
     core_v1.PersistentVolumeClaim: {
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     },
+    core_v1.PersistentVolume: {"spec": DISK},
+    storage_v1.StorageClass: {"provisioner": "example.com/tapes"},
+    autoscaling_v2.HorizontalPodAutoscaler: {
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "maxReplicas": 5}
+    },
     core_v1.LimitRange: {"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}}]}},
     core_v1.ResourceQuota: {"spec": {"hard": {"pods": "10"}}},
     events_v1.Event: REPORT,
 }
-CLUSTER_WIDE = (networking_v1.IngressClass,)
+CLUSTER_WIDE = (networking_v1.IngressClass, core_v1.PersistentVolume, storage_v1.StorageClass)
 
 
 def made(of: type[Any], **fields: Any) -> Any:
@@ -178,6 +193,32 @@ REFUSED: list[tuple[type[Any], dict[str, Any], str]] = [
     ),
     (core_v1.PersistentVolumeClaim, {"volumeMode": "Tape"}, 'spec.volumeMode: Unsupported value: "Tape"'),
     (
+        core_v1.PersistentVolume,
+        {**DISK, "nfs": {"server": "s", "path": "/"}},
+        "spec.nfs: Forbidden: may not specify more than 1 volume type",
+    ),
+    (
+        core_v1.PersistentVolume,
+        {**DISK, "hostPath": None},
+        "spec: Required value: must specify a volume type",
+    ),
+    (core_v1.PersistentVolume, {**DISK, "capacity": {}}, "spec.capacity: Required value"),
+    (
+        core_v1.PersistentVolume,
+        {**DISK, "hostPath": None, "local": {"path": "/mnt"}},
+        "spec.nodeAffinity: Required value: Local volume requires node affinity",
+    ),
+    (
+        autoscaling_v2.HorizontalPodAutoscaler,
+        {"minReplicas": 3, "maxReplicas": 2},
+        "spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`",
+    ),
+    (
+        autoscaling_v2.HorizontalPodAutoscaler,
+        {"metrics": [{"type": "Pods"}]},
+        "spec.metrics[0].pods: Required value: must populate information for the given metric source",
+    ),
+    (
         core_v1.ResourceQuota,
         {"hard": {"pods": "-1"}},
         'spec.hard[pods]: Invalid value: "-1": must be greater',
@@ -217,6 +258,50 @@ def test_a_claim_stays_as_it_is_but_for_its_size_once_it_has_a_volume() -> None:
     assert said(made(of, spec=more, **bound), made(of, **bound)) == []
     assert said(made(of, spec={**asked, "volumeName": "v"}), made(of)) == []
     assert said(made(of, spec={**asked, "storageClassName": "s"}), made(of)) != []
+
+
+def test_a_volume_stays_where_it_is() -> None:
+    moved = made(core_v1.PersistentVolume, spec={**DISK, "hostPath": {"path": "/mnt/other"}})
+    assert said(moved, made(core_v1.PersistentVolume)) == [
+        "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"
+    ]
+
+
+def test_a_storage_class_keeps_its_provisioner() -> None:
+    other = made(storage_v1.StorageClass, provisioner="example.com/disks")
+    assert said(other, made(storage_v1.StorageClass)) == [
+        "provisioner: Forbidden: updates to provisioner are forbidden."
+    ]
+    assert said(made(storage_v1.StorageClass, provisioner="")) == ["provisioner: Required value"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "target", "annotated"),
+    [
+        ([], 80, False),
+        ([("cpu", 50)], 50, False),
+        ([("memory", 70), ("cpu", 50)], 50, True),
+        ([("memory", 70)], None, True),
+    ],
+)
+def test_an_autoscaler_in_its_older_form(
+    metrics: list[tuple[str, int]], target: int | None, annotated: bool
+) -> None:
+    given = [
+        {
+            "type": "Resource",
+            "resource": {"name": name, "target": {"type": "Utilization", "averageUtilization": share}},
+        }
+        for name, share in metrics
+    ]
+    of = autoscaling_v2.HorizontalPodAutoscaler
+    new = made(of, spec={**GOOD[of]["spec"], "metrics": given, "behavior": {"scaleDown": {"policies": []}}})
+    old = horizontalpodautoscalers.read(new)
+    assert old.spec.targetCPUUtilizationPercentage == target
+    assert (horizontalpodautoscalers.METRICS_ANNOTATION in old.metadata.annotations) == annotated
+    back = horizontalpodautoscalers.write(old)
+    assert (back.metadata, back.spec.behavior) == (new.metadata, new.spec.behavior)
+    assert sorted(map(str, back.spec.metrics)) == sorted(map(str, new.spec.metrics))
 
 
 REPORTS: list[tuple[dict[str, Any], str]] = [

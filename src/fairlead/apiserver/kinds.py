@@ -18,7 +18,7 @@ from fairlead.apiserver.strategies import (
     StatusStrategy,
     Strategy,
 )
-from fairlead.objects import reports, resources, scales
+from fairlead.objects import horizontalpodautoscalers, reports, resources, scales
 from fairlead.objects.autoscaling_v1 import Scale
 from fairlead.objects.resources import Resource
 
@@ -275,6 +275,14 @@ REPLICATIONCONTROLLERS = Kind(
     scaling=REPLICAS,
     strategy=WITH_STATUS,
 )
+PERSISTENTVOLUMES = Kind(
+    resources.PERSISTENTVOLUMES,
+    "persistentvolume",
+    ("pv",),
+    status=True,
+    returns_deleted=True,
+    strategy=WITH_STATUS,
+)
 PERSISTENTVOLUMECLAIMS = Kind(
     resources.PERSISTENTVOLUMECLAIMS,
     "persistentvolumeclaim",
@@ -357,6 +365,26 @@ PODDISRUPTIONBUDGETS = Kind(
 )
 
 PRIORITYCLASSES = Kind(resources.PRIORITYCLASSES, "priorityclass", ("pc",), strategy=PriorityClassStrategy())
+STORAGECLASSES = Kind(resources.STORAGECLASSES, "storageclass", ("sc",), returns_deleted=True)
+HORIZONTALPODAUTOSCALERS = Kind(
+    resources.HORIZONTALPODAUTOSCALERS,
+    "horizontalpodautoscaler",
+    ("hpa",),
+    ("all",),
+    status=True,
+    strategy=WITH_STATUS,
+)
+HORIZONTALPODAUTOSCALERS_V1 = Kind(
+    resources.HORIZONTALPODAUTOSCALERS_V1,
+    "horizontalpodautoscaler",
+    ("hpa",),
+    ("all",),
+    status=True,
+    strategy=WITH_STATUS,
+    conversion=Conversion(
+        HORIZONTALPODAUTOSCALERS, horizontalpodautoscalers.read, horizontalpodautoscalers.write
+    ),
+)
 CUSTOMRESOURCEDEFINITIONS = Kind(
     resources.CUSTOMRESOURCEDEFINITIONS,
     "customresourcedefinition",
@@ -385,6 +413,7 @@ KINDS: tuple[Kind, ...] = (
     NAMESPACES,
     NODES,
     PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
     PODS,
     REPLICATIONCONTROLLERS,
     RESOURCEQUOTAS,
@@ -398,6 +427,8 @@ KINDS: tuple[Kind, ...] = (
     STATEFULSETS,
     REPORTED_EVENTS,
     *REVIEWS,
+    HORIZONTALPODAUTOSCALERS,
+    HORIZONTALPODAUTOSCALERS_V1,
     CRONJOBS,
     JOBS,
     INGRESSCLASSES,
@@ -410,6 +441,7 @@ KINDS: tuple[Kind, ...] = (
     CLUSTERROLES,
     ROLEBINDINGS,
     ROLES,
+    STORAGECLASSES,
     CUSTOMRESOURCEDEFINITIONS,
     PRIORITYCLASSES,
     LEASES,

@@ -11,22 +11,25 @@ from typing import Any
 
 import msgspec
 
-from fairlead.apiserver import rows, workloadrows
+from fairlead.apiserver import rows, volumerows, workloadrows
 from fairlead.apiserver.answers import META, Partial
 from fairlead.apiserver.kinds import Kind
 from fairlead.objects import (
     apps_v1,
     autoscaling_v1,
+    autoscaling_v2,
     batch_v1,
     coordination_v1,
     core_v1,
     discovery_v1,
     events_v1,
+    horizontalpodautoscalers,
     networking_v1,
     policy_v1,
     rbac_v1,
     reports,
     scheduling_v1,
+    storage_v1,
 )
 from fairlead.objects.meta_v1 import ListMeta
 from fairlead.objects.scalars import Object, text, zero
@@ -196,6 +199,16 @@ REPLICAS = (
     *PODS_OF,
 )
 
+AUTOSCALER_COLUMNS = (
+    NAME,
+    column("Reference", about="What it scales."),
+    column("Targets", about="What each metric is, and what it should be."),
+    column("MinPods", about="The fewest replicas."),
+    column("MaxPods", about="The most replicas."),
+    column("Replicas", about="How many there are."),
+    AGE,
+)
+
 TABLES |= {
     events_v1.Event: (
         TABLES[core_v1.Event][0],
@@ -318,6 +331,38 @@ TABLES |= {
         (NAME, column("Pod-Selector", about="The labels of the pods that it is for."), AGE),
         workloadrows.networkpolicy,
     ),
+    core_v1.PersistentVolume: (
+        (
+            NAME,
+            column("Capacity", about="Its size."),
+            column("Access Modes", about="How it can be mounted."),
+            column("Reclaim Policy", about="What becomes of it when its claim goes."),
+            column("Status", about="Whether a claim has it."),
+            column("Claim", about="The claim that has it."),
+            column("StorageClass", about="The class of claims that may have it."),
+            column("VolumeAttributesClass", about="The class of its attributes."),
+            column("Reason", about="Why it is in this state, in short."),
+            AGE,
+            column("VolumeMode", wide=True, about="Whether it is a file system or a device."),
+        ),
+        volumerows.persistentvolume,
+    ),
+    storage_v1.StorageClass: (
+        (
+            NAME,
+            column("Provisioner", about="Who makes volumes of this class."),
+            column("ReclaimPolicy", about="What becomes of a volume when its claim goes."),
+            column("VolumeBindingMode", about="When a claim gets its volume."),
+            column("AllowVolumeExpansion", about="Whether claims may grow."),
+            AGE,
+        ),
+        volumerows.storageclass,
+    ),
+    autoscaling_v2.HorizontalPodAutoscaler: (AUTOSCALER_COLUMNS, workloadrows.horizontalpodautoscaler),
+    autoscaling_v1.HorizontalPodAutoscaler: (
+        AUTOSCALER_COLUMNS,
+        lambda one, now: workloadrows.horizontalpodautoscaler(horizontalpodautoscalers.write(one), now),
+    ),
     core_v1.PersistentVolumeClaim: (
         (
             NAME,
@@ -330,7 +375,7 @@ TABLES |= {
             AGE,
             column("VolumeMode", wide=True, about="Whether it is a file system or a device."),
         ),
-        workloadrows.persistentvolumeclaim,
+        volumerows.persistentvolumeclaim,
     ),
     core_v1.ResourceQuota: (
         (

@@ -5,13 +5,14 @@ Upstream: the print functions of pkg/printers/internalversion/printers.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from fairlead.apiserver.ages import between, since
 from fairlead.apiserver.rows import NONE, SHOWN, UNSET, Cells
 from fairlead.objects import (
     apps_v1,
     autoscaling_v1,
+    autoscaling_v2,
     batch_v1,
     core_v1,
     labels,
@@ -22,12 +23,6 @@ from fairlead.objects import (
 from fairlead.objects.meta_v1 import LabelSelector
 
 NOT_GIVEN = "N/A"
-MODES = {
-    "ReadWriteOnce": "RWO",
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOncePod": "RWOP",
-}
 
 
 def _selector(selector: LabelSelector | None) -> str:
@@ -230,24 +225,40 @@ def networkpolicy(policy: networking_v1.NetworkPolicy, now: float) -> Cells:
     return [policy.metadata.name, _selector(policy.spec.podSelector), age]
 
 
-def persistentvolumeclaim(claim: core_v1.PersistentVolumeClaim, now: float) -> Cells:
-    """Name, status, volume, size, access, class, attributes' class, age, mode."""
-    spec, status = claim.spec, claim.status
-    ending = claim.metadata.deletionTimestamp is not None
-    bound = bool(spec.volumeName)
-    modes: Iterable[str] = status.accessModes if bound else ()
-    attributes = spec.volumeAttributesClassName
+def horizontalpodautoscaler(autoscaler: autoscaling_v2.HorizontalPodAutoscaler, now: float) -> Cells:
+    """Name, what is scaled, metrics, fewest, most, replicas, age."""
+    spec, target = autoscaler.spec, autoscaler.spec.scaleTargetRef
+    shown = [_metric(metric) for metric in spec.metrics]
+    more = f" + {len(shown) - 2} more..." if len(shown) > 2 else ""
     return [
-        claim.metadata.name,
-        "Terminating" if ending else status.phase,
-        spec.volumeName,
-        str(status.capacity.get("storage", "0")) if bound else "",
-        ",".join(short for mode, short in MODES.items() if mode in modes),
-        spec.storageClassName or "",
-        UNSET if attributes is None else attributes,
-        since(claim.metadata.creationTimestamp, now),
-        spec.volumeMode or UNSET,
+        autoscaler.metadata.name,
+        f"{target.kind}/{target.name}",
+        (", ".join(shown[:2]) + more) or NONE,
+        str(spec.minReplicas) if spec.minReplicas is not None else UNSET,
+        spec.maxReplicas,
+        autoscaler.status.currentReplicas,
+        since(autoscaler.metadata.creationTimestamp, now),
     ]
+
+
+def _metric(metric: autoscaling_v2.MetricSpec) -> str:
+    """What a metric should be; what it is, nobody here measures. Upstream: formatHPAMetrics."""
+    resource = metric.resource or metric.containerResource
+    if resource is not None:
+        target, name = resource.target, f"{resource.name}: "
+    else:
+        source = metric.pods or metric.object or metric.external
+        if source is None:
+            return "<unknown type>"
+        target, name = source.target, ""
+    if target.averageValue is not None:
+        return f"{name}<unknown>/{target.averageValue}" + (
+            "" if resource is not None or metric.pods else " (avg)"
+        )
+    if resource is not None:
+        utilization = target.averageUtilization
+        return f"{name}<unknown>/" + (f"{utilization}%" if utilization is not None else "<auto>")
+    return f"<unknown>/{target.value}"
 
 
 def resourcequota(quota: core_v1.ResourceQuota, now: float) -> Cells:

@@ -40,6 +40,13 @@ class AzureDiskVolumeSource(Object, frozen=True, kw_only=True):
     kind: str | None = None
 
 
+class AzureFilePersistentVolumeSource(Object, frozen=True, kw_only=True):
+    secretName: str = field(default_factory=text)
+    shareName: str = field(default_factory=text)
+    readOnly: bool = False
+    secretNamespace: str | None = None
+
+
 class AzureFileVolumeSource(Object, frozen=True, kw_only=True):
     secretName: str = field(default_factory=text)
     shareName: str = field(default_factory=text)
@@ -51,6 +58,19 @@ class Binding(Object, frozen=True, kw_only=True):
     apiVersion: str = field(default_factory=lambda: "v1")
     metadata: ObjectMeta = field(default_factory=lambda: ObjectMeta())
     target: ObjectReference = field(default_factory=lambda: ObjectReference())
+
+
+class CSIPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    driver: str = field(default_factory=text)
+    volumeHandle: str = field(default_factory=text)
+    readOnly: bool = False
+    fsType: str = ""
+    volumeAttributes: dict[str, str] = {}
+    controllerPublishSecretRef: SecretReference | None = None
+    nodeStageSecretRef: SecretReference | None = None
+    nodePublishSecretRef: SecretReference | None = None
+    controllerExpandSecretRef: SecretReference | None = None
+    nodeExpandSecretRef: SecretReference | None = None
 
 
 class CSIVolumeSource(Object, frozen=True, kw_only=True):
@@ -66,6 +86,15 @@ class Capabilities(Object, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()
 
 
+class CephFSPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    monitors: tuple[str, ...] = field(default_factory=empty)
+    path: str = ""
+    user: str = ""
+    secretFile: str = ""
+    secretRef: SecretReference | None = None
+    readOnly: bool = False
+
+
 class CephFSVolumeSource(Object, frozen=True, kw_only=True):
     monitors: tuple[str, ...] = field(default_factory=empty)
     path: str = ""
@@ -73,6 +102,13 @@ class CephFSVolumeSource(Object, frozen=True, kw_only=True):
     secretFile: str = ""
     secretRef: LocalObjectReference | None = None
     readOnly: bool = False
+
+
+class CinderPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    volumeID: str = field(default_factory=text)
+    fsType: str = ""
+    readOnly: bool = False
+    secretRef: SecretReference | None = None
 
 
 class CinderVolumeSource(Object, frozen=True, kw_only=True):
@@ -447,6 +483,14 @@ class FileKeySelector(Object, frozen=True, kw_only=True):
     optional: bool | None = None
 
 
+class FlexPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    driver: str = field(default_factory=text)
+    fsType: str = ""
+    secretRef: SecretReference | None = None
+    readOnly: bool = False
+    options: dict[str, str] = {}
+
+
 class FlexVolumeSource(Object, frozen=True, kw_only=True):
     driver: str = field(default_factory=text)
     fsType: str = ""
@@ -476,6 +520,13 @@ class GitRepoVolumeSource(Object, frozen=True, kw_only=True):
     repository: str = field(default_factory=text)
     revision: str = ""
     directory: str = ""
+
+
+class GlusterfsPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    endpoints: str = field(default_factory=text)
+    path: str = field(default_factory=text)
+    readOnly: bool = False
+    endpointsNamespace: str | None = None
 
 
 class GlusterfsVolumeSource(Object, frozen=True, kw_only=True):
@@ -509,6 +560,20 @@ class HostIP(Object, frozen=True, kw_only=True):
 class HostPathVolumeSource(Object, frozen=True, kw_only=True):
     path: str = field(default_factory=text)
     type: str | None = None
+
+
+class ISCSIPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    targetPortal: str = field(default_factory=text)
+    iqn: str = field(default_factory=text)
+    lun: int = field(default_factory=zero)
+    iscsiInterface: str = ""
+    fsType: str = ""
+    readOnly: bool = False
+    portals: tuple[str, ...] = ()
+    chapAuthDiscovery: bool = False
+    chapAuthSession: bool = False
+    secretRef: SecretReference | None = None
+    initiatorName: str | None = None
 
 
 class ISCSIVolumeSource(Object, frozen=True, kw_only=True):
@@ -599,6 +664,11 @@ class LoadBalancerStatus(Object, frozen=True, kw_only=True):
 
 class LocalObjectReference(Object, frozen=True, kw_only=True):
     name: str = ""
+
+
+class LocalVolumeSource(Object, frozen=True, kw_only=True):
+    path: str = field(default_factory=text)
+    fsType: str | None = None
 
 
 class ModifyVolumeStatus(Object, frozen=True, kw_only=True):
@@ -788,6 +858,14 @@ class ObjectReference(Object, frozen=True, kw_only=True):
     fieldPath: str = ""
 
 
+class PersistentVolume(Object, frozen=True, kw_only=True):
+    kind: str = field(default_factory=lambda: "PersistentVolume")
+    apiVersion: str = field(default_factory=lambda: "v1")
+    metadata: ObjectMeta = field(default_factory=lambda: ObjectMeta())
+    spec: PersistentVolumeSpec = field(default_factory=lambda: PersistentVolumeSpec())
+    status: PersistentVolumeStatus = field(default_factory=lambda: PersistentVolumeStatus())
+
+
 class PersistentVolumeClaim(Object, frozen=True, kw_only=True):
     kind: str = field(default_factory=lambda: "PersistentVolumeClaim")
     apiVersion: str = field(default_factory=lambda: "v1")
@@ -843,6 +921,79 @@ class PersistentVolumeClaimTemplate(Object, frozen=True, kw_only=True):
 class PersistentVolumeClaimVolumeSource(Object, frozen=True, kw_only=True):
     claimName: str = field(default_factory=text)
     readOnly: bool = False
+
+
+class PersistentVolumeList(Object, frozen=True, kw_only=True):
+    kind: str = field(default_factory=lambda: "PersistentVolumeList")
+    apiVersion: str = field(default_factory=lambda: "v1")
+    metadata: ListMeta = field(default_factory=lambda: ListMeta())
+    items: tuple[PersistentVolume, ...] = field(default_factory=empty)
+
+
+class PersistentVolumeSource(Object, frozen=True, kw_only=True):
+    gcePersistentDisk: GCEPersistentDiskVolumeSource | None = None
+    awsElasticBlockStore: AWSElasticBlockStoreVolumeSource | None = None
+    hostPath: HostPathVolumeSource | None = None
+    glusterfs: GlusterfsPersistentVolumeSource | None = None
+    nfs: NFSVolumeSource | None = None
+    rbd: RBDPersistentVolumeSource | None = None
+    iscsi: ISCSIPersistentVolumeSource | None = None
+    cinder: CinderPersistentVolumeSource | None = None
+    cephfs: CephFSPersistentVolumeSource | None = None
+    fc: FCVolumeSource | None = None
+    flocker: FlockerVolumeSource | None = None
+    flexVolume: FlexPersistentVolumeSource | None = None
+    azureFile: AzureFilePersistentVolumeSource | None = None
+    vsphereVolume: VsphereVirtualDiskVolumeSource | None = None
+    quobyte: QuobyteVolumeSource | None = None
+    azureDisk: AzureDiskVolumeSource | None = None
+    photonPersistentDisk: PhotonPersistentDiskVolumeSource | None = None
+    portworxVolume: PortworxVolumeSource | None = None
+    scaleIO: ScaleIOPersistentVolumeSource | None = None
+    local: LocalVolumeSource | None = None
+    storageos: StorageOSPersistentVolumeSource | None = None
+    csi: CSIPersistentVolumeSource | None = None
+
+
+class PersistentVolumeSpec(Object, frozen=True, kw_only=True):
+    capacity: dict[str, Quantity] = {}
+    gcePersistentDisk: GCEPersistentDiskVolumeSource | None = None
+    awsElasticBlockStore: AWSElasticBlockStoreVolumeSource | None = None
+    hostPath: HostPathVolumeSource | None = None
+    glusterfs: GlusterfsPersistentVolumeSource | None = None
+    nfs: NFSVolumeSource | None = None
+    rbd: RBDPersistentVolumeSource | None = None
+    iscsi: ISCSIPersistentVolumeSource | None = None
+    cinder: CinderPersistentVolumeSource | None = None
+    cephfs: CephFSPersistentVolumeSource | None = None
+    fc: FCVolumeSource | None = None
+    flocker: FlockerVolumeSource | None = None
+    flexVolume: FlexPersistentVolumeSource | None = None
+    azureFile: AzureFilePersistentVolumeSource | None = None
+    vsphereVolume: VsphereVirtualDiskVolumeSource | None = None
+    quobyte: QuobyteVolumeSource | None = None
+    azureDisk: AzureDiskVolumeSource | None = None
+    photonPersistentDisk: PhotonPersistentDiskVolumeSource | None = None
+    portworxVolume: PortworxVolumeSource | None = None
+    scaleIO: ScaleIOPersistentVolumeSource | None = None
+    local: LocalVolumeSource | None = None
+    storageos: StorageOSPersistentVolumeSource | None = None
+    csi: CSIPersistentVolumeSource | None = None
+    accessModes: tuple[str, ...] = ()
+    claimRef: ObjectReference | None = None
+    persistentVolumeReclaimPolicy: str = ""
+    storageClassName: str = ""
+    mountOptions: tuple[str, ...] = ()
+    volumeMode: str = ""
+    nodeAffinity: VolumeNodeAffinity | None = None
+    volumeAttributesClassName: str | None = None
+
+
+class PersistentVolumeStatus(Object, frozen=True, kw_only=True):
+    phase: str = ""
+    message: str = ""
+    reason: str = ""
+    lastPhaseTransitionTime: Time | None = None
 
 
 class PhotonPersistentDiskVolumeSource(Object, frozen=True, kw_only=True):
@@ -1092,6 +1243,17 @@ class QuobyteVolumeSource(Object, frozen=True, kw_only=True):
     tenant: str = ""
 
 
+class RBDPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    monitors: tuple[str, ...] = field(default_factory=empty)
+    image: str = field(default_factory=text)
+    fsType: str = ""
+    pool: str = ""
+    user: str = ""
+    keyring: str = ""
+    secretRef: SecretReference | None = None
+    readOnly: bool = False
+
+
 class RBDVolumeSource(Object, frozen=True, kw_only=True):
     monitors: tuple[str, ...] = field(default_factory=empty)
     image: str = field(default_factory=text)
@@ -1203,6 +1365,19 @@ class SELinuxOptions(Object, frozen=True, kw_only=True):
     level: str = ""
 
 
+class ScaleIOPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    gateway: str = field(default_factory=text)
+    system: str = field(default_factory=text)
+    secretRef: SecretReference = field(default_factory=lambda: SecretReference())
+    sslEnabled: bool = False
+    protectionDomain: str = ""
+    storagePool: str = ""
+    storageMode: str = ""
+    volumeName: str = ""
+    fsType: str = ""
+    readOnly: bool = False
+
+
 class ScaleIOVolumeSource(Object, frozen=True, kw_only=True):
     gateway: str = field(default_factory=text)
     system: str = field(default_factory=text)
@@ -1263,6 +1438,11 @@ class SecretProjection(Object, frozen=True, kw_only=True):
     name: str = ""
     items: tuple[KeyToPath, ...] = ()
     optional: bool | None = None
+
+
+class SecretReference(Object, frozen=True, kw_only=True):
+    name: str = ""
+    namespace: str = ""
 
 
 class SecretVolumeSource(Object, frozen=True, kw_only=True):
@@ -1369,6 +1549,14 @@ class SleepAction(Object, frozen=True, kw_only=True):
     seconds: int = field(default_factory=zero)
 
 
+class StorageOSPersistentVolumeSource(Object, frozen=True, kw_only=True):
+    volumeName: str = ""
+    volumeNamespace: str = ""
+    fsType: str = ""
+    readOnly: bool = False
+    secretRef: ObjectReference | None = None
+
+
 class StorageOSVolumeSource(Object, frozen=True, kw_only=True):
     volumeName: str = ""
     volumeNamespace: str = ""
@@ -1400,6 +1588,15 @@ class Toleration(Object, frozen=True, kw_only=True):
     value: str = ""
     effect: str = ""
     tolerationSeconds: int | None = None
+
+
+class TopologySelectorLabelRequirement(Object, frozen=True, kw_only=True):
+    key: str = field(default_factory=text)
+    values: tuple[str, ...] = field(default_factory=empty)
+
+
+class TopologySelectorTerm(Object, frozen=True, kw_only=True):
+    matchLabelExpressions: tuple[TopologySelectorLabelRequirement, ...] = ()
 
 
 class TopologySpreadConstraint(Object, frozen=True, kw_only=True):
@@ -1481,6 +1678,10 @@ class VolumeMountStatus(Object, frozen=True, kw_only=True):
     readOnly: bool = False
     recursiveReadOnly: str | None = None
     volumeStatus: VolumeStatus | None = None
+
+
+class VolumeNodeAffinity(Object, frozen=True, kw_only=True):
+    required: NodeSelector | None = None
 
 
 class VolumeProjection(Object, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@ from fairlead.objects import (
     apps_v1,
     authentication_v1,
     authorization_v1,
+    autoscaling_v1,
+    autoscaling_v2,
     batch_v1,
     coordination_v1,
     core_v1,
@@ -19,6 +21,7 @@ from fairlead.objects import (
     policy_v1,
     rbac_v1,
     scheduling_v1,
+    storage_v1,
 )
 from fairlead.objects.meta_v1 import ObjectMeta
 
@@ -103,6 +106,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", coordination_v
 IPADDRESSES = _networking("ipaddresses", networking_v1.IPAddress, namespaced=False)
 SERVICECIDRS = _networking("servicecidrs", networking_v1.ServiceCIDR, namespaced=False)
 REPLICATIONCONTROLLERS = _core("replicationcontrollers", core_v1.ReplicationController)
+PERSISTENTVOLUMES = _core("persistentvolumes", core_v1.PersistentVolume, namespaced=False)
 PERSISTENTVOLUMECLAIMS = _core("persistentvolumeclaims", core_v1.PersistentVolumeClaim)
 LIMITRANGES = _core("limitranges", core_v1.LimitRange)
 RESOURCEQUOTAS = _core("resourcequotas", core_v1.ResourceQuota)
@@ -127,6 +131,23 @@ PRIORITYCLASSES = Resource(
     "PriorityClass",
     scheduling_v1.PriorityClass,
     namespaced=False,
+)
+STORAGECLASSES = Resource(
+    "storage.k8s.io", "v1", "storageclasses", "StorageClass", storage_v1.StorageClass, namespaced=False
+)
+HORIZONTALPODAUTOSCALERS = Resource(
+    "autoscaling",
+    "v2",
+    "horizontalpodautoscalers",
+    "HorizontalPodAutoscaler",
+    autoscaling_v2.HorizontalPodAutoscaler,
+)
+HORIZONTALPODAUTOSCALERS_V1 = Resource(
+    "autoscaling",
+    "v1",
+    "horizontalpodautoscalers",
+    "HorizontalPodAutoscaler",
+    autoscaling_v1.HorizontalPodAutoscaler,
 )
 CUSTOMRESOURCEDEFINITIONS = Resource(
     "apiextensions.k8s.io",

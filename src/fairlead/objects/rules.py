@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from fairlead.objects import (
     apiextensions_v1,
     apps_v1,
+    autoscaling_v2,
     batch_v1,
     configuration,
     controllerrevisions,
@@ -23,6 +24,7 @@ from fairlead.objects import (
     endpointslices,
     events,
     events_v1,
+    horizontalpodautoscalers,
     ingressclasses,
     ingresses,
     ipaddresses,
@@ -35,6 +37,7 @@ from fairlead.objects import (
     networkpolicies,
     nodes,
     persistentvolumeclaims,
+    persistentvolumes,
     poddisruptionbudgets,
     podparts,
     pods,
@@ -50,6 +53,8 @@ from fairlead.objects import (
     servicecidrs,
     services,
     statefulsets,
+    storage_v1,
+    storageclasses,
 )
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.resources import Stored
@@ -138,6 +143,7 @@ _RULES: dict[type[Any], Rules[Any]] = {
     networking_v1.IPAddress: Rules(validate=ipaddresses.validate),
     networking_v1.ServiceCIDR: Rules(validate=servicecidrs.validate),
     core_v1.LimitRange: Rules(limitranges.default, limitranges.validate),
+    core_v1.PersistentVolume: Rules(persistentvolumes.default, persistentvolumes.validate),
     core_v1.PersistentVolumeClaim: Rules(persistentvolumeclaims.default, persistentvolumeclaims.validate),
     core_v1.ReplicationController: Rules(
         replicationcontrollers.default,
@@ -157,6 +163,10 @@ _RULES: dict[type[Any], Rules[Any]] = {
     networking_v1.NetworkPolicy: Rules(networkpolicies.default, networkpolicies.validate),
     policy_v1.PodDisruptionBudget: Rules(
         validate=poddisruptionbudgets.validate, validate_status=poddisruptionbudgets.validate_status
+    ),
+    storage_v1.StorageClass: Rules(storageclasses.default, storageclasses.validate),
+    autoscaling_v2.HorizontalPodAutoscaler: Rules(
+        horizontalpodautoscalers.default, horizontalpodautoscalers.validate
     ),
     scheduling_v1.PriorityClass: Rules(priorityclasses.default, priorityclasses.validate),
     rbac_v1.ClusterRole: Rules(validate=rbac.validate_clusterrole),

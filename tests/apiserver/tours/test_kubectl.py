@@ -66,7 +66,7 @@ async def explains(tour: Guide) -> None:
     shown = await tour("explain rs --api-version=apps/v1 --recursive")
     assert "ReplicaSet" in shown
     assert "minReadySeconds" in shown
-    said = await tour("explain hpa", fails=True)
+    said = await tour("explain runtimeclass", fails=True)
     assert "couldn't find resource" in said or "doesn't have a resource type" in said
 
 
@@ -129,7 +129,7 @@ async def gets(tour: Guide) -> None:
     assert "field label not supported" in await tour("get pods --field-selector=spec.x=1", fails=True)
     assert "kind: Deployment" in await tour("get deployments.v1.apps web -o yaml")
     assert "default" in await tour("get services -A")
-    assert "the server doesn't have a resource type" in await tour("get horizontalpodautoscalers", fails=True)
+    assert "the server doesn't have a resource type" in await tour("get runtimeclasses", fails=True)
     many = await tour("get configmaps --chunk-size=1 -o name")
     assert many.split() == ["configmap/kube-root-ca.crt", "configmap/settings"]
 
