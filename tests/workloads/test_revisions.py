@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fairlead.client.api import Api
 from fairlead.client.writer import Writer
-from fairlead.objects.apps_v1 import ControllerRevision
+from fairlead.objects.apps_v1 import ControllerRevision, DaemonSet, StatefulSet
 from fairlead.objects.resources import REPLICASETS
 from fairlead.workloads import revisions
 from fairlead.workloads.revisions import HASH, create, equal, find_equal, in_order, next_revision, revision_of
@@ -31,6 +31,20 @@ def test_the_name_says_the_contents() -> None:
     assert equal(made, again)
     assert not equal(made, other)
     assert revision({"a": 1}, 1, 1).metadata.name != made.metadata.name
+
+
+@pytest.mark.parametrize(
+    ("owner", "label"),
+    [
+        (StatefulSet(metadata=OWNER.metadata), "controller.kubernetes.io/hash"),
+        (DaemonSet(metadata=OWNER.metadata), "controller-revision-hash"),
+    ],
+)
+def test_the_label_with_the_hash_is_called_as_upstream_does_for_the_kind(
+    owner: StatefulSet | DaemonSet, label: str
+) -> None:
+    made = revision_of(owner, {"app": "web"}, {"a": 1}, 1, None)
+    assert made.metadata.labels == {"app": "web", label: made.metadata.name.removeprefix("web-")}
 
 
 def test_long_names_of_owners_leave_room_for_the_hash() -> None:

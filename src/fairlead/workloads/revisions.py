@@ -21,6 +21,9 @@ from fairlead.workloads.claiming import controller_of, controller_reference
 from fairlead.workloads.hashing import hash_of
 
 HASH = "controller.kubernetes.io/hash"
+"""The label of a StatefulSet's revisions that says what is in them (upstream: ControllerRevisionHashLabel)."""
+DAEMON_HASH = "controller-revision-hash"
+"""The same of a DaemonSet's, and of its pods (upstream: DefaultDaemonSetUniqueLabelKey)."""
 LONGEST_PREFIX = 223
 """Of a revision's name (upstream: ControllerRevisionName)."""
 
@@ -39,7 +42,7 @@ def revision_of(
         metadata=ObjectMeta(
             name=f"{owner.metadata.name[:LONGEST_PREFIX]}-{hashed}",
             namespace=owner.metadata.namespace,
-            labels={**labels, HASH: hashed},
+            labels={**labels, DAEMON_HASH if owner.kind == "DaemonSet" else HASH: hashed},
             annotations=annotations or {},
             ownerReferences=(controller_reference(owner),),
         ),

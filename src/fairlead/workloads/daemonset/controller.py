@@ -27,7 +27,7 @@ from fairlead.workloads.context import Context
 from fairlead.workloads.daemonset.backoff import FailedPods
 from fairlead.workloads.daemonset.eligibility import eligibility
 from fairlead.workloads.daemonset.plan import Plan, plan
-from fairlead.workloads.daemonset.pods import HASH_LABEL, pod_for
+from fairlead.workloads.daemonset.pods import pod_for
 from fairlead.workloads.expectations import Expectations
 from fairlead.workloads.following import follow_dependents, follow_owners
 from fairlead.workloads.podcontrol import PodControl
@@ -69,7 +69,7 @@ class DaemonSetController:
         history = await self._claim_revisions.take(daemon_set, selector, dependents(self._revisions, meta))
         pods = await self._claim_pods.take(daemon_set, selector, dependents(self._pods, meta))
         newest, collisions = await templates.newest(self._writer, daemon_set, history)
-        hash = newest.metadata.labels.get(revisions.HASH, "")
+        hash = newest.metadata.labels.get(revisions.DAEMON_HASH, "")
         found = plan(
             daemon_set,
             hash,
@@ -130,8 +130,12 @@ class DaemonSetController:
     ) -> None:
         """Deletes the oldest revisions that neither the set nor a pod uses, beyond the limit."""
         limit = daemon_set.spec.revisionHistoryLimit
-        hashes = {pod.metadata.labels.get(HASH_LABEL) for pod in pods}
-        live = {each.metadata.name for each in history if each.metadata.labels.get(revisions.HASH) in hashes}
+        hashes = {pod.metadata.labels.get(revisions.DAEMON_HASH) for pod in pods}
+        live = {
+            each.metadata.name
+            for each in history
+            if each.metadata.labels.get(revisions.DAEMON_HASH) in hashes
+        }
         for old in revisions.superfluous(
             history, live | {newest.metadata.name}, 10 if limit is None else limit
         ):

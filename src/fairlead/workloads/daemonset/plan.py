@@ -13,8 +13,9 @@ from fairlead.objects.apps_v1 import DaemonSet, DaemonSetStatus
 from fairlead.objects.core_v1 import Node, Pod
 from fairlead.objects.scalars import IntOrString
 from fairlead.workloads.daemonset.eligibility import Eligibility, eligibility
-from fairlead.workloads.daemonset.pods import HASH_LABEL, node_of
+from fairlead.workloads.daemonset.pods import node_of
 from fairlead.workloads.podstate import available_in, is_available, is_ready
+from fairlead.workloads.revisions import DAEMON_HASH
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class _Step:
         return max(amount(rolling.maxUnavailable if rolling is not None else 1, nodes), 1)
 
     def _is_new(self, pod: Pod) -> bool:
-        return pod.metadata.labels.get(HASH_LABEL) == self.hash
+        return pod.metadata.labels.get(DAEMON_HASH) == self.hash
 
     def _is_available(self, pod: Pod) -> bool:
         return is_available(pod, self.set.spec.minReadySeconds, self.now)

@@ -19,8 +19,7 @@ from fairlead.objects.core_v1 import (
     Toleration,
 )
 from fairlead.workloads.podcontrol import pod_from
-
-HASH_LABEL = "controller-revision-hash"
+from fairlead.workloads.revisions import DAEMON_HASH
 
 _NAME = "metadata.name"
 _KEY = "node.kubernetes.io/{}"
@@ -46,7 +45,7 @@ def tolerations(spec: PodSpec) -> tuple[Toleration, ...]:
 def pod_for(daemon_set: DaemonSet, node: str, hash: str) -> Pod:
     """The pod for this node, of the revision with this hash. The scheduler binds it there, and nowhere else."""
     pod = pod_from(daemon_set.spec.template, daemon_set)
-    meta = replace(pod.metadata, labels={**pod.metadata.labels, HASH_LABEL: hash})
+    meta = replace(pod.metadata, labels={**pod.metadata.labels, DAEMON_HASH: hash})
     spec = replace(pod.spec, affinity=_on(node, pod.spec.affinity), tolerations=tolerations(pod.spec))
     return replace(pod, metadata=meta, spec=spec)
 
