@@ -19,17 +19,21 @@ NODE = "node"
 
 
 class Cluster:
-    """Informers by resource, each with the indexes "controller" (see `dependents`) and "namespace"; pods "node" too."""
+    """Informers by resource, of one namespace or of all.
+
+    Each has the indexes "controller" (see `dependents`) and "namespace"; pods "node" too.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._informers: dict[str, Informer[Any]] = {}
+        self._informers: dict[tuple[str, str], Informer[Any]] = {}
 
-    def informer(self, resource: Resource[T]) -> Informer[T]:
-        """The informer of the resource; ask for it before the first list."""
-        found = self._informers.get(resource.full_name)
+    def informer(self, resource: Resource[T], namespace: str = "") -> Informer[T]:
+        """The informer of the resource, in one namespace or in all; ask for it before the first list."""
+        found = self._informers.get((resource.full_name, namespace))
         if found is None:
-            found = self._informers[resource.full_name] = Informer(self._api, resource)
+            found = Informer(self._api, resource, namespace=namespace)
+            self._informers[resource.full_name, namespace] = found
             found.index(CONTROLLER, _controllers)
             found.index(NAMESPACE, lambda obj: [obj.metadata.namespace])
             if resource is PODS:

@@ -46,7 +46,7 @@ class NodeLifecycleController:
         self.queue: WorkQueue[str] = WorkQueue("node_lifecycle")
         self.workers = WORKERS
         self._nodes = cluster.informer(NODES)
-        self._leases = cluster.informer(LEASES)
+        self._leases = cluster.informer(LEASES, LEASE_NAMESPACE)
         self._pods = cluster.informer(PODS)
         self._writer, self._recorder = context.writer, context.recorder
         self._grace = context.config.node_monitor_grace_period
@@ -190,8 +190,8 @@ class NodeLifecycleController:
         self._doubtful.clear()
 
     def _on_lease(self, change: Change[Lease]) -> None:
-        namespace, _, name = change.key.partition("/")
-        if namespace == LEASE_NAMESPACE and change.new is not None and name in self._nodes.items:
+        name = change.key.partition("/")[2]
+        if change.new is not None and name in self._nodes.items:
             self._hear(name, lease=change.new.spec.renewTime or "")
 
     def _on_node(self, change: Change[Node]) -> None:
