@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from fairlead.node import agent, registration
+from fairlead.node.inputs import Inputs
 from fairlead.node.records import SandboxRecord, read_histories, read_sandbox, start_ticks
-from fairlead.objects.core_v1 import Pod
-from fairlead.objects.resources import EVENTS, PODS
+from fairlead.objects import codec
+from fairlead.objects.core_v1 import ConfigMap, Pod
+from fairlead.objects.resources import CONFIGMAPS, EVENTS, PODS
 from fairlead.process import Health
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import ask, eventually, state
+from tests.node.test_agent import ask, eventually, signal_file, state
 from tests.node.test_lifecycle import shell
 
 MANY = 100
@@ -181,3 +183,82 @@ def test_pods_that_go_while_they_start_leave_nothing(tmp_path: Path) -> None:
 
     directory = tmp_path / "node" / "pods"
     with_cluster(tmp_path, test)
+
+
+CONFIG = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "told", "namespace": "default"},
+    "data": {"WORD": "kept"},
+}
+
+
+def told() -> ConfigMap:
+    return codec.decode(ConfigMap, codec.encode(CONFIG))
+
+
+@root
+def test_while_the_api_is_away_containers_are_restarted_and_it_is_told_later(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        await cluster.api.create(CONFIGMAPS, told())
+        script = f'echo "$WORD $KUBERNETES_PORT" >>{go}.runs; {until_told}; rm {go}; exit 3'
+        source = {"envFrom": [{"configMapRef": {"name": "told"}}]}
+        await cluster.run("crash", shell("c", script, **source), terminationGracePeriodSeconds=1)
+        work = shell("c", f"until test -e {go}.work; do sleep 0.02; done; exit 7")
+        await cluster.run("work", work, restartPolicy="Never")
+        await cluster.run("web", PROBE)
+        web = await cluster.until("web", is_ready)
+        for name in ("crash", "work"):
+            await cluster.until(name, is_ready)
+        await cluster.serving.stop()
+        go.touch()
+        runs, done = Path(f"{go}.runs"), Path(f"{go}.work")
+        await eventually(lambda: len(runs.read_text().splitlines()) == 2)
+        first, second = runs.read_text().splitlines()
+        assert first == second
+        assert first.startswith("kept tcp://10.96.0.1:")
+        done.touch()
+        assert '"pod": "web"' in await ask(web)
+        await cluster.serving.start()
+        pod = await cluster.until("crash", lambda pod: is_ready(pod) and state(pod).restartCount == 1)
+        last = state(pod).lastState.terminated
+        assert last is not None
+        assert (last.exitCode, last.reason) == (3, "Error")
+        pod = await cluster.until("work", lambda pod: pod.status.phase == "Failed")
+        ended = state(pod).state.terminated
+        assert ended is not None
+        assert ended.exitCode == 7
+        assert await cluster.until("web", is_ready) == web  # nothing was written about it
+
+    with signal_file() as (until_told, go):
+        with_cluster(tmp_path, test)
+
+
+@root
+def test_what_the_api_said_last_is_remembered_while_it_is_away(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        await cluster.api.create(CONFIGMAPS, told())
+        await cluster.run("web", {"envFrom": [{"configMapRef": {"name": "told"}}]})
+        pod = await cluster.get("web")
+        assert pod is not None
+        there, absent = (CONFIGMAPS, "told"), (CONFIGMAPS, "absent")
+        asked, learnt, ignorant = (Inputs(cluster.api) for _ in range(3))
+        assert await asked.config(there, "default") == {"WORD": "kept"}
+        assert await asked.config(absent, "default") is None
+        await learnt.learn([pod])
+        links = await learnt.service_links(pod)
+        assert links["KUBERNETES_SERVICE_HOST"] == "10.96.0.1"
+        changed = {"data": {"WORD": "newer"}}
+        await cluster.api.patch(CONFIGMAPS, "told", "default", changed)
+        assert await asked.config(there, "default") == {
+            "WORD": "newer"
+        }  # as it is now, while it can be asked for
+        await cluster.serving.stop()
+        assert await asked.config(there, "default") == {"WORD": "newer"}
+        assert await asked.config(absent, "default") is None
+        assert await learnt.config(there, "default") == {"WORD": "kept"}
+        assert await learnt.service_links(pod) == links
+        with pytest.raises(OSError, match="out of reach"):
+            await ignorant.config(there, "default")
+
+    with_cluster(tmp_path, test, start=False)

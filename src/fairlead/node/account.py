@@ -6,6 +6,7 @@ Upstream the API server puts a projected volume into the pod, kube-api-access-â€
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -14,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from fairlead.client.api import Api
+from fairlead.node.inputs import PATIENCE
 from fairlead.objects.authentication_v1 import BoundObjectReference, TokenRequest, TokenRequestSpec
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import SERVICEACCOUNTS
@@ -47,15 +49,18 @@ class Account:
             return None
         if now < self._next:
             return self._next
+        there = (self._directory / "token").exists()
         try:
-            self._next = await self._renew(pod, now)
+            async with asyncio.timeout(PATIENCE if there else None):
+                self._next = await self._renew(pod, now)
         except (StatusError, OSError) as error:
             missing = isinstance(error, StatusError) and error.code == HTTPStatus.NOT_FOUND
-            if not missing and not (self._directory / "token").exists():
+            if not missing and not there:
                 raise
             self._next = now + RETRY_SECONDS
             if not missing:
-                log.warning("pod %s/%s: no new token: %s", pod.metadata.namespace, pod.metadata.name, error)
+                why = str(error) or "the API server did not answer in time"
+                log.warning("pod %s/%s: no new token: %s", pod.metadata.namespace, pod.metadata.name, why)
         return self._next
 
     async def _renew(self, pod: Pod, now: float) -> float:

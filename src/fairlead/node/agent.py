@@ -11,6 +11,7 @@ from fairlead.client.informer import Change, Informer
 from fairlead.node import registration
 from fairlead.node.config import NodeConfig
 from fairlead.node.hostports.tables import HostPorts
+from fairlead.node.inputs import Inputs
 from fairlead.node.kubelet import server
 from fairlead.node.network import AddressPool
 from fairlead.node.occupancy import OccupiedError, occupied
@@ -42,7 +43,13 @@ async def _run(api: Api, config: NodeConfig, health: Health) -> None:
     health.waits_for("pods", "not listed yet")
     recorder = Recorder(api, "kubelet", config.name)
     node = Node(
-        api, config, recorder, AddressPool(config.pod_cidrs), References(api), HostPorts(config.addresses)
+        api,
+        config,
+        recorder,
+        AddressPool(config.pod_cidrs),
+        References(api),
+        Inputs(api),
+        HostPorts(config.addresses),
     )
     pods = Informer(api, PODS, fields=f"spec.nodeName={config.name}")
     try:
@@ -65,6 +72,7 @@ async def _run(api: Api, config: NodeConfig, health: Health) -> None:
             await pods.synced()
             workers.disown(set(_uids(pods)))
             health.has("pods")
+            await node.inputs.learn(workers.running())
     finally:
         await recorder.close()
 
@@ -85,6 +93,10 @@ class _Workers:
     def states(self) -> list[PodState]:
         """All pods, as they are held here."""
         return [worker.state for worker in self._workers.values()]
+
+    def running(self) -> list[Pod]:
+        """The pods that have processes."""
+        return [state.pod for state in self.states() if state.pod is not None and state.sandbox is not None]
 
     async def adopt(self) -> None:
         """A worker for every pod that an earlier agent has left in the state directory; they wait for its object."""

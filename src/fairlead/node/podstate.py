@@ -15,6 +15,7 @@ from fairlead.node import probes, records, runtime
 from fairlead.node.config import NodeConfig
 from fairlead.node.containers import field_path
 from fairlead.node.hostports.tables import HostPorts
+from fairlead.node.inputs import Inputs
 from fairlead.node.network import AddressPool
 from fairlead.node.records import Address, ContainerRecord, History
 from fairlead.node.references import References
@@ -31,6 +32,7 @@ class Node:
     recorder: Recorder
     addresses: AddressPool
     references: References
+    inputs: Inputs
     host_ports: HostPorts
 
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -25,7 +24,6 @@ from fairlead.node import (
     resolver,
     runtime,
     security,
-    servicelinks,
     startrequest,
     termination,
 )
@@ -38,15 +36,11 @@ from fairlead.node.records import SandboxSpec
 from fairlead.node.rejection import sysctls
 from fairlead.node.volumes import Volumes, memory_volumes
 from fairlead.objects.core_v1 import (
-    ConfigMap,
     Container,
     ContainerStateWaiting,
     LifecycleHandler,
     Pod,
-    Secret,
 )
-from fairlead.objects.resources import CONFIGMAPS, SECRETS, SERVICES
-from fairlead.objects.status import StatusError
 
 log = logging.getLogger("fairlead.node")
 
@@ -204,7 +198,8 @@ class Starting:
         config = self._state.node.config
         try:
             target = self._target_of(pod, container)
-            given = await self._service_links(pod) | config.environment(pod, container)
+            links = await self._state.node.inputs.service_links(pod)
+            given = {**links, **config.environment(pod, container)}
             values = environment.make(pod, container, given, await self._sources(pod, container))
             mounts = self.volumes.mounts(pod, container, values)
             mounts = (*mounts, *self._message_file(container, attempt, mounts))
@@ -248,28 +243,12 @@ class Starting:
                     message += f"{meta.name}_{meta.namespace}({meta.uid})"
                     self._state.event("Warning", "BackOff", message, container)
 
-    async def _service_links(self, pod: Pod) -> dict[str, str]:
-        """The Services of the namespace as they are now: one list for each start of a container."""
-        if pod.spec.enableServiceLinks is False:
-            return {}
-        listed = await self._state.node.api.list(SERVICES, pod.metadata.namespace)
-        return servicelinks.variables(listed.items)
-
     async def _sources(self, pod: Pod, container: Container) -> environment.Sources:
-        node = self._state.node
         configs: dict[tuple[str, str], Mapping[str, str]] = {}
-        for resource, name in environment.references(container):
-            try:
-                obj: ConfigMap | Secret
-                if resource is CONFIGMAPS:
-                    obj = await node.api.get(CONFIGMAPS, name, pod.metadata.namespace)
-                else:
-                    obj = await node.api.get(SECRETS, name, pod.metadata.namespace)
-            except StatusError as error:
-                if error.code != HTTPStatus.NOT_FOUND:
-                    raise
-            else:
-                configs[resource.plural, name] = environment.contents(obj)
+        for reference in environment.references(container):
+            values = await self._state.node.inputs.config(reference, pod.metadata.namespace)
+            if values is not None:
+                configs[reference[0].plural, reference[1]] = values
         return environment.Sources(self.volumes.facts(pod), configs)
 
     def _refuse(self, name: str, reason: str, message: str, seconds: float) -> None:

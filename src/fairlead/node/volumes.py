@@ -6,6 +6,7 @@ the pod runs; the others are made once. Upstream: pkg/kubelet/volumemanager and 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
@@ -18,6 +19,7 @@ from fairlead.node.account import RENEWED, single_reader
 from fairlead.node.containers import containers_of
 from fairlead.node.environment import ConfigError, expand
 from fairlead.node.fieldrefs import NodeFacts
+from fairlead.node.inputs import PATIENCE
 from fairlead.node.payloads import PayloadError, Token
 from fairlead.node.podstate import PodState
 from fairlead.node.records import MemoryVolume, Mount
@@ -175,7 +177,8 @@ class Volumes:
         for token in payloads.tokens(mounted):
             if token not in self._tokens or self._tokens[token][1] <= now:
                 try:
-                    self._tokens[token] = await self._request(pod, token, now)
+                    async with asyncio.timeout(PATIENCE if token in self._tokens else None):
+                        self._tokens[token] = await self._request(pod, token, now)
                 except (StatusError, OSError) as error:
                     if token not in self._tokens:
                         raise PayloadError(f"failed to fetch token: {error}") from error

@@ -41,7 +41,7 @@ class PodWorker:
         self._ending = Ending(self._state)
         self._ports = PodPorts(self._state)
         self._storage = Storage(self._state.directory)
-        self._reporting = Reporting(self._state, self._probing)
+        self._reporting = Reporting(self._state, self._probing, self.update)
         self._failure: status.Failure | None = None
         self.finished = asyncio.Event()
 
@@ -88,6 +88,7 @@ class PodWorker:
                     await self._wait(wake)
         finally:
             self._forget()
+            self._reporting.stop()
             self._starting.volumes.release()
             if self._state.sandbox is not None:
                 await self._state.sandbox.release()
@@ -133,10 +134,10 @@ class PodWorker:
         wakes.append(await self._ports.keep(pod, now))
         self._starting.tell_back_offs(pod, todo.waiting)
         self._probing.follow(pod)
-        wakes.append(await self._report(pod, todo.waiting))
+        wakes.append(self._reporting.begin(pod, todo.waiting, self._failure))
         if state.restart.begun:
             state.changed.set()  # that it has begun is told; now it goes on
-        return min((moment for moment in wakes if moment is not None), default=None)
+        return _first(*wakes)
 
     def _observe(self, pod: Pod, unresolved: Mapping[str, ContainerStateWaiting]) -> plan.Observed:
         stopping = self._ending.stopping
@@ -196,23 +197,24 @@ class PodWorker:
     async def _finish(self, pod: Pod, grace: float, now: float) -> float | None:
         """A pod whose work is over, or that has failed: what runs is ended in order, then its sandbox goes."""
         wake = await self._end_containers(pod, grace, now)
-        if wake is None and self._state.sandbox is not None:
+        if wake is not None:
+            return _first(wake, self._reporting.begin(pod, {}, self._failure))
+        if self._state.sandbox is not None:
             # How its containers ended; that the sandbox is gone is a second change.
-            await self._report(pod, {})
+            await self._reporting.write(pod, {}, self._failure)
             await self._end_sandbox()
             self._state.free_addresses()
-        await self._report(pod, {})
-        return wake
+        await self._reporting.write(pod, {}, self._failure)
+        return None
 
     async def _delete(self, pod: Pod, now: float) -> float | None:
         """A pod that terminates: its containers end, and then the object goes, too; last, its addresses are free."""
         wake = await self._end_containers(pod, float(pod.metadata.deletionGracePeriodSeconds or 0), now)
         if wake is not None:
-            await self._report(pod, {})
-            return wake
+            return _first(wake, self._reporting.begin(pod, {}, self._failure))
         if self._state.sandbox is not None:
             await self._end_sandbox()
-        await self._report(pod, {})
+        await self._reporting.write(pod, {}, self._failure)
         meta = pod.metadata
         try:
             await self._state.node.api.delete(
@@ -245,15 +247,9 @@ class PodWorker:
         self._ending.forget()
         self._starting.forget()
 
-    async def _report(self, pod: Pod, waiting: Mapping[str, ContainerStateWaiting]) -> float | None:
-        """Writes the status if it differs; gives when to try again if it is better to wait for a probe first."""
-        hold = self._reporting.hold_until(pod, time.time())
-        if hold is not None:
-            return hold
-        written = await self._reporting.write(pod, waiting, self._failure)
-        if written is not None:
-            self.update(written)
-        return None
+
+def _first(*moments: float | None) -> float | None:
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _version(pod: Pod) -> int:
