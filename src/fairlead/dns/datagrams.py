@@ -13,8 +13,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
-SLOTS = 32
-"""Datagrams of a batch at most. With more, the first of them would wait longer than the system calls cost."""
+SLOTS = 64
+"""Datagrams of a batch at most. Twice as many save nothing more that could be measured."""
 
 SIZE = 4032
 """Bytes of a datagram; what is longer is cut off. No power of two, so that slots do not share lines of the cache."""
