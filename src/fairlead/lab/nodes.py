@@ -170,16 +170,22 @@ async def _until_ready(directory: StateDirectory, record: Record, name: str, beg
     """Waits until the node's agent has renewed its Lease since, and the Node is ready."""
     try:
         async with asyncio.timeout(SECONDS), Api(_administrator(directory, record)) as api:
-            while True:
-                if await _is_ready(api, name, begun):
-                    break
+            while not (await _is_ready(api, name, begun) and await _has_addons(api, record)):
+                directory.read()  # says that there is none, if the lab is removed meanwhile
                 await asyncio.sleep(0.02)
-            # The cluster's DNS may have gone with its node: evicted, and nobody else makes it again.
-            await addons.apply(api, record.families)
     except TimeoutError:
         raise Refused(
             f"{name} runs, but was not ready within {SECONDS:.0f} s; see {directory.log(name)}"
         ) from None
+
+
+async def _has_addons(api: Api, record: Record) -> bool:
+    """Makes again what the cluster lost: its DNS may have gone with its node, evicted."""
+    try:
+        await addons.apply(api, record.families)
+    except Unreachable:
+        return False
+    return True
 
 
 async def _is_ready(api: Api, name: str, begun: str) -> bool:
