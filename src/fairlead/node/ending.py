@@ -97,7 +97,8 @@ class Ending:
         if self._state.sandbox is not None:
             await self.end_sandbox()
         self._state.free_addresses()
-        trees.remove(self._state.directory)
+        # In a thread: what the containers have written may be a lot, and others' probes must not wait for it.
+        await asyncio.to_thread(trees.remove, self._state.directory)
 
     def forget(self) -> None:
         """Lets go of hooks that are under way: their containers are gone, or the agent ends."""
