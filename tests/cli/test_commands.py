@@ -125,7 +125,7 @@ def test_every_command_explains_itself(run: Run, words: tuple[str, ...]) -> None
         (("proxy", "--mode", "iptables", "--dry-run", "/no/such/folder"), "/no/such/folder: No such file"),
         (("dns", "--kubeconfig", "KUBECONFIG", "--domain", "Not A Name"), "domain 'Not A Name'"),
         (("dns", "--workers", "0"), "Invalid value for '--workers'"),
-        (("node", "--kubeconfig", "KUBECONFIG"), "Missing option '--pod-cidr'"),
+        (("node", "--kubeconfig", "KUBECONFIG"), "--pod-cidr has to be given"),
         (("node", "--pod-cidr", "10.244.300.0/24"), "--pod-cidr 10.244.300.0/24"),
         (("node", "--pod-cidr", "fd00::/64,fd01::/64"), "give one network of a family"),
         (("apiserver", "--store", "etcd:127.0.0.1:2379"), "is no URL of an etcd member"),

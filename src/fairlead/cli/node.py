@@ -14,7 +14,12 @@ from fairlead.cli.refusal import UserError
 
 
 def node(
-    pod_cidr: Annotated[str, typer.Option(help="Where the node's pods get their addresses, as A,B.")],
+    pod_cidr: Annotated[
+        str,
+        typer.Option(
+            help="Where the node's pods get their addresses, as A,B.", show_default="has to be given"
+        ),
+    ] = "",
     kubeconfig: Kubeconfig = None,
     node_name: Annotated[
         str, typer.Option(help="The node that this is.", show_default="the host's name")
@@ -46,10 +51,21 @@ def node(
             show_default="the authority of the kubeconfig",
         ),
     ] = None,
+    cleanup: Annotated[
+        bool,
+        typer.Option(
+            "--cleanup", help="End the pods that an agent has left here, close their host ports, then end."
+        ),
+    ] = False,
     health: Annotated[str, health_option("/healthz, /readyz and /metrics")] = "127.0.0.1:10248",
     log_level: Level = "info",
 ) -> None:
     """Run the node's agent: pods as processes of this host."""
+    if cleanup:
+        _clean_up(directory.absolute(), node_name or socket.gethostname())
+        return
+    if not pod_cidr:
+        raise UserError("fairlead node: --pod-cidr has to be given, for example --pod-cidr 10.244.7.0/24")
     from fairlead.dns.server import run_in_pod
     from fairlead.node import agent
     from fairlead.node.builtinimages import builtin
@@ -75,3 +91,15 @@ def node(
         run_component("node", log_level, kubeconfig, health, lambda api, state: agent.run(api, config, state))
     except agent.OccupiedError as error:
         raise UserError(str(error)) from error
+
+
+def _clean_up(directory: Path, name: str) -> None:
+    from fairlead import libnftables
+    from fairlead.node.cleanup import cleanup
+    from fairlead.node.occupancy import OccupiedError
+
+    try:
+        for pod in cleanup(directory, name):
+            print(f"pod {pod} has ended")
+    except (OccupiedError, libnftables.Failed, OSError) as error:
+        raise UserError(f"fairlead node --cleanup: {error}") from error
