@@ -57,6 +57,9 @@ PROXY_HEALTH_PORT = 10256
 PROXY_METRICS_PORT = 10249
 """As kube-proxy's --metrics-bind-address; on the node's loopback."""
 
+CLAIMS = "claims"
+"""The folder of a lab that has those of persistent volume claims."""
+
 CONTROLLERS_HEALTH_PORT = 10257
 """As kube-controller-manager's --secure-port, without TLS; on the router's address."""
 
@@ -104,7 +107,9 @@ def components(
         ),
         Component(
             "controllers",
-            as_process("controllers", lambda: _controllers(credentials, record), topology.UNDERLAY),
+            as_process(
+                "controllers", lambda: _controllers(directory, credentials, record), topology.UNDERLAY
+            ),
         ),
         *((Component("router", as_router),) if record.loadbalancer == "bgp" else ()),
         *(Component(node.name, as_process(node.name, node_main(node), node.name)) for node in nodes),
@@ -163,7 +168,7 @@ async def _apiserver(
     await serve(config, sockets, Health())
 
 
-async def _controllers(credentials: Credentials, record: Record) -> None:
+async def _controllers(directory: StateDirectory, credentials: Credentials, record: Record) -> None:
     health = Health()
     runner = await serve_health(health, listener(record.families[0].router, CONTROLLERS_HEALTH_PORT))
     try:
@@ -182,7 +187,7 @@ async def _controllers(credentials: Credentials, record: Record) -> None:
             tasks.create_task(scheduler.run(scheduler_api, health))
             of_workloads = WorkloadsConfig(node_monitor_grace_period=record.node_monitor_grace_period)
             tasks.create_task(workloads.run(workloads_api, of_workloads, health))
-            tasks.create_task(claims.run(workloads_api))
+            tasks.create_task(claims.Binder(workloads_api, directory.path / CLAIMS).run())
     finally:
         await runner.cleanup()
 
@@ -206,7 +211,7 @@ async def _node(
         pod_cidrs=node.pod_cidrs,
         labels=labels,
         state_directory=directory.path / "nodes" / node.name,
-        shared_claims=directory.path / "claims",
+        shared_claims=directory.path / CLAIMS,
         images=known,
         cluster_dns=(first.dns,),
         cluster_domain=topology.CLUSTER_DOMAIN,

@@ -26,8 +26,8 @@ class NodeConfig:
 
     `state_directory` is where the pods are remembered: the same for the next agent of this node, on a file system
     that does not outlive the machine's boot.
-    `shared_claims` is where the folders of persistent volume claims are, the same for nodes that share them; by default
-    each node has its own.
+    `shared_claims` is where the folders of persistent volume claims are, the same for nodes that share them, and says
+    that somebody binds claims, which pods wait for; by default each node has its own, and pods wait for nobody.
     `api_service` is the address and port of the Service `kubernetes`, for the containers' environment.
     """
 

@@ -124,18 +124,28 @@ class Volumes:
         elif volume.emptyDir or volume.ephemeral:
             _make_folder(self._path(volume), 0o777, group_of(pod))
         elif volume.persistentVolumeClaim:
-            source = volume.persistentVolumeClaim
-            node = self._state.node
             try:
-                self._claims[volume.name] = await claims.folder(
-                    node.api, node.config.claims_directory, pod.metadata.namespace, source.claimName
-                )
-            except claims.ClaimError as error:
+                await self._claim(pod, volume, volume.persistentVolumeClaim.claimName)
+            except OSError as error:
                 raise failed(volume, str(error)) from error
-            _own_all(self._claims[volume.name], group_of(pod))
         elif not is_files(volume):
             raise failed(volume, "this node has no volumes of that kind: see docs/pods.md for those it has")
         self._made.add(volume.name)
+
+    async def _claim(self, pod: Pod, volume: Volume, name: str) -> None:
+        node = self._state.node
+        config = node.config
+        bound = config.shared_claims is not None
+        claim = await claims.find(node.api, pod.metadata.namespace, name, bound=bound)
+        source = await claims.source(node.api, claim)
+        directory = config.claims_directory
+        path = claims.folder(directory, claim) if source is None else Path(source.path)
+        if source is None or path.is_relative_to(directory):
+            claims.make(path)
+            _own_all(path, group_of(pod))
+        else:
+            check_host_path(source)
+        self._claims[volume.name] = path
 
     def _fill(self, pod: Pod, mounted: list[Volume]) -> str:
         """Writes the files of what is made of files, if they have changed; gives what is still unknown."""
