@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,8 @@ def dns(
         settings = (
             configfile.read(config)
             if config is not None
-            else server.DnsConfig(
+            else replace(
+                configfile.parse("", "the configuration"),
                 listen=(address_of(listen or "0.0.0.0:53"),),
                 domain=domain or "cluster.local",
                 workers=workers or 1,

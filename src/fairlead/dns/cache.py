@@ -37,7 +37,7 @@ class CacheLimits:
         """Raises ValueError, with the value in it, for what cannot be."""
         for name in ("entries", "longest", "shortest", "longest_missing", "stale"):
             if not 0 <= getattr(self, name) <= 1 << 31:
-                raise ValueError(f"{name} {getattr(self, name)} is not 0 or more")
+                raise ValueError(f"{name} {getattr(self, name)} is not from 0 to {1 << 31}")
         if self.shortest > self.longest:
             raise ValueError(f"shortest {self.shortest} is more than longest {self.longest}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,6 +33,11 @@ PRIVATE = tuple(
     )
 )
 """Where clients are by default whose questions are put to other servers: nobody from the Internet (RFC 5358)."""
+
+
+MOST_WORKERS = 64
+
+_SERVICE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,21 @@ class DnsConfig:
     log: bool = False
 
     def __post_init__(self) -> None:
+        if not self.listen:
+            raise ValueError("listen has no address to answer on")
+        twice = next((place for place in self.listen if place[1] and self.listen.count(place) > 1), None)
+        if twice is not None:
+            raise ValueError(f"listen has {twice[0]} port {twice[1]} twice")
         if not is_name(self.domain):
             raise ValueError(f"domain {self.domain!r} is not a name in lower case without a dot at its end")
+        if self.domain == "arpa" or f".{self.domain}".endswith((".in-addr.arpa", ".ip6.arpa")):
+            raise ValueError(f"domain {self.domain!r} is where addresses have their names")
         if not 0 <= self.ttl <= 3600:
             raise ValueError(f"ttl {self.ttl} is not from 0 to 3600 seconds")
-        if self.workers < 1:
-            raise ValueError(f"workers {self.workers} is not 1 or more")
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"workers {self.workers} is not from 1 to {MOST_WORKERS}")
+        if not _SERVICE.fullmatch(self.nameserver):
+            raise ValueError(f"nameserver {self.nameserver!r} is not a Service as NAMESPACE/NAME")
         if not 1 <= self.answers <= 1 << 24:
             raise ValueError(f"answers {self.answers} is not from 1 to {1 << 24}")
         if self.pods not in PODS:
@@ -84,14 +99,20 @@ class DnsConfig:
             )
         if not 0 <= self.sample <= 1:
             raise ValueError(f"sample {self.sample} is not from 0 to 1")
-        for name in self.stubs:
+        for name, servers in self.stubs.items():
             if not is_name(name):
                 raise ValueError(f"stub domain {name!r} is not a name in lower case without a dot at its end")
+            if not servers:
+                raise ValueError(f"stub domain {name!r} has no server to ask")
+            if f".{name}".endswith(f".{self.domain}"):
+                raise ValueError(
+                    f"stub domain {name!r} is answered from the cluster, whose domain is {self.domain}"
+                )
         for address, names in self.hosts.items():
             if packed(address) is None:
                 raise ValueError(f"hosts: {address!r} is not an address")
             for name in names:
-                if not is_name(name.lower()):
+                if not is_name(name.lower().removesuffix(".")):
                     raise ValueError(f"hosts: {name!r} is not a name")
 
 

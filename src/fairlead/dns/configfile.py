@@ -14,6 +14,9 @@ from fairlead.dns.cache import CacheLimits
 from fairlead.dns.config import PRIVATE, DnsConfig, Network
 from fairlead.dns.upstreams import Upstream, nameservers, upstream
 
+RESOLV_CONF = "/etc/resolv.conf"
+"""Need not be there, as any that is named."""
+
 LONGEST = 1 << 18
 """Bytes of a configuration at most."""
 
@@ -23,7 +26,7 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class _Forward(_Part, frozen=True):
-    to: tuple[str, ...] = ("/etc/resolv.conf",)
+    to: tuple[str, ...] = (RESOLV_CONF,)
     allow: tuple[str, ...] | None = None
     trust: str = ""
     stubs: dict[str, tuple[str, ...]] = {}
@@ -62,11 +65,12 @@ class _File(_Part, frozen=True):
 
 
 class _Wrong(ValueError):
-    """What is wrong, and where: the way to it through the document."""
+    """What is wrong, and where: the way to it through the document, or its line."""
 
-    def __init__(self, where: tuple[str | int, ...], why: str) -> None:
+    def __init__(self, where: tuple[str | int, ...], why: str, line: int = 0) -> None:
         super().__init__(why)
         self.where = where
+        self.line = line
 
 
 def read(path: Path) -> DnsConfig:
@@ -93,13 +97,48 @@ def parse(text: str, name: str) -> DnsConfig:
         said = getattr(error, "problem", None) or str(error)
         raise ValueError(f"{name}, line {mark.line + 1 if mark else 1}: {said}") from None
     try:
-        file = msgspec.convert(document if document is not None else {}, _File)
+        _once(root)
+        file = msgspec.convert(_without_empty({} if document is None else document), _File)
         return _config(file)
     except msgspec.ValidationError as error:
         why, _, at = str(error).partition(" - at `")
         raise ValueError(f"{name}, line {_line(root, _way(at))}: {why}") from None
     except _Wrong as error:
-        raise ValueError(f"{name}, line {_line(root, error.where)}: {error}") from None
+        raise ValueError(f"{name}, line {error.line or _line(root, error.where)}: {error}") from None
+
+
+def _once(root: yaml.Node | None) -> None:
+    """Refuses a field that stands there twice, of which YAML's reader would take the last."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias, which may lead back to where it stands
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            names: set[str] = set()
+            for key, value in node.value:
+                if str(key.value) in names:
+                    raise _Wrong((), f"`{key.value}` is there twice", key.start_mark.line + 1)
+                names.add(str(key.value))
+                waiting.append(value)
+
+
+def _without_empty(document: Any) -> Any:
+    """A field without a value, as one whose own fields are all commented out, is as one that is left out."""
+
+    def filled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {name: value for name, value in part.items() if value is not None}
+        return part
+
+    return (
+        {name: filled(part) for name, part in filled(document).items()}
+        if isinstance(document, dict)
+        else document
+    )
 
 
 def _config(file: _File) -> DnsConfig:
@@ -111,7 +150,7 @@ def _config(file: _File) -> DnsConfig:
         ),
     )
     fields: dict[str, Any] = {
-        "domain": file.domain.rstrip(".").lower(),
+        "domain": _lower(file.domain),
         "workers": file.workers,
         "ttl": file.ttl,
         "answers": file.answers,
@@ -127,7 +166,7 @@ def _config(file: _File) -> DnsConfig:
         "listen": tuple(_place(text, ("listen", i)) for i, text in enumerate(file.listen)),
         "upstreams": _servers(forward.to, ("forward", "to")),
         "stubs": {
-            domain.rstrip(".").lower(): _servers(servers, ("forward", "stubs", domain))
+            _lower(domain): _servers(servers, ("forward", "stubs", domain))
             for domain, servers in forward.stubs.items()
         },
         "recursion": _networks(forward.allow, ("forward", "allow")) if forward.allow is not None else PRIVATE,
@@ -135,7 +174,12 @@ def _config(file: _File) -> DnsConfig:
         "transfer": _networks(file.transfer, ("transfer",)),
         "cache": limits,
     }
-    _checked(("forward", "stubs"), lambda: DnsConfig(stubs=fields["stubs"]))
+    _checked(("listen",), lambda: DnsConfig(listen=fields["listen"]))
+    for name in forward.stubs:
+        stub = {_lower(name): fields["stubs"][_lower(name)]}
+        _checked(("forward", "stubs", name), lambda stub=stub: DnsConfig(domain=fields["domain"], stubs=stub))
+        if sum(_lower(name) == _lower(other) for other in forward.stubs) > 1:
+            raise _Wrong(("forward", "stubs", name), f"stub domain {_lower(name)!r} is there twice")
     _checked(("queries",), lambda: DnsConfig(sample=file.queries.sample))
     queries = file.queries
     config: DnsConfig = _checked(
@@ -143,6 +187,10 @@ def _config(file: _File) -> DnsConfig:
         lambda: DnsConfig(**fields, autopath=file.autopath, sample=queries.sample, log=queries.log),
     )
     return config
+
+
+def _lower(name: str) -> str:
+    return name.rstrip(".").lower()
 
 
 def _checked(where: tuple[str | int, ...], make: Any) -> Any:
@@ -164,6 +212,8 @@ def _servers(texts: tuple[str, ...], where: tuple[str | int, ...]) -> tuple[Upst
     found: list[Upstream] = []
     for i, text in enumerate(texts):
         if text.startswith("/"):
+            if text != RESOLV_CONF and not Path(text).is_file():
+                raise _Wrong((*where, i), f"there is no file {text!r}")
             found += nameservers(Path(text))
         else:
             found.append(_checked((*where, i), lambda text=text: upstream(text)))

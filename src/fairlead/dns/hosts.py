@@ -19,7 +19,7 @@ class Hosts:
         for text, names in hosts.items():
             address = packed(text)
             assert address is not None
-            for name in (name.lower() for name in names):
+            for name in (name.lower().removesuffix(".") for name in names):
                 kind, backwards = address_type(address), reverse_name(address)
                 self._add(Record(name, kind, TTL, Address(address)))
                 self._add(Record(backwards, Type.PTR, TTL, Name(name)))
