@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fairlead.lab import execution
 from tests.lab.conftest import wait_for
 from tests.lab.test_lab import NOBODY, PODS, Lab, lab_of
 from tests.ordinary import user_namespaces
@@ -134,6 +135,22 @@ def test_a_link_is_cut_loses_packets_and_is_well_again(lab: Lab, target: str) ->
         assert link(lab, "up", target) == f"{target}: everything passes\n"
     assert wait_for(lambda: answers(lab, "pod/web-1", [address])) == ["web-2"]
     assert "cut" not in lab.run("lab", "status", "--name", lab.name).stdout
+
+
+def test_a_pod_that_is_made_anew_stays_cut_off(lab: Lab) -> None:
+    (address, _), _ = put(lab, 2, "node2"), put(lab, 1, "node1")
+    target, count = "pod/default/web-2", "jsonpath={.status.containerStatuses[0].restartCount}"
+    before = int(lab.kubectl("get", "pod", "web-2", "-o", count))
+    assert link(lab, "down", target) == f"{target}: cut\n"
+    try:
+        os.kill(execution.find_pod(lab.directory, "default", "web-2").sandbox.pid, signal.SIGKILL)
+        wait_for(lambda: int(lab.kubectl("get", "pod", "web-2", "-o", count)) == before + 1)
+        already = arrived(lab, "pod/web-2")
+        assert lab.exec("pod/web-1", sys.executable, "-c", SEND, address).returncode == 0
+        assert arrived(lab, "pod/web-2") == already
+    finally:
+        assert link(lab, "up", target) == f"{target}: everything passes\n"
+    assert wait_for(lambda: answers(lab, "pod/web-1", [address])) == ["web-2"]
 
 
 def _some_arrive(lab: Lab, address: str) -> bool:

@@ -6,6 +6,7 @@ Importing this module imports every room: it is what the supervisor has in memor
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
@@ -20,7 +21,7 @@ from fairlead.client.api import Api
 from fairlead.dns import server as dns
 from fairlead.endpoints import controller as endpoints
 from fairlead.endpoints.config import EndpointsConfig
-from fairlead.lab import claims, cloud, members, router, topology
+from fairlead.lab import claims, cloud, links, members, router, topology
 from fairlead.lab.credentials import (
     CONTROLLERS,
     LOADBALANCER,
@@ -30,7 +31,7 @@ from fairlead.lab.credentials import (
     WORKLOADS,
     Credentials,
 )
-from fairlead.lab.network import Network
+from fairlead.lab.network import Network, Refused
 from fairlead.lab.state import Record, StateDirectory
 from fairlead.lab.supervisor import Component
 from fairlead.loadbalancer import controller as loadbalancer
@@ -47,6 +48,8 @@ from fairlead.proxy.options import IpvsOptions
 from fairlead.workloads import controller as workloads
 from fairlead.workloads import scheduler
 from fairlead.workloads.config import WorkloadsConfig
+
+log = logging.getLogger("fairlead.lab")
 
 NODE_HEALTH_PORT = 10248
 """As the kubelet's --healthz-port; on the node's loopback."""
@@ -205,6 +208,15 @@ async def _node(
         for kind, value in (("zone", node.zone), ("region", record.region))
         if value
     }
+
+    async def linked(uid: str, pid: int) -> None:
+        if not members.links(directory):
+            return
+        try:
+            await asyncio.to_thread(links.restore, directory, node.name, uid, pid)
+        except (Refused, OSError) as error:
+            log.warning("the link of the pod %s is well again, which it was not: %s", uid, error)
+
     agent_config = agent.NodeConfig(
         name=node.name,
         addresses=node.addresses,
@@ -217,6 +229,7 @@ async def _node(
         cluster_domain=topology.CLUSTER_DOMAIN,
         api_service=(first.kubernetes, 443),
         kubelet=KubeletConfig(),
+        linked=linked,
     )
     proxy_config = proxy.ProxyConfig(
         node_name=node.name,

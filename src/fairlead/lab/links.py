@@ -78,6 +78,17 @@ def find(directory: StateDirectory, target: str) -> tuple[str, Link]:
     raise Refused(f"{target!r} has no link in a lab: use node/NAME, pod/NAME or pod/NAMESPACE/NAME")
 
 
+def restore(directory: StateDirectory, node: str, uid: str, pid: int) -> None:
+    """Makes the new link of a pod, whose first process is `pid`, as bad as its last one was. Raises Refused.
+
+    In a process of the lab.
+    """
+    how = next((each for each in members.links(directory).values() if each.uid == uid), None)
+    if how is not None:
+        near = directory.network.path(node)
+        _apply(Link(near, host_interface(uid), Path(f"/proc/{pid}/ns/net"), uid), how)
+
+
 def ruleset(device: str, loss: float) -> str:
     """What lets a link lose this share of the packets, in place of what did before. Pure."""
     table = f"netdev fairlead-link-{device}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,8 @@ class NodeConfig:
     kubelet: KubeletConfig | None = None
     """How logs, commands and ports of the pods are served; None: not at all."""
     shared_claims: Path | None = None
+    linked: Callable[[str, int], Awaitable[None]] | None = None
+    """Awaited when a pod has a new network: its uid, and the process that has it."""
 
     @property
     def claims_directory(self) -> Path:

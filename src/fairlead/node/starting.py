@@ -150,6 +150,8 @@ class Starting:
         )
         state.sandbox = await runtime.create(spec, state.directory, config.images, state.changed.set)
         state.settled = None
+        if config.linked is not None and not pod.spec.hostNetwork:
+            await config.linked(state.uid, state.sandbox.record.pid)
 
     async def _start(self, pod: Pod, start: plan.Start) -> None:
         state, container = self._state, start.container
