@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fairlead.client.informer import Change, Informer, key_of
+from fairlead.client.informer import Change, Informer, key_of, version_of
 from fairlead.objects.resources import Stored
 
 T = TypeVar("T", bound=Stored)
@@ -61,7 +61,7 @@ class Written(Generic[T]):
             if write.obj is None:
                 if seen is not None and seen.metadata.uid == write.uid:
                     del found[key]
-            elif self._has_seen(key, write):
+            elif self._informer.has_seen(write.obj):
                 del ahead[key]
             else:
                 found[key] = write.obj
@@ -85,10 +85,9 @@ class Written(Generic[T]):
         """The server answered to our write with this object."""
         if group in self._own:
             self._own[group].add(_version(obj))
-        write = _Ahead(_number(obj), obj.metadata.uid, obj)
-        key = key_of(obj)
-        if not self._has_seen(key, write):
-            self._ahead.setdefault(group, {})[key] = write
+        if not self._informer.has_seen(obj):
+            write = _Ahead(version_of(obj), obj.metadata.uid, obj)
+            self._ahead.setdefault(group, {})[key_of(obj)] = write
 
     def deleted(self, group: str, obj: T) -> None:
         """The server answered that the object is deleted, or that it was already."""
@@ -97,7 +96,7 @@ class Written(Generic[T]):
         key = key_of(obj)
         seen = self._informer.items.get(key)
         if seen is not None and seen.metadata.uid == obj.metadata.uid:
-            self._ahead.setdefault(group, {})[key] = _Ahead(_number(obj), obj.metadata.uid, None)
+            self._ahead.setdefault(group, {})[key] = _Ahead(version_of(obj), obj.metadata.uid, None)
         else:
             self.refused(group, obj)
 
@@ -108,13 +107,6 @@ class Written(Generic[T]):
     def forget(self, group: str) -> None:
         """There are no more objects in this group."""
         self._ahead.pop(group, None)
-
-    def _has_seen(self, key: str, write: _Ahead[T]) -> bool:
-        seen = self._informer.items.get(key)
-        if seen is not None:
-            return _number(seen) >= write.version
-        # It may have been deleted since: then a version of the whole collection after the write does not show it.
-        return self._informer.version >= write.version
 
     def _on_change(self, change: Change[T]) -> None:
         groups = {self._group(obj) for obj in (change.old, change.new) if obj is not None}
@@ -134,7 +126,7 @@ class Written(Generic[T]):
             elif write.obj is None:
                 own = change.new.metadata.uid == write.uid
             else:
-                version = _number(change.new)
+                version = version_of(change.new)
                 own = version <= write.version
                 if version >= write.version:
                     self._drop(group, change.key)
@@ -157,9 +149,3 @@ def _version(obj: Stored) -> tuple[str, str, str]:
 def _gone(obj: Stored | None) -> tuple[str, str, str]:
     assert obj is not None
     return (key_of(obj), obj.metadata.uid, "")
-
-
-def _number(obj: Stored) -> int:
-    """The object's resourceVersion, which orders the versions of a collection (KEP-5504)."""
-    version = obj.metadata.resourceVersion
-    return int(version) if version.isdecimal() else 0
