@@ -7,8 +7,10 @@ against one.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from msgspec.structs import replace
 
@@ -19,7 +21,7 @@ from fairlead.client.kubeconfig import Config
 from fairlead.client.writer import Writer
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import PODS, Resource
-from fairlead.objects.status import failure
+from fairlead.objects.status import StatusError, failure
 from fairlead.workloads.cluster import Cluster
 from fairlead.workloads.config import WorkloadsConfig
 from fairlead.workloads.context import Context
@@ -119,3 +121,73 @@ class World:
                 self.drop(resource, key_of(obj))
                 return
             self.put(resource, now, deletionTimestamp="2026-11-23T09:00:00Z")
+
+
+class Controller(Protocol):
+    """What all controllers of workloads have."""
+
+    async def sync(self, key: str) -> None:
+        """Looks at the owner of this key."""
+
+
+class Story:
+    """One owner in a `World`, and the controller of the moment, which dies and starts again.
+
+    The steps of a history are pairs of a word and a number: "sync", "restart", "show INFORMER" by the names of
+    `begin`, and whatever else `befall` knows.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.world = World()
+
+    def begin(self) -> tuple[Controller, dict[str, Informer[Any]]]:
+        """A controller that knows nothing yet, and its informers, by names of the test's choice."""
+        raise NotImplementedError
+
+    def befall(self, what: str, number: int) -> None:
+        """Something that is not the controller's doing."""
+        raise NotImplementedError
+
+    async def look(self) -> None:
+        """One look of the controller, which does no harm, whatever it does not know yet: the test's own claim."""
+        await self.sync()
+
+    def restart(self) -> None:
+        """Another controller, which knows nothing, takes over."""
+        self.controller, self.informers = self.begin()
+        for informer in self.informers.values():
+            self.world.show_all(informer)
+
+    async def sync(self) -> None:
+        """One look of the controller; what it wrote may be refused, as not of the newest version."""
+        with suppress(StatusError):
+            await self.controller.sync(self.key)
+
+    async def tell(self, steps: Iterable[tuple[str, int]]) -> None:
+        """What happens one after the other; then everything settles."""
+        for what, number in steps:
+            if what == "sync":
+                await self.look()
+            elif what == "restart":
+                self.restart()
+            elif what.startswith("show "):
+                self.world.show(self.informers[what.removeprefix("show ")], number)
+            else:
+                self.befall(what, number)
+        await self.settle()
+
+    def serve_all(self) -> None:
+        """What others do while everything settles."""
+
+    async def settle(self) -> None:
+        """Everything is shown, and the controller looks until it has nothing to do any more."""
+        for _ in range(40):
+            before = self.world.version
+            self.serve_all()
+            for informer in self.informers.values():
+                self.world.show(informer, 1000)
+            await self.controller.sync(self.key)
+            if self.world.version == before:
+                return
+        raise AssertionError("the controller does not come to rest")

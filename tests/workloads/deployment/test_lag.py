@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fairlead.client.informer import Informer
 from fairlead.objects.apps_v1 import Deployment, ReplicaSet
 from fairlead.objects.resources import DEPLOYMENTS, REPLICASETS, Resource
 from fairlead.objects.scalars import timestamp
@@ -24,7 +24,7 @@ from fairlead.workloads.deployment.limits import limits
 from fairlead.workloads.deployment.status import condition
 from fairlead.workloads.replicas import wanted_replicas
 from tests.workloads.deployment.test_histories import deployment
-from tests.workloads.lagging import World
+from tests.workloads.lagging import Story, World
 from tests.workloads.objects import NOW, template
 
 KEY = "default/web"
@@ -36,19 +36,19 @@ STEPS = st.one_of(
 )
 
 
-class Story:
+class DeploymentStory(Story):
     """A Deployment, its ReplicaSets, and its controller of the moment."""
 
+    controller: DeploymentController
+
     def __init__(self) -> None:
-        self.world = World()
+        super().__init__(KEY)
         self.world.put(DEPLOYMENTS, deployment(3, revisionHistoryLimit=2))
         self.restart()
 
-    def restart(self) -> None:
-        """Another controller, which knows nothing, takes over."""
-        self.controller = DeploymentController(self.world.context())
-        self.world.show_all(self.controller.deployments)
-        self.world.show_all(self.controller.sets)
+    def begin(self) -> tuple[DeploymentController, dict[str, Informer[Any]]]:
+        made = DeploymentController(self.world.context())
+        return made, {"deployments": made.deployments, "sets": made.sets}
 
     @property
     def deployment(self) -> Deployment:
@@ -63,24 +63,16 @@ class Story:
     def total(self) -> int:
         return sum(map(wanted_replicas, self.sets.values()))
 
-    async def sync(self) -> None:
-        """One look of the controller, which does no harm, whatever it does not know yet."""
+    async def look(self) -> None:
         known = self.controller.deployments.items[KEY]
         before = self.total
-        with suppress(StatusError):  # what was written is not of the newest version
-            await self.controller.sync(KEY)
+        await self.sync()
         assert self.total <= max(before, limits(known).most), "more than the surge"
         images = Counter(each.spec.template.spec.containers[0].image for each in self.sets.values())
         assert set(images.values()) <= {1}, "two ReplicaSets of one template"
 
-    def happen(self, what: str, number: int) -> None:
+    def befall(self, what: str, number: int) -> None:
         match what:
-            case "show sets":
-                self.world.show(self.controller.sets, number)
-            case "show deployments":
-                self.world.show(self.controller.deployments, number)
-            case "restart":
-                self.restart()
             case "update":
                 self.change(template=template(image=f"image{number}"))
             case "scale":
@@ -110,18 +102,9 @@ class Story:
         if status != found.status:
             self.world.put(REPLICASETS, replace(found, status=status), creationTimestamp=made)
 
-    async def settle(self) -> None:
-        """Everything is shown, and the controller looks until it has nothing to do any more."""
-        for _ in range(40):
-            before = self.world.version
-            for key in self.sets:
-                self.serve(key)
-            self.world.show(self.controller.deployments, 1000)
-            self.world.show(self.controller.sets, 1000)
-            await self.controller.sync(KEY)
-            if self.world.version == before:
-                return
-        raise AssertionError("the controller does not come to rest")
+    def serve_all(self) -> None:
+        for key in self.sets:
+            self.serve(key)
 
 
 @settings(max_examples=200)
@@ -130,13 +113,8 @@ def test_whatever_is_shown_late_there_is_one_replica_set_a_template_and_the_newe
     steps: list[tuple[str, int]],
 ) -> None:
     async def told() -> None:
-        story = Story()
-        for what, number in steps:
-            if what == "sync":
-                await story.sync()
-            else:
-                story.happen(what, number)
-        await story.settle()
+        story = DeploymentStory()
+        await story.tell(steps)
         wanted = story.deployment.spec
         image = wanted.template.spec.containers[0].image
         sizes = {e.spec.template.spec.containers[0].image: wanted_replicas(e) for e in story.sets.values()}
