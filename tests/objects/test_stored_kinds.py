@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fairlead.objects import (
+    autoscaling_v1,
     autoscaling_v2,
     core_v1,
     events_v1,
@@ -302,6 +303,19 @@ def test_an_autoscaler_in_its_older_form(
     back = horizontalpodautoscalers.write(old)
     assert (back.metadata, back.spec.behavior) == (new.metadata, new.spec.behavior)
     assert sorted(map(str, back.spec.metrics)) == sorted(map(str, new.spec.metrics))
+
+
+def test_an_autoscaler_that_comes_in_in_its_older_form_is_filled_in_and_judged() -> None:
+    of = autoscaling_v1.HorizontalPodAutoscaler
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "maxReplicas": 5}
+    metadata = {"name": "web", "namespace": "default"}
+    made = rules_for(of).default(msgspec.convert({"metadata": metadata, "spec": spec}, of))
+    assert (made.spec.minReplicas, made.spec.targetCPUUtilizationPercentage) == (1, 80)
+    assert said(made) == []
+    none = rules_for(of).default(
+        msgspec.convert({"metadata": metadata, "spec": {**spec, "maxReplicas": 0}}, of)
+    )
+    assert said(none)[0].startswith("spec.maxReplicas: Invalid value: 0: must be greater than 0")
 
 
 REPORTS: list[tuple[dict[str, Any], str]] = [

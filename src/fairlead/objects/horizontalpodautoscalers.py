@@ -175,6 +175,21 @@ def write(autoscaler: autoscaling_v1.HorizontalPodAutoscaler) -> HorizontalPodAu
     )
 
 
+def default_older(
+    autoscaler: autoscaling_v1.HorizontalPodAutoscaler,
+) -> autoscaling_v1.HorizontalPodAutoscaler:
+    """The older form of what `default` makes of it."""
+    return read(default(write(autoscaler)))
+
+
+def validate_older(
+    autoscaler: autoscaling_v1.HorizontalPodAutoscaler,
+    old: autoscaling_v1.HorizontalPodAutoscaler | None = None,
+) -> list[FieldError]:
+    """The errors of what comes in in the older form."""
+    return validate(write(autoscaler), None if old is None else write(old))
+
+
 def _annotated(annotations: dict[str, str], name: str, kind: type[T]) -> T | None:
     """What `read` wrote into an annotation, which goes; None, and it stays, where it is somebody else's."""
     try:

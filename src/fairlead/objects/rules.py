@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from fairlead.objects import (
     apiextensions_v1,
     apps_v1,
+    autoscaling_v1,
     autoscaling_v2,
     batch_v1,
     configuration,
@@ -165,6 +166,9 @@ _RULES: dict[type[Any], Rules[Any]] = {
         validate=poddisruptionbudgets.validate, validate_status=poddisruptionbudgets.validate_status
     ),
     storage_v1.StorageClass: Rules(storageclasses.default, storageclasses.validate),
+    autoscaling_v1.HorizontalPodAutoscaler: Rules(
+        horizontalpodautoscalers.default_older, horizontalpodautoscalers.validate_older
+    ),
     autoscaling_v2.HorizontalPodAutoscaler: Rules(
         horizontalpodautoscalers.default, horizontalpodautoscalers.validate
     ),
