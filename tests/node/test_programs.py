@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from fairlead.node import accounts
+from fairlead.node.container import _call
 from fairlead.node.programs import agnhost, greeters, static, tutorials
 from fairlead.node.programs.serving import Request
 from fairlead.objects.core_v1 import Pod
@@ -177,6 +180,10 @@ def test_images_of_examples_run_here(tmp_path: Path) -> None:
                     await asyncio.sleep(0.01)
 
     async def test(cluster: Cluster) -> None:
+        def log_of(pod: Pod) -> str:
+            logs = cluster.config.state_directory / "pods" / pod.metadata.uid / "logs"
+            return next(logs.rglob("*.log")).read_text()
+
         text = ["-text=hi", "-listen=:9000"]
         await cluster.run("greeter", {"image": "hashicorp/http-echo:1.0", "args": text})
         await cluster.run("web", {"image": "docker.io/library/nginx:1.27"})
@@ -190,11 +197,27 @@ def test_images_of_examples_run_here(tmp_path: Path) -> None:
         assert "Welcome to nginx!" in await page(pod, 80)
         assert await page(await cluster.until("greeter", is_ready), 9000) == "hi\n"
         await cluster.until("pause", is_ready)
+        # The node's network, and the node's name; the machine's own stays as it is.
+        await cluster.run("host", {**box, "args": ["hostname"]}, restartPolicy="Never", hostNetwork=True)
+        pod = await cluster.until("host", lambda pod: pod.status.phase in ("Succeeded", "Failed"))
+        assert log_of(pod).endswith(f" {cluster.config.name}\n")
+        assert socket.gethostname() == HOST != cluster.config.name
         pod = await cluster.until("box", lambda pod: pod.status.phase in ("Succeeded", "Failed"))
-        log = next((cluster.config.state_directory / "pods" / pod.metadata.uid / "logs").rglob("*.log"))
-        said = log.read_text()
+        said = log_of(pod)
         assert "Welcome to nginx!" in said, said
         assert "BusyBox" in said
         assert "busybox" in said.splitlines()[-1]
 
     with_cluster(tmp_path, test)
+
+
+def test_a_program_that_has_no_handler_yet_ends_when_it_is_told_to() -> None:
+    def run() -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    child = os.fork()
+    if child == 0:
+        os._exit(_call(run, ["program"]))
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 143

@@ -230,6 +230,8 @@ def _call(run: Callable[[], int], argv: Sequence[str]) -> int:
     logging.getLogger("fairlead").handlers.clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter does at its start
+    # PID 1 ignores what it has no handler for, and programs that are imported first are late with theirs.
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     try:
         status = run()
     except SystemExit as error:

@@ -21,14 +21,15 @@ def make(spec: SandboxSpec, directory: Path, node: int) -> None:
 
     The pod's own files are in `directory`/etc afterwards. Raises OSError, with the sysctl's name where one is at fault.
     """
-    flags = namespaces.CLONE_NEWNS
+    flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS
     if not spec.host_ipc:
         flags |= namespaces.CLONE_NEWIPC
     if not spec.host_network:
-        flags |= namespaces.CLONE_NEWNET | namespaces.CLONE_NEWUTS
+        flags |= namespaces.CLONE_NEWNET
     namespaces.unshare(flags)
+    # With the node's network too: the name of the node need not be that of the machine, which may have several.
+    namespaces.set_hostname(spec.hostname)
     if not spec.host_network:
-        namespaces.set_hostname(spec.hostname)
         network.connect(node, spec.uid, spec.addresses)
     os.close(node)
     # What is unmounted on the host goes here too, or the pod would hold other nodes' namespaces for ever.
