@@ -18,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.lab.processes import Identity
 from fairlead.lab.state import NoLab, Process, StateDirectory
+from fairlead.node.records import read_sandbox
 from fairlead.proxy import modes
 from fairlead.proxy.dataplane import Unusable
 from tests import ordinary
@@ -503,9 +505,18 @@ def test_down_after_everything_was_killed_leaves_nothing() -> None:
         refused = lab.up("--detach")
         assert refused.returncode == 2
         assert "fairlead lab down" in refused.stderr
+        pods = {
+            record.spec.name: (path.parent, Identity(record.pid, record.ticks))
+            for path in lab.directory.path.glob("nodes/node1/pods/*/sandbox.json")
+            if (record := read_sandbox(path.parent))
+        }
+        folder, dns = pods["fairlead-dns"]
+        shutil.rmtree(folder)  # nothing tells of that pod any more
+        assert dns.is_alive()
         done = lab.down()
         assert done.returncode == 0
         assert "pod default/web-1" in done.stdout
+        assert not dns.is_alive()
         assert lab.leftovers() == []
         assert "nothing to remove" in lab.down().stdout
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from fairlead.node import agent, registration
 from fairlead.node.inputs import Inputs
@@ -16,6 +18,7 @@ from fairlead.node.records import SandboxRecord, read_histories, read_sandbox, s
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import ConfigMap, Pod
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, PODS
+from fairlead.objects.status import StatusError
 from fairlead.process import Health
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
@@ -262,3 +265,88 @@ def test_what_the_api_said_last_is_remembered_while_it_is_away(tmp_path: Path) -
             await ignorant.config(there, "default")
 
     with_cluster(tmp_path, test, start=False)
+
+
+@root
+def test_a_disk_that_is_full_for_all_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        defects = Defects()
+        await cluster.run("web", PROBE)
+        await cluster.run("talks", shell("c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done"))
+        work = shell("c", f"{until_told}; echo last words; rm {go}; exit 5")
+        await cluster.run("work", work, restartPolicy="Never")
+        web = await cluster.until("web", is_ready)
+        for name in ("talks", "work"):
+            await cluster.until(name, is_ready)
+        with (tmp_path / "filling").open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+
+        async def refused() -> bool:
+            try:
+                await cluster.api.create(CONFIGMAPS, replaced(told(), data={"x": "x" * 100_000}))
+            except StatusError as error:
+                return "disk is full" in str(error)
+            return False
+
+        await holds(refused, "a write is refused since the disk is full")
+        go.touch()
+        await eventually(lambda: not go.exists())
+        assert '"pod": "web"' in await ask(web)
+        path = PODS.path("default", "talks", "log")
+        code, before = await cluster.api.raw("GET", path, params={"tailLines": "1"})
+        assert (code, before[-1:]) == (200, b"\n")
+        (tmp_path / "filling").unlink()
+
+        pod = await cluster.until("work", lambda pod: pod.status.phase == "Failed")
+        ended = state(pod).state.terminated
+        assert ended is not None
+        assert ended.exitCode == 5
+        await cluster.run("next")
+        await cluster.until("next", is_ready)
+
+        async def talks_on() -> bool:
+            _, now = await cluster.api.raw("GET", path, params={"tailLines": "1"})
+            return int(now) > int(before)
+
+        await holds(talks_on, "what is printed is kept again")
+        for name in ("web", "talks"):
+            assert state(await cluster.until(name, is_ready)).restartCount == 0
+        assert [line for line in defects.said if "defect" in line] == []
+
+    with signal_file() as (until_told, go):
+        with_cluster(tmp_path, test, disk="12m")
+
+
+@root
+def test_a_pod_whose_folder_is_removed_begins_anew(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        defects = Defects()
+        for name in ("asked", "left"):
+            await cluster.run(name, PROBE)
+        asked, left = [await cluster.until(name, is_ready) for name in ("asked", "left")]
+        sandboxes = [sandbox_of(cluster, pod) for pod in (asked, left)]
+        # One is noticed when somebody wants something of it, the other by the next agent.
+        remove(cluster, asked)
+        code, said = await cluster.api.raw("GET", PODS.path("default", "asked", "log"))
+        assert (code, b"the folder of the pod default/asked is gone" in said) == (500, True), said
+        again = await cluster.until("asked", lambda pod: is_ready(pod) and state(pod).restartCount == 1)
+        last = state(again).lastState.terminated
+        assert last is not None
+        assert last.exitCode == 137
+        await cluster.stop()
+        remove(cluster, left)
+        await cluster.start()
+        await cluster.until(
+            "left", lambda pod: is_ready(pod) and state(pod).containerID != state(left).containerID
+        )
+        for name in ("asked", "left"):
+            assert f'"pod": "{name}"' in await ask(await cluster.until(name, is_ready))
+        assert [start_ticks(one.pid) == one.ticks for one in sandboxes] == [False, False]
+        assert defects.said == []
+
+    with_cluster(tmp_path, test)
+
+
+def remove(cluster: Cluster, pod: Pod) -> None:
+    shutil.rmtree(cluster.config.state_directory / "pods" / pod.metadata.uid)

@@ -22,7 +22,7 @@ from fairlead.lab import addons, credentials, execution, members, processes, top
 from fairlead.lab.members import Member
 from fairlead.lab.network import Refused
 from fairlead.lab.state import NoLab, Record, StateDirectory
-from fairlead.node import runtime
+from fairlead.node import runtime, strays
 from fairlead.objects.resources import LEASES, NODES
 from fairlead.objects.scalars import microtime
 from fairlead.objects.status import StatusError
@@ -111,8 +111,10 @@ def _power_off(directory: StateDirectory, name: str) -> None:
 
 
 def _end_pods(directory: StateDirectory, name: str) -> None:
-    for path in (directory.path / "nodes" / name / "pods").glob("*"):
+    state = directory.path / "nodes" / name
+    for path in (state / "pods").glob("*"):
         runtime.end(path)
+    strays.end(state)
 
 
 def _power_on(directory: StateDirectory, record: Record, then: Sequence[Member], name: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from fairlead.lab import processes
 from fairlead.lab.processes import Identity, identify
 from fairlead.lab.state import NoLab, Record, StateDirectory
+from fairlead.node import strays
 from fairlead.node.records import read_sandbox
 
 GRACE_SECONDS = 3.0
@@ -54,6 +55,7 @@ def inhabitants(directory: StateDirectory, record: Record | None) -> dict[Identi
     device = os.stat("/proc/self/ns/net").st_dev
     ours = {process.identity.pid for process in record.processes} if record else set()
     sandboxes = {pod.pid for pod in pods if pod.is_alive()}
+    folder = directory.path.resolve()
     state = os.fsencode(directory.path)
 
     def lives_there(process: Path) -> bool:
@@ -62,6 +64,9 @@ def inhabitants(directory: StateDirectory, record: Record | None) -> dict[Identi
             return False
         if identify(pid) in pods:
             return True
+        log = strays.log_of(pid)
+        if log is not None and log.is_relative_to(folder):
+            return True  # a pod whose folder somebody has removed
         # A container ends with its pod's first process.
         if processes.parent(pid) in sandboxes:
             return False

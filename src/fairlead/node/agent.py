@@ -8,7 +8,7 @@ import logging
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
 from fairlead.client.informer import Change, Informer
-from fairlead.node import registration
+from fairlead.node import registration, strays
 from fairlead.node.config import NodeConfig
 from fairlead.node.hostports.tables import HostPorts
 from fairlead.node.inputs import Inputs
@@ -100,6 +100,8 @@ class _Workers:
 
     async def adopt(self) -> None:
         """A worker for every pod that an earlier agent has left in the state directory; they wait for its object."""
+        for uid in strays.end(self._node.config.state_directory):
+            log.warning("ended what ran of the pod %s: its folder is gone", uid)
         directory = self._node.config.state_directory / "pods"
         for path in sorted(directory.iterdir()) if directory.is_dir() else ():
             worker = self._workers[path.name] = PodWorker(self._node, path.name, None)

@@ -73,6 +73,10 @@ class PodState:
         self.node.addresses.claim(self.addresses)
         self.node.host_ports.adopt(self.uid, self.directory)
 
+    def is_forgotten(self) -> bool:
+        """Whether somebody has removed the folder of a pod that runs: nobody could find it again. One stat(2)."""
+        return self.sandbox is not None and not (self.directory / "sandbox.json").exists()
+
     def histories(self) -> Mapping[str, History]:
         """What the containers have done, by name; from the disk where no sandbox runs."""
         if self.sandbox is not None:

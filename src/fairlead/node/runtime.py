@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.node import namespaces, records, trees
+from fairlead.node import namespaces, records, strays, trees
 from fairlead.node.images import Image
 from fairlead.node.records import (
     Changed,
@@ -226,6 +226,7 @@ def remove_all(state_directory: Path) -> list[str]:
         if end(directory) and record:
             removed.append(f"{record.spec.namespace}/{record.spec.name}")
         trees.remove(directory)
+    strays.end(state_directory)
     return removed
 
 

@@ -66,6 +66,13 @@ class Starting:
         self.hook_failed: set[str] = set()
         """Runs of containers whose postStart hook went wrong."""
 
+    def anew(self) -> Starting:
+        """One that has made nothing yet, and remembers what has failed."""
+        self.volumes.release()
+        made = Starting(self._state)
+        made.crashes, made._backing_off = self.crashes, self._backing_off
+        return made
+
     def unresolved(self, pod: Pod, now: float) -> tuple[dict[str, ContainerStateWaiting], float | None]:
         """Why containers, by name, cannot be started now; and when that may be different."""
         unresolved: dict[str, ContainerStateWaiting] = {}

@@ -110,6 +110,12 @@ class PodWorker:
             return None
         if state.sandbox is not None and state.sandbox.gone.is_set():
             await self._lost(pod)
+        elif state.is_forgotten():
+            log.warning("pod %s: its folder %s is gone, so it begins anew", state.name, state.directory)
+            state.directory.mkdir(mode=0o700, exist_ok=True)
+            (state.directory / "containers").mkdir(exist_ok=True)
+            await self._lost(pod)
+            self._starting = self._starting.anew()
         now = time.time()
         if pod.metadata.deletionTimestamp is not None:
             return await self._delete(pod, now)

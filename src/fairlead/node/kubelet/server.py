@@ -171,6 +171,9 @@ class Server:
         for state in self._pods():
             pod = state.pod
             if pod is not None and (pod.metadata.namespace, pod.metadata.name) == (namespace, name):
+                if state.is_forgotten():
+                    state.changed.set()
+                    raise Refused(500, f"the folder of the pod {state.name} is gone, so it begins anew")
                 return state, pod
         raise Refused(404, f'pod "{name}" does not exist')
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from fairlead.node import container, namespaces, records
+from fairlead.node import container, namespaces, records, strays
 from fairlead.node.images import Image
 from fairlead.node.records import SandboxRecord, SandboxSpec
 from fairlead.node.sandbox import podnamespaces
@@ -65,7 +65,7 @@ def _main(spec: SandboxSpec, directory: Path, images: Mapping[str, Image], ready
         namespaces.prctl(namespaces.PR_SET_NAME, f"pod:{spec.name}"[:15].encode())
         node = namespaces.open_network()
         container.forget_descriptors((ready, node))
-        _redirect(directory / "sandbox.log")
+        _redirect(directory / strays.LOG)
         # /proc is still the node's: it says the pid by which the agent, and its successor, will know this process.
         outer = int(os.readlink("/proc/self"))
         record = SandboxRecord(pid=outer, ticks=records.start_ticks(outer), created_at=time.time(), spec=spec)
