@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec import structs
@@ -24,7 +25,10 @@ REMEMBERED = 4096
 """Events whose repetition is counted instead of written anew; client-go/tools/record does the same."""
 
 WAITING = 1000
-"""Events that may wait for the server; later ones are dropped, for Events must never hold up the work."""
+"""Events that may wait for the server; later ones are dropped, for Events must never hold up the work.
+
+Upstream: client-go/tools/record, maxQueuedEvents with DropIfChannelFull.
+"""
 
 ATTEMPTS = 6
 
@@ -60,16 +64,27 @@ def reference(obj: Described) -> ObjectReference:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What waits to be written as an Event, in some 300 bytes; `at` is the time of day, in ns."""
+
+    about: ObjectReference
+    type: str
+    reason: str
+    message: str
+    at: int
+
+
 class Recorder:
     """Writes Events in the background, in order; the same Event again raises the count of the first.
 
-    `close` writes out what waits.
+    `close` writes out what waits. `waiting` is how many may wait.
     """
 
-    def __init__(self, api: Api, component: str, host: str = "") -> None:
+    def __init__(self, api: Api, component: str, host: str = "", *, waiting: int = WAITING) -> None:
         self._api = api
         self._source = EventSource(component=component, host=host)
-        self._waiting: asyncio.Queue[Event] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[_Told] = asyncio.Queue(waiting)
         self._written: OrderedDict[tuple[ObjectReference | str, ...], Event] = OrderedDict()
         self._left: OrderedDict[tuple[str, str, str, str], tuple[float, float]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
@@ -80,24 +95,8 @@ class Recorder:
         if not self._may_tell(involved):
             log.debug("an Event is not written, there were many: %s %s: %s", involved.name, reason, message)
             return
-        now = timestamp(time.time())
-        event = Event(
-            metadata=ObjectMeta(
-                name=f"{involved.name}.{time.time_ns():x}", namespace=involved.namespace or "default"
-            ),
-            involvedObject=involved,
-            reason=reason,
-            message=message[:1024],
-            source=self._source,
-            firstTimestamp=now,
-            lastTimestamp=now,
-            count=1,
-            type=type,
-            reportingComponent=self._source.component,
-            reportingInstance=self._source.host,
-        )
         try:
-            self._waiting.put_nowait(event)
+            self._waiting.put_nowait(_Told(involved, type, reason, message[:1024], time.time_ns()))
         except asyncio.QueueFull:
             log.warning("an Event is dropped, too many wait: %s %s: %s", involved.name, reason, message)
         if self._task is None:
@@ -126,7 +125,7 @@ class Recorder:
 
     async def _run(self) -> None:
         while True:
-            event = await self._waiting.get()
+            event = self._event(await self._waiting.get())
             backoff = Backoff()
             for _ in range(ATTEMPTS):
                 try:
@@ -142,6 +141,22 @@ class Recorder:
                     log.exception("an Event could not be written")
                     break
             self._waiting.task_done()
+
+    def _event(self, told: _Told) -> Event:
+        about, moment = told.about, timestamp(told.at / 1e9)
+        return Event(
+            metadata=ObjectMeta(name=f"{about.name}.{told.at:x}", namespace=about.namespace or "default"),
+            involvedObject=about,
+            reason=told.reason,
+            message=told.message,
+            source=self._source,
+            firstTimestamp=moment,
+            lastTimestamp=moment,
+            count=1,
+            type=told.type,
+            reportingComponent=self._source.component,
+            reportingInstance=self._source.host,
+        )
 
     async def _write(self, event: Event) -> None:
         same = (

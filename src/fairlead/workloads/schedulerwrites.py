@@ -17,6 +17,12 @@ from fairlead.workloads.scheduling.preemption import Preemption
 
 NAME = "default-scheduler"
 
+EVENTS_WAITING = 20_000
+"""Events that may wait, 6 MB at most: bindings are made many at a time, Events are written one after the other.
+
+kube-scheduler writes each in a goroutine of its own, however many there are, and 50 a second by its client's limit.
+"""
+
 
 class Writes:
     """The writes, with their Events. All raise StatusError and OSError, but for what a pod that is gone makes vain.
@@ -27,7 +33,7 @@ class Writes:
     def __init__(self, api: Api, check: Callable[[], None] = lambda: None) -> None:
         self._api = api
         self._check = check
-        self.recorder = Recorder(api, NAME)
+        self.recorder = Recorder(api, NAME, waiting=EVENTS_WAITING)
 
     async def bind(self, pod: Pod, node: str) -> None:
         """The pod is bound to the node."""
