@@ -28,7 +28,8 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from fairlead.apiserver.answers import status
 from fairlead.apiserver.bodies import LIMIT
-from fairlead.apiserver.messages import BODILESS, RawHeaders, Request, Response
+from fairlead.apiserver.heads import Heads
+from fairlead.apiserver.messages import BODILESS, Head, RawHeaders, Request, Response
 from fairlead.apiserver.negotiation import Form
 from fairlead.objects.status import failure
 
@@ -197,12 +198,34 @@ class Connection(asyncio.Protocol):
         """Reads on."""
         if self._closing or self._refusal is not None:
             return
+        if self._current is None and not (self._begun or self._rest or self._waiting or self.writing_paused):
+            self._begin(data)
+            return
         if self._head_bytes:
             data = self._gather(data)
         if self._rest or len(data) > AHEAD or self._waiting or self._switching:
             self._rest += data
         elif data:
             self._feed(data)
+        self._go_on()
+
+    def _begin(self, data: bytes) -> None:
+        """Reads what comes when nothing is being read or answered: one whole request, as a rule."""
+        heads = self._server.heads
+        plain = heads.read(data)
+        if plain is not None:
+            method, target, head, body = plain
+            request = Request(self, method, target, "1.1", head, keep_alive=True)
+            request.take(body)
+            request.end()
+            self._start(request)
+            return
+        if len(data) > AHEAD:
+            self._rest = data
+        else:
+            self._feed(data)
+            if len(self._waiting) == 1 and self._waiting[0].complete and not (self._begun or self._rest):
+                heads.learn(data, self._waiting[0])
         self._go_on()
 
     # What the parser tells.
@@ -240,7 +263,7 @@ class Connection(asyncio.Protocol):
             parser.get_method().decode(),
             target.decode("utf-8", "surrogateescape"),
             version,
-            self._head,
+            Head(self._head),
             # Whatever follows a request for another protocol is not read.
             keep_alive=parser.should_keep_alive() and not parser.should_upgrade(),
         )
@@ -537,6 +560,7 @@ class Server:
         self._second = 0
         self._date = ""
         self._chunk = (b"", b"")
+        self.heads = Heads()
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
         """Takes in clients at a listening socket until what it gives is closed."""

@@ -82,7 +82,7 @@ class Handler:
         info = request_info(request.method, path, query.flag("watch"))
         kind = self._catalog.find(info.group, info.version, info.resource) if info.resource else None
         try:
-            user = await self._gate.admit(request.raw_headers, request.transport, info, query)
+            user = await self._gate.admit(request.head, request.transport, info, query)
             if is_passed_on(kind, info):
                 # Its answer may take for ever, and others wait for nothing of it.
                 await self._registry.store.sync()
@@ -173,10 +173,14 @@ class Handler:
         raise no_such_path()
 
     def _form(self, request: Request, kind: Kind, query: Query) -> Form:
+        forms, protobuf = request.head.forms, kind.model.protobuf
+        if not query and (known := forms.get(protobuf)) is not None:
+            return known
         accept = request.headers.get("Accept", "")
-        return form(
-            accept, query.text("includeObject"), kind.model.protobuf, pretty=self._pretty(request, query)
-        )
+        found = form(accept, query.text("includeObject"), protobuf, pretty=self._pretty(request, query))
+        if not query:
+            forms[protobuf] = found
+        return found
 
     @staticmethod
     def _pretty(request: Request, query: Query) -> bool:

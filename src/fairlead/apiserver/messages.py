@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from fairlead.apiserver.bodies import LIMIT
+from fairlead.apiserver.negotiation import Form
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -60,6 +61,28 @@ class Headers(Mapping[str, str]):
         return self._values.get(name, "")
 
 
+class Head:
+    """The headers of a request, and what follows from them alone; many requests may share one (`heads.py`)."""
+
+    __slots__ = ("_headers", "credentials", "forms", "raw")
+
+    def __init__(self, raw: RawHeaders) -> None:
+        self.raw = raw
+        self.credentials: tuple[bytes, RawHeaders] | None = None
+        """What says who sends it, once the gate has looked for that."""
+        self.forms: dict[bool, Form] = {}
+        """The form of an answer whose request has no query, by whether its kind is given as protobuf."""
+        self._headers: Headers | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """By name."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers(self.raw)
+        return headers
+
+
 class Channel(Protocol):
     """What an answer needs of the connection that the request came over."""
 
@@ -96,14 +119,13 @@ class Request:
     __slots__ = (
         "_arrival",
         "_body",
-        "_headers",
         "channel",
         "complete",
         "fault",
+        "head",
         "keep_alive",
         "method",
         "oversized",
-        "raw_headers",
         "target",
         "version",
     )
@@ -114,7 +136,7 @@ class Request:
         method: str,
         target: str,
         version: str,
-        raw_headers: RawHeaders,
+        head: Head,
         *,
         keep_alive: bool,
     ) -> None:
@@ -124,24 +146,25 @@ class Request:
         """Path and query, percent-encoded."""
         self.version = version
         """"1.1", or "1.0"."""
-        self.raw_headers = raw_headers
+        self.head = head
         self.keep_alive = keep_alive
         self.complete = False
         self.oversized = False
         """Whether the body is larger than `LIMIT`; it is thrown away then."""
         self.fault = ""
         """What is wrong with the body, where it cannot be read on."""
-        self._headers: Headers | None = None
         self._body: bytes | bytearray = b""
         self._arrival: asyncio.Future[None] | None = None
 
     @property
     def headers(self) -> Headers:
         """By name."""
-        headers = self._headers
-        if headers is None:
-            headers = self._headers = Headers(self.raw_headers)
-        return headers
+        return self.head.headers
+
+    @property
+    def raw_headers(self) -> RawHeaders:
+        """As they came."""
+        return self.head.raw
 
     @property
     def transport(self) -> asyncio.Transport:

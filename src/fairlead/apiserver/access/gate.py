@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import msgspec
 from fairlead.apiserver.access.accounttokens import AccountTokens
 from fairlead.apiserver.access.admission import Admission
 from fairlead.apiserver.access.aggregation import Aggregation
-from fairlead.apiserver.access.authentication import Authenticator, Header, Tokens, credentials
+from fairlead.apiserver.access.authentication import Authenticator, Tokens, credentials
 from fairlead.apiserver.access.authorization import (
     AlwaysAllow,
     Authorizer,
@@ -38,6 +38,7 @@ from fairlead.apiserver.access.webtokens import Key, key_set, read_keys
 from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.following import Follower
 from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, PODS, ROLEBINDINGS, ROLES, Kind
+from fairlead.apiserver.messages import Head
 from fairlead.apiserver.parts import Answered, Part
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.replies import no_such_path
@@ -102,16 +103,18 @@ class Gate:
 
     async def admit(
         self,
-        headers: Iterable[Header],
+        head: Head,
         transport: asyncio.BaseTransport | None,
         info: RequestInfo,
         query: Query,
     ) -> User:
-        """For whom a request is. Raises 401 where that is not known, 403 where he may not. About 6 us.
+        """For whom a request is. Raises 401 where that is not known, 403 where he may not. About 5 us.
 
         REQUESTER says so while the request is worked on, in the task that calls this.
         """
-        authorization, others = credentials(headers)
+        if head.credentials is None:
+            head.credentials = credentials(head.raw)
+        authorization, others = head.credentials
         user = await self.authenticator.user(authorization, transport)
         wanted = attributes(info, query)
         if others:
