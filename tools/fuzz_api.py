@@ -378,9 +378,12 @@ async def ask(
 
 
 def is_fault(answer: Answer) -> bool:
-    """Whether the server failed. That a version is yet to come is 504 by contract."""
+    """Whether the server failed. That a version is yet to come is 504 by contract, and 503 that a proxied Service has
+    no endpoints."""
     if answer.code == 504:
         return b"Too large resource version" not in answer.body
+    if answer.code == 503:
+        return b"no endpoints available for service" not in answer.body
     return answer.code == 0 or answer.code >= 500
 
 
