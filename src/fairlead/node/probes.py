@@ -113,11 +113,13 @@ async def watch(
     known: bool | None,
     decided: Callable[[bool], None],
     answered: Callable[[Answer], None],
+    *,
+    final: bool,
 ) -> None:
     """Probes until cancelled; the first time at once (after `initialDelaySeconds`), then every period.
 
     `decided` is called with each change of what the thresholds make of the answers, counted from `known`; `answered`
-    with every answer.
+    with every answer. With `final`, nothing is asked any more once the probe has failed.
     """
     await asyncio.sleep(max(0.0, target.started_at + probe.initialDelaySeconds - time.time()))
     tally, pause = Tally.of(probe, known), STARTING_PAUSE
@@ -136,6 +138,8 @@ async def watch(
             before, tally = tally.verdict, tally.count(answer.good)
             if tally.verdict is not None and tally.verdict != before:
                 decided(tally.verdict)
+                if final and not tally.verdict:
+                    return
         due = max(due + max(1, probe.periodSeconds), loop.time())
         await asyncio.sleep(due - loop.time())
 

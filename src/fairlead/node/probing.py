@@ -78,7 +78,9 @@ class Probing:
             if kind == "readiness" and not answer.good and key not in self._results:
                 decided(False)  # the first answer is news, whatever the threshold
 
-        return probes.watch(self._state.target(container, run), probe, known, decided, answered)
+        # A container that fails one of these will be ended: it is not asked again (doProbe in worker.go).
+        final = kind in ("liveness", "startup")
+        return probes.watch(self._state.target(container, run), probe, known, decided, answered, final=final)
 
     def unhealthy(self) -> dict[str, str]:
         """Runs that a liveness or startup probe has given up, and which kind of probe."""

@@ -1,0 +1,239 @@
+"""Probes of every kind, and hooks that wait, in real pods: several at once on one node, 15 s."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fairlead.apiserver.certificates import make_authority
+from fairlead.objects.core_v1 import ContainerStatus, Pod
+from fairlead.objects.resources import EVENTS, PODS
+from tests.client.cluster import eventually as holds
+from tests.node import checked
+from tests.node.places import Cluster, is_ready, root, with_cluster
+from tests.node.test_agent import eventually, signal_file, state
+from tests.node.test_lifecycle import reasons, shell
+
+KINDS = ("HTTP", "HTTPS", "TCP", "gRPC", "exec")
+PYTHON = "/usr/bin/python3"
+
+
+class Folder:
+    """What the test and the containers share: the program, and the files by which probes fail."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        shutil.copy(checked.__file__, path / "checked.py")
+        authority = make_authority(path)
+        self.certificate, self.key = authority.issue(path, "server", ["192.0.2.1"])
+
+    def prefix(self, pod: str, kind: str) -> str:
+        return f"{self.path}/{pod}-{kind}"
+
+    def files(self, what: str, pods: Iterable[str] = ("own", "side")) -> list[Path]:
+        """Those by which all probes of a sort fail."""
+        return [Path(f"{self.prefix(pod, kind)}.{what}") for pod in pods for kind in KINDS]
+
+    @contextmanager
+    def bad(self, what: str) -> Iterator[None]:
+        """All probes of the sort fail until the end of the block."""
+        for file in self.files(what):
+            file.touch()
+        try:
+            yield
+        finally:
+            for file in self.files(what):
+                file.unlink(missing_ok=True)
+
+    def container(self, pod: str, number: int, **more: Any) -> dict[str, Any]:
+        """One that is probed in three ways of one kind."""
+        kind, port = KINDS[number], 8000 + 10 * number
+        prefix = self.prefix(pod, kind)
+        probes = {}
+        for offset, what in enumerate(checked.PROBES):
+            actions: dict[str, dict[str, Any]] = {
+                "HTTP": {"httpGet": {"port": port, "path": f"/{what}"}},
+                "HTTPS": {"httpGet": {"port": port, "path": f"/{what}", "scheme": "HTTPS"}},
+                "TCP": {"tcpSocket": {"port": port + offset}},
+                "gRPC": {"grpc": {"port": port, "service": what}},
+                "exec": {"exec": {"command": ["test", "!", "-e", f"{prefix}.{what}"]}},
+            }
+            if what == "startup":  # not before the program has done what a restart does
+                actions["exec"]["exec"]["command"] += ["-a", "!", "-e", f"{prefix}.liveness"]
+            probes[f"{what}Probe"] = {**actions[kind], "periodSeconds": 1, "failureThreshold": 1}
+        probes["startupProbe"]["failureThreshold"] = 600
+        probes["livenessProbe"]["terminationGracePeriodSeconds"] = 1
+        command = [PYTHON, f"{self.path}/checked.py", kind, str(port), prefix]
+        command += [str(self.certificate), str(self.key)]
+        return {"name": kind.lower(), "image": "any", "command": command, **probes, **more}
+
+
+def probed(pod: Pod) -> list[ContainerStatus]:
+    names = {kind.lower() for kind in KINDS}
+    statuses = (*pod.status.initContainerStatuses, *pod.status.containerStatuses)
+    return [one for one in statuses if one.name in names]
+
+
+def every(**expected: Any) -> Any:
+    """Whether the fields of all statuses of probed containers are so."""
+
+    def true(pod: Pod) -> bool:
+        found = probed(pod)
+        return len(found) == len(KINDS) and all(
+            getattr(one, name) == value for one in found for name, value in expected.items()
+        )
+
+    return true
+
+
+async def probes_of_every_kind(cluster: Cluster, folder: Folder) -> None:
+    """In one pod the containers that are probed are its own, in the other they are its sidecars."""
+
+    async def both(true: Any) -> list[Pod]:
+        return [await cluster.until(name, true) for name in ("own", "side")]
+
+    numbers = range(len(KINDS))
+    with folder.bad("startup"):
+        own = [folder.container("own", number) for number in numbers]
+        grace = {"terminationGracePeriodSeconds": 600}
+        await cluster.run("own", own[0], containers=own, **grace)
+        side = [folder.container("side", number, restartPolicy="Always") for number in numbers]
+        await cluster.run("side", shell("c", "sleep 1000"), initContainers=side, **grace)
+        await told(cluster, {f"{name} Startup probe" for name in (*(f"own/{k}" for k in KINDS), "side/HTTP")})
+        pod = await cluster.until("own", lambda pod: all(one.state.running for one in probed(pod)))
+        assert every(started=False, ready=False)(pod)
+        pod = await cluster.until("side", lambda pod: bool(pod.status.containerStatuses))
+        assert [one.state.running is not None for one in probed(pod)] == [
+            True,
+            False,
+            False,
+            False,
+            False,
+        ]
+        assert pod.status.phase == "Pending"
+    await both(is_ready)
+    await both(every(started=True, ready=True, restartCount=0))
+
+    with folder.bad("readiness"):
+        for pod in await both(every(started=True, ready=False, restartCount=0)):
+            ready = {c.type: c.message for c in pod.status.conditions}["Ready"]
+            assert ready == f"containers with unready status: [{' '.join(kind.lower() for kind in KINDS)}]"
+    await both(is_ready)
+
+    with folder.bad("liveness"):
+        for pod in await both(every(started=True, ready=True, restartCount=1)):
+            # SIGKILL, after the probe's own grace period: the pod's is ten minutes.
+            codes = [one.lastState.terminated.exitCode for one in probed(pod) if one.lastState.terminated]
+            assert codes == [137] * len(KINDS)
+
+    # While a pod terminates, it is asked whether it is ready, and no longer whether it lives.
+    await cluster.api.delete(PODS, "own", "default")
+    await eventually(lambda: all(file.exists() for file in folder.files("told", ["own"])))
+    with folder.bad("liveness"), folder.bad("readiness"):
+        await cluster.until("own", every(ready=False))
+    await cluster.until("own", every(ready=True, restartCount=1))
+
+
+async def told(cluster: Cluster, wanted: set[str]) -> None:
+    """Returns when Events say of containers, as `pod/KIND`, that a probe of them failed."""
+    names = {kind.lower(): kind for kind in KINDS}
+
+    async def true() -> bool:
+        found = set()
+        for event in (await cluster.api.list(EVENTS, "default")).items:
+            name = event.involvedObject.fieldPath.rpartition("{")[2].rstrip("}")
+            if event.reason == "Unhealthy" and name in names:
+                sort = " ".join(event.message.split()[:2])
+                found.add(f"{event.involvedObject.name}/{names[name]} {sort}")
+        return wanted <= found
+
+    await holds(true, f"Events tell of {wanted}")
+
+
+async def a_container_that_does_not_start_in_time_is_killed(cluster: Cluster, folder: Folder) -> None:
+    """After so many failures in a row as its threshold says, and with its own grace period."""
+    log = f"{folder.path}/asked"
+    probe = {
+        "exec": {"command": ["sh", "-c", f"echo asked >>{log}; exit 1"]},
+        "periodSeconds": 1,
+        "failureThreshold": 3,
+        "terminationGracePeriodSeconds": 1,
+    }
+    container = shell("c", f"echo run >>{log}; trap '' TERM; sleep 1000", startupProbe=probe)
+    await cluster.run("web", container, terminationGracePeriodSeconds=600)
+    pod = await cluster.until(
+        "web", lambda pod: pod.status.containerStatuses and state(pod).restartCount == 1
+    )
+    await eventually(lambda: len(Path(log).read_text().split()) >= 5)
+    assert Path(log).read_text().split()[:5] == ["run", "asked", "asked", "asked", "run"]
+    assert state(pod).started is False
+
+    async def killed() -> bool:
+        events = (await cluster.api.list(EVENTS, "default")).items
+        return ("Killing", "Container c failed startup probe, will be restarted") in {
+            (event.reason, event.message) for event in events
+        }
+
+    await holds(killed, "an Event tells why")
+
+
+async def hooks_that_ask_or_sleep(cluster: Cluster, folder: Folder) -> None:
+    log = Path(f"{folder.path}/heard")
+    ask = "import http.server as h, sys; sys.stderr = open(sys.argv[1], 'a', 1); h.test(h.SimpleHTTPRequestHandler)"
+    port = {"name": "web", "containerPort": 8000}
+    server = {
+        "name": "server",
+        "image": "any",
+        "command": [PYTHON, "-c", ask, str(log)],
+        "restartPolicy": "Always",
+        "startupProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1, "failureThreshold": 60},
+    }
+    hooks = {
+        "postStart": {"httpGet": {"port": "web", "path": "/started"}},
+        "preStop": {"httpGet": {"port": 8000, "path": "/stopping", "scheme": "HTTPS"}},
+    }
+    asking = shell("c", "trap 'exit 0' TERM; while :; do sleep 0.02; done", lifecycle=hooks, ports=[port])
+    await cluster.run("asks", asking, initContainers=[server], terminationGracePeriodSeconds=2)
+    pause = {"postStart": {"sleep": {"seconds": 1}}, "preStop": {"sleep": {"seconds": 1}}}
+    begun = time.monotonic()
+    await cluster.run(
+        "sleeps", shell("c", "exec sleep 1000", lifecycle=pause), terminationGracePeriodSeconds=2
+    )
+    await cluster.until("sleeps", is_ready)
+    assert time.monotonic() - begun >= 1
+    await cluster.until("asks", is_ready)
+    for name in ("asks", "sleeps"):
+        await cluster.api.delete(PODS, name, "default")
+    begun = time.monotonic()
+    for name in ("asks", "sleeps"):
+        await cluster.gone(name)
+    assert time.monotonic() - begun >= 1
+    # Asked for by HTTPS, which is not spoken there, and then by HTTP; whatever the answer is.
+    heard = [line for line in log.read_text().splitlines() if '"GET' in line]
+    assert [line.split('"')[1].split()[1] for line in heard] == ["/started", "/stopping"]
+
+    async def complaints() -> bool:
+        return not {"FailedPostStartHook", "FailedPreStopHook"} & set(await reasons(cluster, "asks"))
+
+    await holds(complaints, "no hook has failed")
+
+
+@root
+def test_probes_and_hooks(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for story in (
+                probes_of_every_kind,
+                a_container_that_does_not_start_in_time_is_killed,
+                hooks_that_ask_or_sleep,
+            ):
+                tasks.create_task(story(cluster, folder))
+
+    with signal_file() as (_, file):
+        folder = Folder(file.parent)
+        with_cluster(tmp_path, test)
