@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -203,6 +204,15 @@ def test_down_kills_components_whose_supervisors_died(directory: StateDirectory,
     wait_for(lambda: lab.is_over(0))
     assert found["node1"].identity.is_alive()
     assert {"server", "node1", "node2"} <= set(removal.down(directory).processes)
+    wait_for(lambda: not [p for p in found.values() if p.identity.is_alive()])
+
+
+def test_down_finds_a_lab_whose_directory_somebody_has_deleted(
+    directory: StateDirectory, lab: Keeper
+) -> None:
+    found = wait_for(lambda: all_of(directory))
+    shutil.rmtree(directory.path)
+    assert len(removal.down(directory).processes) == len(found)
     wait_for(lambda: not [p for p in found.values() if p.identity.is_alive()])
 
 

@@ -127,7 +127,7 @@ def _plan(options: Options) -> topology.Plan:
         topology.check_name(options.name)
         families = addressing.families(options.ip_families)
         if options.region:
-            topology.check_zone(options.region)
+            topology.check_zone(options.region, "region")
         nodes = topology.plan_nodes(options.nodes, options.zones, families)
         return topology.plan(nodes, families, options.loadbalancer)
     except ValueError as error:

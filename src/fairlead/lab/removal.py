@@ -73,8 +73,10 @@ def inhabitants(directory: StateDirectory, record: Record | None) -> dict[Identi
         network = os.stat(process / "ns/net")
         if network.st_dev == device and network.st_ino in inodes:
             return True
+        if record is None:
+            return _writes_to_what_was(process, directory.path)
         # The number of a user namespace may be another's by now; the lab's processes also see its mounts.
-        if record is None or not record.user_namespace:
+        if not record.user_namespace:
             return False
         if os.stat(process / "ns/user").st_ino != record.user_namespace:
             return False
@@ -82,6 +84,12 @@ def inhabitants(directory: StateDirectory, record: Record | None) -> dict[Identi
 
     found = processes.find(lives_there)
     return {process: pods.get(process, f"process {process.pid}") for process in found}
+
+
+def _writes_to_what_was(process: Path, path: Path) -> bool:
+    """Whether a process' output goes into the lab's directory, as that of all it starts, and that is deleted."""
+    output = os.readlink(process / "fd/1")
+    return output.startswith(f"{path}/") and output.endswith(" (deleted)")
 
 
 def remove(directory: StateDirectory) -> Removed:

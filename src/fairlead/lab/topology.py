@@ -118,11 +118,11 @@ def check_name(name: str) -> None:
         )
 
 
-def check_zone(zone: str) -> None:
-    """Raises ValueError unless `zone` can be the value of a label."""
+def check_zone(zone: str, what: str = "zone") -> None:
+    """Raises ValueError unless `zone` can be the value of a label; `what` is what it is called."""
     if not _ZONE.match(zone):
         raise ValueError(
-            f"{zone!r} cannot be a zone: at most 63 letters, digits, '-', '_' or '.', "
+            f"{zone!r} cannot be a {what}: at most 63 letters, digits, '-', '_' or '.', "
             "with a letter or a digit at both ends"
         )
 
