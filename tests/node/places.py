@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import uvloop
-from pyroute2 import IPRoute
 
 from fairlead.apiserver.access.gate import AccessConfig
 from fairlead.apiserver.certificates import KUBELET_CLIENT, make_authority, make_signing_key
@@ -33,47 +29,16 @@ from fairlead.objects.resources import PODS
 from fairlead.objects.status import StatusError
 from fairlead.process import Health, configure_logging, listener
 from tests import ordinary
+from tests.node.isolation import ADDRESS as ADDRESS
+from tests.node.isolation import in_child as in_child
+from tests.node.isolation import interfaces as interfaces
+from tests.node.isolation import own_network as own_network
+from tests.node.isolation import root as root
 from tests.waiting import LIMIT
 
-root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
-
-ADDRESS = "192.168.1.10"
 ECHO = "fairlead/echo"
 ORDINARY = 12345
 """The user, and the group, of tests that are not root's."""
-
-
-def in_child(test: Callable[[], None]) -> None:
-    """Runs `test` in a forked process, so that what it does to its namespaces ends with it."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            test()
-            os._exit(0)
-        except BaseException as error:
-            os.write(writer, "".join(traceback.format_exception(error)).encode())
-            os._exit(1)
-    os.close(writer)
-    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
-    os.close(reader)
-    _, status = os.waitpid(pid, 0)
-    assert status == 0, said.decode()
-
-
-def own_network() -> None:
-    """Moves the process into a node's network: an address, loopback, forwarding, and nothing of the host's."""
-    namespaces.unshare(namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS)
-    namespaces.keep_mounts(namespaces.MS_PRIVATE)
-    with IPRoute() as ip:
-        ip.link("set", index=1, state="up")
-        ip.addr("add", index=1, address=ADDRESS, prefixlen=32)
-    namespaces.set_sysctl("net/ipv4/ip_forward", 1)
-
-
-def interfaces() -> list[str]:
-    """The names of all interfaces here."""
-    return [name for _, name in socket.if_nameindex()]
 
 
 class Serving:

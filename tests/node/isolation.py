@@ -1,0 +1,51 @@
+"""Children of a test, with namespaces of their own that end with them. Slow kernels run it: it imports little."""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+from collections.abc import Callable
+
+import pytest
+from pyroute2 import IPRoute
+
+from fairlead.node import namespaces
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
+
+ADDRESS = "192.168.1.10"
+"""The node's."""
+
+
+def in_child(test: Callable[[], None]) -> None:
+    """Runs `test` in a forked process, so that what it does to its namespaces ends with it."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            test()
+            os._exit(0)
+        except BaseException as error:
+            os.write(writer, "".join(traceback.format_exception(error)).encode())
+            os._exit(1)
+    os.close(writer)
+    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
+    os.close(reader)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, said.decode()
+
+
+def own_network() -> None:
+    """Moves the process into a node's network: an address, loopback, forwarding, and nothing of the host's."""
+    namespaces.unshare(namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS)
+    namespaces.keep_mounts(namespaces.MS_PRIVATE)
+    with IPRoute() as ip:
+        ip.link("set", index=1, state="up")
+        ip.addr("add", index=1, address=ADDRESS, prefixlen=32)
+    namespaces.set_sysctl("net/ipv4/ip_forward", 1)
+
+
+def interfaces() -> list[str]:
+    """The names of all interfaces here."""
+    return [name for _, name in socket.if_nameindex()]
