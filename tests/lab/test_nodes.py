@@ -97,6 +97,31 @@ def test_a_node_comes_back_from_a_power_cut_with_its_pods(lab: Lab) -> None:
     assert answers(lab, "pod/web-2", addresses) == ["web-1", "web-1"]
 
 
+def test_the_dns_moves_to_another_node_when_its_node_is_drained(lab: Lab) -> None:
+    put(lab, 1, "node1")
+    where = (
+        "-n",
+        "kube-system",
+        "get",
+        "pods",
+        "-l",
+        "k8s-app=kube-dns",
+        "-o",
+        "jsonpath={.items[*].spec.nodeName}",
+    )
+    on = lab.kubectl(*where)
+    lab.kubectl("drain", on, "--ignore-daemonsets", "--pod-selector=k8s-app=kube-dns")
+    try:
+        lab.kubectl(
+            "-n", "kube-system", "rollout", "status", "deploy/fairlead-dns", f"--timeout={LIMIT:.0f}s"
+        )
+        wait_for(lambda: lab.kubectl(*where) not in (on, ""))
+        found = wait_for(lambda: lab.exec("pod/web-1", "getent", "hosts", "kubernetes.default").stdout)
+        assert "kubernetes.default.svc.cluster.local" in found
+    finally:
+        lab.kubectl("uncordon", on)
+
+
 # Sends 400 datagrams to port 9, where nobody listens.
 SEND = """
 import socket, sys

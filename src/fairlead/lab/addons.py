@@ -19,9 +19,11 @@ from fairlead.lab.topology import API_PORT
 from fairlead.loadbalancer.ipaddresspools import GROUP, RESOURCES, IPAddressPool, definition
 from fairlead.objects import core_v1
 from fairlead.objects.apiextensions_v1 import CustomResourceDefinition
-from fairlead.objects.meta_v1 import ObjectMeta
+from fairlead.objects.apps_v1 import Deployment, DeploymentSpec
+from fairlead.objects.meta_v1 import LabelSelector, ObjectMeta
 from fairlead.objects.resources import (
     CUSTOMRESOURCEDEFINITIONS,
+    DEPLOYMENTS,
     NODES,
     PODS,
     SERVICEACCOUNTS,
@@ -36,7 +38,8 @@ T = TypeVar("T", bound=Stored)
 NAMESPACE = "kube-system"
 DNS_LABELS = {"k8s-app": "kube-dns"}
 DNS_SERVICE = "kube-dns"
-DNS_POD = "fairlead-dns"
+DNS = "fairlead-dns"
+"""The Deployment and the ServiceAccount of the DNS."""
 DNS_IMAGE = "fairlead/dns"
 POOL = "lab"
 
@@ -64,38 +67,48 @@ def dns_service(families: Sequence[Family]) -> core_v1.Service:
     )
 
 
-def dns_pod(families: Sequence[Family]) -> core_v1.Pod:
-    """The pod that serves it, known by its ServiceAccount's token."""
-    return core_v1.Pod(
-        metadata=ObjectMeta(name=DNS_POD, namespace=NAMESPACE, labels=DNS_LABELS),
-        spec=core_v1.PodSpec(
-            serviceAccountName="fairlead-dns",
-            dnsPolicy="Default",
-            terminationGracePeriodSeconds=1,
-            containers=(
-                core_v1.Container(
-                    name="dns",
-                    image=DNS_IMAGE,
-                    env=(
-                        # Not by way of the Service, so that names are known as soon as the proxy works.
-                        core_v1.EnvVar(name="KUBERNETES_SERVICE_HOST", value=families[0].router),
-                        core_v1.EnvVar(name="KUBERNETES_SERVICE_PORT", value=str(API_PORT)),
-                        # The host's name servers are not to be reached from a lab, nor is anything that they
-                        # know: a name that is not the cluster's does not exist, as a real cluster's DNS would say
-                        # of most. REFUSED would be taken for a server that is out of order, and tried again.
-                        core_v1.EnvVar(name="FAIRLEAD_DNS_UPSTREAMS", value="nowhere"),
-                        core_v1.EnvVar(
-                            name="FAIRLEAD_DNS_LISTEN", value=" ".join(f.any_address for f in families)
-                        ),
+def dns_deployment(families: Sequence[Family]) -> Deployment:
+    """The pods that serve it, which go to another node when theirs goes."""
+    return Deployment(
+        metadata=ObjectMeta(name=DNS, namespace=NAMESPACE, labels=DNS_LABELS),
+        spec=DeploymentSpec(
+            replicas=1,
+            selector=LabelSelector(matchLabels=DNS_LABELS),
+            template=core_v1.PodTemplateSpec(metadata=ObjectMeta(labels=DNS_LABELS), spec=_dns_pod(families)),
+        ),
+    )
+
+
+def _dns_pod(families: Sequence[Family]) -> core_v1.PodSpec:
+    """A pod that serves it, known by its ServiceAccount's token."""
+    return core_v1.PodSpec(
+        serviceAccountName=DNS,
+        priorityClassName="system-cluster-critical",
+        dnsPolicy="Default",
+        terminationGracePeriodSeconds=1,
+        containers=(
+            core_v1.Container(
+                name="dns",
+                image=DNS_IMAGE,
+                env=(
+                    # Not by way of the Service, so that names are known as soon as the proxy works.
+                    core_v1.EnvVar(name="KUBERNETES_SERVICE_HOST", value=families[0].router),
+                    core_v1.EnvVar(name="KUBERNETES_SERVICE_PORT", value=str(API_PORT)),
+                    # The host's name servers are not to be reached from a lab, nor is anything that they
+                    # know: a name that is not the cluster's does not exist, as a real cluster's DNS would say
+                    # of most. REFUSED would be taken for a server that is out of order, and tried again.
+                    core_v1.EnvVar(name="FAIRLEAD_DNS_UPSTREAMS", value="nowhere"),
+                    core_v1.EnvVar(
+                        name="FAIRLEAD_DNS_LISTEN", value=" ".join(f.any_address for f in families)
                     ),
-                    ports=(
-                        core_v1.ContainerPort(name="dns", containerPort=53, protocol="UDP"),
-                        core_v1.ContainerPort(name="dns-tcp", containerPort=53, protocol="TCP"),
-                        core_v1.ContainerPort(name="metrics", containerPort=9153, protocol="TCP"),
-                    ),
-                    readinessProbe=core_v1.Probe(
-                        httpGet=core_v1.HTTPGetAction(path="/ready", port=8181), periodSeconds=1
-                    ),
+                ),
+                ports=(
+                    core_v1.ContainerPort(name="dns", containerPort=53, protocol="UDP"),
+                    core_v1.ContainerPort(name="dns-tcp", containerPort=53, protocol="TCP"),
+                    core_v1.ContainerPort(name="metrics", containerPort=9153, protocol="TCP"),
+                ),
+                readinessProbe=core_v1.Probe(
+                    httpGet=core_v1.HTTPGetAction(path="/ready", port=8181), periodSeconds=1
                 ),
             ),
         ),
@@ -110,12 +123,13 @@ def pool(families: Sequence[Family]) -> IPAddressPool:
 
 async def apply(api: Api, families: Sequence[Family]) -> None:
     """Makes what is not there; a store that an earlier lab left has it already."""
+    # What takes the longest comes first: until the nodes are there, the DNS's pod can be.
+    account = core_v1.ServiceAccount(metadata=ObjectMeta(name=DNS, namespace=NAMESPACE))
+    await _ensure(api, SERVICEACCOUNTS, account)
+    await _ensure(api, DEPLOYMENTS, dns_deployment(families))
+    await _ensure(api, SERVICES, dns_service(families))
     pools = msgspec.convert(yaml.safe_load(definition()), CustomResourceDefinition)
     await _ensure(api, CUSTOMRESOURCEDEFINITIONS, pools)
-    account = core_v1.ServiceAccount(metadata=ObjectMeta(name="fairlead-dns", namespace=NAMESPACE))
-    await _ensure(api, SERVICEACCOUNTS, account)
-    await _ensure(api, SERVICES, dns_service(families))
-    await _ensure(api, PODS, dns_pod(families))
     await _ensure_pool(api, pool(families))
 
 

@@ -172,22 +172,13 @@ async def _until_ready(directory: StateDirectory, record: Record, name: str, beg
     """Waits until the node's agent has renewed its Lease since, and the Node is ready."""
     try:
         async with asyncio.timeout(SECONDS), Api(_administrator(directory, record)) as api:
-            while not (await _is_ready(api, name, begun) and await _has_addons(api, record)):
+            while not await _is_ready(api, name, begun):
                 directory.read()  # says that there is none, if the lab is removed meanwhile
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise Refused(
             f"{name} runs, but was not ready within {SECONDS:.0f} s; see {directory.log(name)}"
         ) from None
-
-
-async def _has_addons(api: Api, record: Record) -> bool:
-    """Makes again what the cluster lost: its DNS may have gone with its node, evicted."""
-    try:
-        await addons.apply(api, record.families)
-    except Unreachable:
-        return False
-    return True
 
 
 async def _is_ready(api: Api, name: str, begun: str) -> bool:
@@ -211,7 +202,6 @@ async def _forget(directory: StateDirectory, record: Record, left: Sequence[Memb
             except StatusError:
                 there = False
             await addons.forget(api, frozenset(each.name for each in left))
-            await addons.apply(api, record.families)
             return there
     except (TimeoutError, Unreachable, StatusError) as error:
         raise Refused(
