@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from random import choice
+from random import randrange
 from threading import Lock
 from typing import NamedTuple
 
@@ -165,14 +165,16 @@ class Responder:
                     return Beyond(_without_cookie(query), name, found, limit, protocol)
             answer = found or Found(Rcode.NXDOMAIN if self._policy.alone and query.name else Rcode.REFUSED)
             orders = rotations(answer.answer)
-            variants = [_encode(query, answer, order, limit) for order in orders]
-            short = not tcp or len(variants[0]) + 2 <= wire.udp_limit(query)
-            if short and self._same_for_all(query, answer, searched is not None):
-                self._keep(data, query, answer, variants)
-            elif tcp:
-                variants = [choice(variants)]  # noqa: S311
+            same = self._same_for_all(query, answer, searched is not None)
+            if tcp or not same:
+                start = randrange(len(orders))  # noqa: S311
+                orders = orders[start:] + orders[:start]
+            first = _encode(query, answer, orders[0], limit)
+            if same and (not tcp or len(first) + 2 <= wire.udp_limit(query)):
+                others = [_encode(query, answer, order, limit) for order in orders[1:]]
+                self._keep(data, query, answer, [first, *others])
             self.counts[protocol, counted(query.type), answer.rcode] += 1
-        return self.finish(query, variants[0], client)
+        return self.finish(query, first, client)
 
     def _transfers(self, query: Query, client: str) -> bool:
         """Whether this is a question for the whole zone by somebody who may have it."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from itertools import islice
 from typing import NamedTuple
 
-from fairlead.dns.contents import Contents, Node, cluster_addresses
+from fairlead.dns.contents import Contents
+from fairlead.dns.nodes import Node, cluster_addresses, endpoints_node, names_of, own_node
 from fairlead.dns.records import Address, Authority, Location, Name, Record, Text, Type, address_type, packed
 
 SCHEMA_VERSION = "1.1.0"
 MAX_ALIASES = 8
+MOST_ADDITIONAL = 500
+"""Names of which the addresses are added to an answer."""
+
 REVERSE = ("in-addr.arpa", "ip6.arpa")
 
 
@@ -97,8 +102,10 @@ class Zone(Contents):
         owners = (f"address {address.hex()}",)
         found: list[Record] = []
         for key in self._keys(address):
-            for part in ("service", "endpoints"):
-                found += self.part(f"{part} {key}").get(name, {}).get(Type.PTR, ())
+            service = self._services.get(key)
+            if service is not None:
+                names = names_of(service, self.pieces(key), address, self.domain)
+                found += [Record(name, Type.PTR, self.ttl, Name(target)) for target in names]
         if not found:
             return Found(Rcode.NXDOMAIN, authority=(self.authority(tree),), owners=owners)
         if kind not in (Type.PTR, Type.ANY):
@@ -129,17 +136,21 @@ class Zone(Contents):
                 return {} if self.exists(namespace) else None, (f"namespace {namespace}",)
             case [dashed, namespace, "pod"]:
                 return self._pod(name, dashed, namespace)
-            case [*_, service, namespace, "svc"] if len(labels) <= 5:
-                key = f"{namespace}/{service}"
-                if key not in self._services:
-                    return None, (f"service {key}",)
-                owners = (f"service {key}", f"endpoints {key}")
-                node = self.part(owners[0]).get(name)
-                if node is not None:
-                    return node, owners[:1]
-                return self.part(owners[1]).get(name), owners
+            case [*before, service, namespace, "svc"] if len(labels) <= 5:
+                return self._service(f"{namespace}/{service}", before)
             case _:
                 return None, ()
+
+    def _service(self, key: str, before: list[str]) -> tuple[Node | None, tuple[str, ...]]:
+        """A Service by its name, or a name below it by the labels before."""
+        service = self._services.get(key)
+        if service is None:
+            return None, (f"service {key}",)
+        node = own_node(service, before, self.domain, self.ttl)
+        if node is not None:
+            return node, (f"service {key}",)
+        node = endpoints_node(service, self.pieces(key), before, self.domain, self.ttl)
+        return node, (f"service {key}", f"endpoints {key}")
 
     def _apex(self, name: str) -> Node:
         service = self._services.get(self.nameserver)
@@ -173,13 +184,17 @@ class Zone(Contents):
         return {kind: [Record(name, kind, self.ttl, Address(address))]}, owners
 
     def _additional(self, found: Iterable[Record], owners: list[str]) -> tuple[Record, ...]:
-        """The addresses of the names that the records lead to (RFC 2782), each once."""
+        """The addresses of the names that the records lead to (RFC 2782), each once.
+
+        Those of the first few hundred names, that is, since of more there is no room beside the records themselves.
+        """
         extra: dict[Record, None] = {}
-        for target in dict.fromkeys(
+        targets = dict.fromkeys(
             record.data.target
             for record in found
             if isinstance(record.data, Location) or (record.type == Type.NS and isinstance(record.data, Name))
-        ):
+        )
+        for target in islice(targets, MOST_ADDITIONAL):
             if self.covers(target):
                 node, touched = self._node(target)
                 owners += touched
