@@ -249,3 +249,25 @@ def test_a_pod_has_the_time_that_it_is_given(tmp_path: Path) -> None:
         await cluster.gone("stubborn")
 
     with_cluster(tmp_path, test)
+
+
+@root
+def test_a_gate_keeps_a_pod_from_being_ready(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        gate = "example.org/open"
+        await cluster.run("web", readinessGates=[{"conditionType": gate}], terminationGracePeriodSeconds=0)
+
+        def ready(pod: Pod) -> tuple[str, str, str]:
+            found = next((c for c in pod.status.conditions if c.type == "Ready"), None)
+            return (found.status, found.reason, found.message) if found else ("", "", "")
+
+        pod = await cluster.until("web", lambda pod: ready(pod)[1] == "ReadinessGatesNotReady")
+        assert ready(pod)[2] == f'corresponding condition of pod readiness gate "{gate}" does not exist.'
+        assert {c.type: c.status for c in pod.status.conditions}["ContainersReady"] == "True"
+        for status in ("True", "False"):
+            patch = {"status": {"conditions": [{"type": gate, "status": status}]}}
+            await cluster.api.patch(PODS, "web", "default", patch, kind="strategic", subresource="status")
+            pod = await cluster.until("web", lambda pod, status=status: ready(pod)[0] == status)  # type: ignore[misc]
+        assert ready(pod)[2] == f'the status of pod readiness gate "{gate}" is not "True", but False'
+
+    with_cluster(tmp_path, test)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fairlead.client.events import Recorder
 from fairlead.node import atomicwriter, mounting, mounttable, volumes
 from fairlead.node.environment import ConfigError
 from fairlead.node.fieldrefs import NodeFacts
+from fairlead.node.hostports.tables import HostPorts
+from fairlead.node.inputs import Inputs
+from fairlead.node.network import AddressPool
 from fairlead.node.payloads import File, PayloadError, Sources, Token, payload
+from fairlead.node.podstate import Node, PodState
 from fairlead.node.records import Mount
+from fairlead.node.references import References
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import ConfigMap, Container, Pod, Secret, Volume, VolumeMount
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, PERSISTENTVOLUMECLAIMS, PODS, SECRETS
-from tests.node.places import Cluster, root, with_cluster
+from tests.node.places import Cluster, is_ready, root, with_cluster
 from tests.node.test_agent import eventually, signal_file, state
 
 
@@ -266,3 +273,39 @@ def test_volumes_in_a_container(tmp_path: Path) -> None:
 
     with signal_file() as (_, told):
         with_cluster(tmp_path, test)
+
+
+@root
+def test_a_token_in_a_volume_is_renewed_before_it_expires(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        mounts = [{"name": "token", "mountPath": "/var/run/secrets/vault"}]
+        container = shell("exec sleep 1000", volumeMounts=mounts)
+        source = [{"name": "token", "projected": {"sources": [TOKEN]}}]
+        await cluster.run("web", container, volumes=source, terminationGracePeriodSeconds=0)
+        made = await cluster.until("web", is_ready)
+        api, config = cluster.node_api, cluster.config
+        recorder = Recorder(api, "test", "node1")
+        node = Node(
+            api,
+            config,
+            recorder,
+            AddressPool(config.pod_cidrs),
+            References(api),
+            Inputs(api),
+            HostPorts(config.addresses),
+        )
+        kept = volumes.Volumes(PodState(node, made.metadata.uid, made))
+        file = config.state_directory / "pods" / made.metadata.uid / "volumes/token/t"
+        now = time.time()
+        _, again = await kept.prepare(made, now)
+        assert again is not None
+        assert 470 < again - now <= 480, "80 % of its ten minutes"
+        first = file.read_text()
+        await kept.prepare(made, again - 1)
+        assert file.read_text() == first
+        await kept.prepare(made, again)
+        assert file.read_text() not in ("", first)
+        kept.release()
+        await recorder.close()
+
+    with_cluster(tmp_path, test)
