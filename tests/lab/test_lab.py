@@ -693,7 +693,7 @@ def test_an_address_in_use_is_no_obstacle_unless_it_was_asked_for() -> None:
         (("--zones", "a,,b"), "'' cannot be a zone"),
         (("--ip-families", "ipx"), "'ipx' is no address family"),
         (("--ip-families", "ipv6,ipv6"), "ipv6 is named twice"),
-        (("--region", "a b"), "'a b' cannot be a zone"),
+        (("--region", "a b"), "'a b' cannot be a region"),
         (("--proxy-mode", "magic"), "there is no such mode"),
         (("--store", "etcd:127.0.0.1:2379"), "is no URL of an etcd member"),
         (("--store", "sqlite:/no/such/folder/file"), "there is no directory /no/such/folder"),
