@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from fairlead import files
 
 AUTHORITY_LIFE = datetime.timedelta(days=3650)
 LIFE = datetime.timedelta(days=365)
@@ -64,8 +65,8 @@ class Authority:
         certificate, key = self.know(user, groups)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
-        replace(key_path, key, 0o600)
-        replace(path, certificate, 0o644)
+        files.replace(key_path, key, 0o600)
+        files.replace(path, certificate, 0o644)
         return path, key_path
 
     def _certifying(
@@ -113,7 +114,7 @@ def make_signing_key(path: Path) -> None:
     """Writes a key for the tokens of ServiceAccounts, if there is none."""
     if not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        replace(path, _pem(key), 0o600)
+        files.replace(path, _pem(key), 0o600)
 
 
 def common_name(name: str) -> x509.Name:
@@ -158,8 +159,8 @@ def write(
     """Writes both as PEM; the key is never readable for others, not for a moment."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
-    replace(key_path, _pem(key), 0o600)
-    replace(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    files.replace(key_path, _pem(key), 0o600)
+    files.replace(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     return path, key_path
 
 
@@ -167,12 +168,3 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def replace(path: Path, data: bytes, mode: int) -> None:
-    """Writes a file under another name and renames it, so that readers see the old one or the new one."""
-    other = path.with_name(path.name + ".new")
-    other.unlink(missing_ok=True)
-    with os.fdopen(os.open(other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-    other.replace(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 import yaml
 
+from fairlead import files
 from fairlead.client.kubeconfigshapes import SHAPES
 from fairlead.client.proxies import ProxyError, environment_proxy, proxy_address
 
@@ -154,16 +154,7 @@ def write(
         "current-context": name,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}."
-    )  # mkstemp makes it 0600
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            yaml.dump(data, file, Dumper=DUMPER, sort_keys=False)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    files.replace(path, yaml.dump(data, Dumper=DUMPER, sort_keys=False).encode())
 
 
 def _read(path: Path) -> Mapping[str, Any]:

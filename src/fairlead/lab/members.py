@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from fairlead import files
 from fairlead.lab import topology
 from fairlead.lab.addressing import Family
 from fairlead.lab.network import Refused
@@ -185,6 +186,4 @@ def _read(directory: StateDirectory, name: str, kind: type[T], default: T) -> T:
 
 
 def _write(directory: StateDirectory, name: str, value: object) -> None:
-    new = directory.path / f"{name}.{os.getpid()}"
-    new.write_bytes(msgspec.json.encode(value))
-    new.rename(directory.path / name)
+    files.replace(directory.path / name, msgspec.json.encode(value))

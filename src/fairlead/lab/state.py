@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from fairlead import files
 from fairlead.lab.addressing import Family, families
 from fairlead.lab.network import ROOT_DIRECTORY, Network
 from fairlead.lab.processes import Identity
@@ -180,9 +181,7 @@ class StateDirectory:
 
     def write(self, record: Record) -> None:
         """Replaces the record at once: readers see the old or the new one."""
-        new = self.path / f"state.json.{os.getpid()}"
-        new.write_bytes(msgspec.json.encode(record))
-        new.rename(self.path / "state.json")
+        files.replace(self.path / "state.json", msgspec.json.encode(record))
 
     def mark_ready(self) -> None:
         """Says that the lab has answered."""

@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from fairlead import files
+
 
 class Address(msgspec.Struct, frozen=True):
     """An address of a pod, with the prefix length of its only neighbour: the node. Always /32 or /128."""
@@ -231,10 +233,8 @@ encode = msgspec.json.Encoder().encode
 
 
 def write(path: Path, record: SandboxRecord | History) -> None:
-    """Replaces the file at once: a reader, and whoever comes after a crash, sees the old text or the new."""
-    staged = path.with_name(path.name + ".new")
-    staged.write_bytes(encode(record))
-    staged.rename(path)
+    """Replaces the file at once."""
+    files.replace(path, encode(record))
 
 
 def read_sandbox(directory: Path) -> SandboxRecord | None:

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from fairlead import files
 from fairlead.node.containers import matching_action
 from fairlead.node.records import History
 from fairlead.objects.core_v1 import Container, Pod
@@ -64,9 +65,7 @@ class WholeRestart:
         since = triggered(pod, histories, self._since)
         self.begun = since > self._since
         if self.begun:
-            staged = self._file.with_name(self._file.name + ".new")
-            staged.write_text(repr(since))
-            staged.rename(self._file)
+            files.replace(self._file, repr(since).encode())
             self._since = since
         self.former = former(pod, histories, since)
         running = {one.current.id for one in histories.values() if one.current.running}

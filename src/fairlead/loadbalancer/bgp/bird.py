@@ -9,6 +9,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from fairlead import files
 from fairlead.client.retry import Backoff
 
 log = logging.getLogger("fairlead.loadbalancer")
@@ -75,9 +76,7 @@ class Bird:
         Gives whether one heard it: one that is just starting may have read the file before. Raises OSError with what
         BIRD says, and TimeoutError.
         """
-        new = self._file.with_suffix(".new")
-        new.write_text(text)
-        new.rename(self._file)
+        files.replace(self._file, text.encode())
         async with asyncio.timeout(_MOMENT):
             try:
                 reader, writer = await asyncio.open_unix_connection(str(self._control))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from fairlead import files
 
 LIFE = datetime.timedelta(days=365)
 CLOCK_SKEW = datetime.timedelta(minutes=5)
@@ -44,14 +45,6 @@ def self_signed(directory: Path, addresses: Sequence[str]) -> tuple[Path, Path]:
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(key_path, pem, 0o600)
-    _write(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    files.replace(key_path, pem, 0o600)
+    files.replace(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     return path, key_path
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    staged = path.with_name(path.name + ".new")
-    staged.unlink(missing_ok=True)
-    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-    staged.replace(path)
