@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fairlead.client.api import Api
+from fairlead.client.controllers import serve
 from fairlead.client.election import ElectionConfig, elected
 from fairlead.client.events import Recorder
 from fairlead.client.informer import all_synced
@@ -43,11 +44,7 @@ async def run(
     controllers = [controller(name) for name in config.controllers]
     try:
         async with all_synced(cluster.informers, health, "endpoints") as group:
-            for each in controllers:
-                # Whatever waits for the server to come back does so no longer once one informer has found it.
-                for informer in cluster.informers:
-                    informer.on_return(each.queue.hurry)
-                group.create_task(each.queue.serve(each.sync, workers=each.workers))
+            serve(group, controllers, cluster.informers)
             while True:
                 await asyncio.sleep(config.resync)
                 for key in cluster.services.items:

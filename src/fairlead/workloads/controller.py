@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fairlead.client.api import Api
+from fairlead.client.controllers import serve
 from fairlead.client.election import ElectionConfig, elected
 from fairlead.client.events import Recorder
 from fairlead.client.informer import all_synced
@@ -58,11 +59,7 @@ async def run(
     ]
     try:
         async with all_synced(cluster.informers, health, "workloads") as group:
-            for each in controllers:
-                # Whatever waits for the server to come back does so no longer once one informer has found it.
-                for informer in cluster.informers:
-                    informer.on_return(each.queue.hurry)
-                group.create_task(each.queue.serve(each.sync, workers=each.workers))
+            serve(group, controllers, cluster.informers)
             await asyncio.Event().wait()
     finally:
         await asyncio.gather(*(recorder.close() for recorder in recorders))
