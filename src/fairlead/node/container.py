@@ -95,13 +95,7 @@ def become(
         _own_files(start, shared=shared, own_processes=own_processes, pod_files=pod_files)
         if terminal:
             terminals.take(streams[0], start.user)
-        reset_signals()
-        privileges.take(start)
-        _change_directory(start)
-        os.environ.clear()
-        os.environ.update(start.environment)
-        if terminal:
-            os.environ.setdefault("TERM", "xterm")  # as containerd does
+        _settle(start, terminal=terminal)
         if run is None:
             _execute(start.argv)
         forget_descriptors((report,))
@@ -122,17 +116,22 @@ def join(
             terminals.take(streams[0], start.user)
         else:
             _wire(streams)
-        reset_signals()
-        privileges.take(start)
-        _change_directory(start)
-        os.environ.clear()
-        os.environ.update(start.environment)
-        if terminal:
-            os.environ.setdefault("TERM", "xterm")  # as containerd does
+        _settle(start, terminal=terminal)
         _execute(argv)
     except BaseException as error:
         os.write(report, (str(error) or repr(error)).encode())
     os._exit(128)
+
+
+def _settle(start: Start, *, terminal: bool) -> None:
+    """Gives this process the signals, user, folder and environment that a program of the container begins with."""
+    reset_signals()
+    privileges.take(start)
+    _change_directory(start)
+    os.environ.clear()
+    os.environ.update(start.environment)
+    if terminal:
+        os.environ.setdefault("TERM", "xterm")  # as containerd does
 
 
 def _wire(streams: tuple[int, int, int]) -> None:
