@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from fairlead.proxy.resources import SERVICE_NAME
 from fairlead.proxy.server import ProxyConfig, cleanup, run
 from fairlead.proxy.traffic import Counted
 from tests.client.cluster import api_server, running
+from tests.node.isolation import in_child
 from tests.proxy.topology import root
 from tests.waiting import LIMIT
 
@@ -55,31 +54,23 @@ COUNTED = (
 
 def in_a_node(test: Callable[[Path], Coroutine[Any, Any, None]], directory: Path) -> None:
     """Runs the test in a forked process whose network is a node's: loopback, one address, a default route."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            namespaces.unshare(namespaces.CLONE_NEWNET)
-            with IPRoute() as ip:
-                ip.link("set", index=1, state="up")
-                ip.link("add", ifname="eth0", kind="veth", peer="other")
-                eth0, other = (ip.link_lookup(ifname=name)[0] for name in ("eth0", "other"))
-                for index in (eth0, other):
-                    ip.link("set", index=index, state="up")
-                ip.addr("add", index=eth0, address=NODE, prefixlen=24)
-                # Not by way of the loopback, on which the kernel sends no ICMP errors for what is rejected.
-                ip.route("add", family=socket.AF_INET, dst="0.0.0.0/0", oif=eth0, scope="link")
-            # It sends one a second to each host otherwise.
-            namespaces.set_sysctl("net/ipv4/icmp_ratelimit", 0)
-            uvloop.run(asyncio.wait_for(test(directory), 4 * LIMIT))
-            os._exit(0)
-        except BaseException as error:
-            os.write(writer, "".join(traceback.format_exception(error)).encode())
-            os._exit(1)
-    os.close(writer)
-    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
-    os.close(reader)
-    assert os.waitpid(pid, 0)[1] == 0, said.decode()
+
+    def child() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNET)
+        with IPRoute() as ip:
+            ip.link("set", index=1, state="up")
+            ip.link("add", ifname="eth0", kind="veth", peer="other")
+            eth0, other = (ip.link_lookup(ifname=name)[0] for name in ("eth0", "other"))
+            for index in (eth0, other):
+                ip.link("set", index=index, state="up")
+            ip.addr("add", index=eth0, address=NODE, prefixlen=24)
+            # Not by way of the loopback, on which the kernel sends no ICMP errors for what is rejected.
+            ip.route("add", family=socket.AF_INET, dst="0.0.0.0/0", oif=eth0, scope="link")
+        # It sends one a second to each host otherwise.
+        namespaces.set_sysctl("net/ipv4/icmp_ratelimit", 0)
+        uvloop.run(asyncio.wait_for(test(directory), 4 * LIMIT))
+
+    in_child(child)
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
