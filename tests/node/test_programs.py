@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from fairlead.node import accounts
+from fairlead.node import accounts, databases
 from fairlead.node.container import _call
+from fairlead.node.images import missing
 from fairlead.node.programs import agnhost, greeters, static, tutorials
 from fairlead.node.programs.serving import Request
 from fairlead.objects.core_v1 import Pod
@@ -207,6 +208,46 @@ def test_images_of_examples_run_here(tmp_path: Path) -> None:
         assert "Welcome to nginx!" in said, said
         assert "BusyBox" in said
         assert "busybox" in said.splitlines()[-1]
+
+    with_cluster(tmp_path, test)
+
+
+@root
+@pytest.mark.skipif(missing("postgres", databases.images()) != "", reason="needs Debian's postgresql")
+def test_postgres_has_the_database_the_password_and_the_tables_that_were_asked_for(tmp_path: Path) -> None:
+    ask = "psql 'host=127.0.0.1 user=me dbname=shop password=pass' --command 'SELECT x FROM t'"
+    script = "echo 'create table t (x int)' > /docker-entrypoint-initdb.d/t.sql"
+    volume = [{"name": "scripts", "mountPath": "/docker-entrypoint-initdb.d"}]
+    postgres = {
+        "image": "postgres:16-alpine",
+        "env": [
+            {"name": f"POSTGRES_{name}", "value": value}
+            for name, value in (
+                ("USER", "me"),
+                ("PASSWORD", "pass"),
+                ("DB", "shop"),
+                ("INITDB_ARGS", "--no-sync"),
+            )
+        ],
+        "readinessProbe": {"exec": {"command": ["sh", "-c", ask]}, "periodSeconds": 1, "timeoutSeconds": 20},
+        "volumeMounts": volume,
+    }
+
+    async def test(cluster: Cluster) -> None:
+        await cluster.run(
+            "database",
+            postgres,
+            volumes=[{"name": "scripts", "emptyDir": {}}],
+            initContainers=[
+                {"name": "script", "image": "busybox", "args": ["sh", "-c", script], "volumeMounts": volume}
+            ],
+        )
+        await cluster.until("database", is_ready)
+        await cluster.run("none", {"image": "postgres"}, restartPolicy="Never")
+        pod = await cluster.until("none", lambda pod: pod.status.phase == "Failed")
+        ended = pod.status.containerStatuses[0].state.terminated
+        assert ended is not None
+        assert ended.exitCode == 1
 
     with_cluster(tmp_path, test)
 

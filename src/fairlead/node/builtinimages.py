@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 
+from fairlead.node import databases
 from fairlead.node.environment import PATH
 from fairlead.node.images import Image
 
@@ -31,7 +32,15 @@ _E2E = ("registry.k8s.io/e2e-test-images", "k8s.gcr.io/e2e-test-images")
 
 def builtin() -> dict[str, Image]:
     """The images that are part of this package, by name. Makes no program start and imports none: microseconds."""
-    return {**_own(), **_shells(), **_servers(), **_greeters(), **_tutorials(), **_absent()}
+    return {
+        **_own(),
+        **_shells(),
+        **_servers(),
+        **_greeters(),
+        **_tutorials(),
+        **databases.images(),
+        **_absent(),
+    }
 
 
 def _own() -> dict[str, Image]:
@@ -170,16 +179,8 @@ def _tutorials() -> dict[str, Image]:
 
 
 def _absent() -> dict[str, Image]:
-    """Images that cannot be a program of the host by themselves, since they begin with making a database."""
-    return {
-        name: Image(package=package)
-        for name, package in {
-            "postgres": "postgresql",
-            "mysql": "mariadb-server",
-            "mariadb": "mariadb-server",
-            "rabbitmq": "rabbitmq-server",
-        }.items()
-    }
+    """Images that cannot be a program of the host by themselves: it does not begin with what they do."""
+    return {"rabbitmq": Image(package="rabbitmq-server")}
 
 
 def _greeter(function: str) -> Image:
