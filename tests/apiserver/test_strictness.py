@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairlead.apiserver.strictness import faults, repeated_fields, unknown_fields
+from fairlead.apiserver.bodies import Unreadable
+from fairlead.apiserver.kinds import CUSTOMRESOURCEDEFINITIONS, KINDS, LEASES, PODS
+from fairlead.apiserver.strictness import faults, read_strictly, repeated_fields, unknown_fields
 from fairlead.objects.core_v1 import Service
 
 LEAVES: dict[str, st.SearchStrategy[str]] = {
@@ -41,8 +44,9 @@ SERVICE = members(
 def test_what_is_repeated_and_what_is_unknown(text: str) -> None:
     data = text.encode()
     slowly = repeated_fields(data, thorough=True) + unknown_fields(Service, data)
-    assert faults(Service, data) == slowly
-    assert faults(Service, data, thorough=True) == slowly
+    read = read_strictly(Service, data)
+    assert faults(Service, data, read) == slowly
+    assert faults(Service, data, read, thorough=True) == slowly
 
 
 def test_a_usual_body_is_found_good_at_once(monkeypatch: Any) -> None:
@@ -58,5 +62,45 @@ def test_a_usual_body_is_found_good_at_once(monkeypatch: Any) -> None:
         "spec": {"selector": {"a": "b"}, "ports": [port, {**port, "port": 81}]},
         "status": {"loadBalancer": {}},
     }
-    assert faults(Service, json.dumps(body).encode()) == []
-    assert faults(Service, json.dumps(body, indent=2).encode()) == []
+    for text in (json.dumps(body).encode(), json.dumps(body, indent=2).encode()):
+        assert faults(Service, text, read_strictly(Service, text)) == []
+
+
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": []}}
+DEFINITION = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {}}
+LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {}}
+
+
+def created(of: dict[str, Any], moment: str, **more: Any) -> bytes:
+    """The object with that moment as the time of its creation."""
+    return json.dumps({**of, "metadata": {"name": "web", "creationTimestamp": moment}, **more}).encode()
+
+
+WRONG = ("tomorrow", "", "2026-01-02 03:04:05Z", "2026-02-31T03:04:05Z", "2026-01-02T03:04:05")
+
+
+@pytest.mark.parametrize("validation", ["", "Warn", "Strict", "Ignore"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_no_moment_is_refused(wrong: str, validation: str) -> None:
+    for kind, data in (
+        (PODS, created(POD, wrong)),
+        (PODS, created(POD, wrong, nope=1)),
+        (PODS, json.dumps({**POD, "status": {"conditions": [{"lastProbeTime": wrong}]}}).encode()),
+        (LEASES, json.dumps({**LEASE, "spec": {"renewTime": wrong}}).encode()),
+        (CUSTOMRESOURCEDEFINITIONS, created(DEFINITION, wrong)),
+    ):
+        with pytest.raises(Unreadable, match="parsing time"):
+            kind.model.read(data, validation)
+
+
+@pytest.mark.parametrize("moment", ["2026-01-02T03:04:05Z", "2026-01-02t04:04:05.7+01:00"])
+def test_moments_in_any_form_are_read(moment: str) -> None:
+    for kind, of in ((PODS, POD), (CUSTOMRESOURCEDEFINITIONS, DEFINITION)):
+        for more in ({}, {"nope": 1}):
+            obj, warnings = kind.model.read(created(of, moment, **more), "Warn")
+            assert obj.metadata.creationTimestamp == "2026-01-02T03:04:05Z"
+            assert warnings == tuple(f'unknown field "{name}"' for name in more)
+
+
+def test_every_type_is_in_the_table_by_which_moments_are_found() -> None:
+    assert [kind.plural for kind in KINDS if kind.model.schema is None] == []

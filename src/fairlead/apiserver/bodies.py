@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from fairlead.apiserver.strictness import faults
-from fairlead.objects import protobuf
+from fairlead.apiserver.strictness import faults, read_strictly
+from fairlead.objects import protobuf, schema
 from fairlead.objects.codec import decode, encode
 from fairlead.objects.meta_v1 import Status
+from fairlead.objects.moments import NoMoment, checked
 from fairlead.objects.status import StatusError, bad_request, failure
 
 T = TypeVar("T")
@@ -143,12 +144,12 @@ class Header(msgspec.Struct, gc=False):
 
 
 def read_object(
-    kind: type[T], name: str, api_version: str, data: bytes, validation: str
+    kind: type[T], name: str, api_version: str, data: bytes, validation: str, of: schema.Type | None = None
 ) -> tuple[T, tuple[str, ...]]:
     """The object in a JSON text, with warnings about unknown fields.
 
-    `validation` is the request's `fieldValidation`, "" being Warn: Strict refuses what Warn warns of. Raises
-    `Unreadable` for text that cannot be read as this kind.
+    `validation` is the request's `fieldValidation`, "" being Warn: Strict refuses what Warn warns of. `of` is its type
+    in the table, by which its moments are looked at. Raises `Unreadable` for text that cannot be read as this kind.
     """
     try:
         obj = decode(kind, data)
@@ -160,9 +161,15 @@ def read_object(
     typed: Any = obj
     if not typed.kind or not typed.apiVersion:
         obj = msgspec.structs.replace(typed, kind=name, apiVersion=api_version)
+    strictly = read_strictly(kind, data)
+    if strictly is None and of is not None:
+        try:
+            checked(data, of)
+        except NoMoment as error:
+            raise unreadable(name, api_version, str(error)) from None
     if validation == "Ignore":
         return obj, ()
-    found = faults(kind, data, thorough=validation == "Strict")
+    found = faults(kind, data, strictly, thorough=validation == "Strict")
     if found and validation == "Strict":
         raise unreadable(name, api_version, strict_error(found))
     return obj, tuple(found)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fairlead.apiserver.bodies import as_json, media_type, strict_error, unreadable, unsupported
-from fairlead.apiserver.strictness import repeated_fields, unknown_fields
+from fairlead.apiserver.strictness import read_strictly, repeated_fields, unknown_fields
 from fairlead.objects import embedded, jsonpaths, jsonschema, listtypes, names, protobuf, pruning, schema
 from fairlead.objects.apiextensions_v1 import (
     CustomResourceDefinitionVersion,
@@ -26,7 +26,7 @@ from fairlead.objects.definitions import schema_of
 from fairlead.objects.jsonvalues import copied, deeper_than
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
-from fairlead.objects.moments import in_usual_form
+from fairlead.objects.moments import NoMoment, checked, in_usual_form
 from fairlead.objects.resources import Resource
 from fairlead.objects.rules import Rules
 from fairlead.objects.schemas import type_of_schema
@@ -107,17 +107,19 @@ class CustomModel:
             why = f"it is nested deeper than {DEEPEST} objects and lists"
             raise unreadable(resource.kind, resource.api_version, why)
         found = [f'unknown field "{path}"' for path in pruning.settle(value, self._version.schema)]
-        given = in_usual_form(encode({"metadata": value.pop("metadata", None)}), METADATA)
+        given = encode({"metadata": value.pop("metadata", None)})
+        strictly = read_strictly(Metadata, given)
         try:
+            given = checked(given, METADATA) if strictly is None else in_usual_form(given, METADATA)
             metadata = decode(Metadata, given).metadata or ObjectMeta()
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, NoMoment) as error:
             raise unreadable(resource.kind, resource.api_version, str(error)) from None
         kind, api_version = value.pop("kind"), value.pop("apiVersion")
         obj = Custom(kind=kind, apiVersion=api_version, metadata=metadata, content=value, size=len(data))
         if validation == "Ignore":
             return obj, ()
-        known = unknown_fields(Metadata, given)
-        found = [*repeated_fields(data, thorough=validation == "Strict"), *known, *found]
+        unknown = unknown_fields(Metadata, given) if strictly is None else []
+        found = [*repeated_fields(data, thorough=validation == "Strict"), *unknown, *found]
         if found and validation == "Strict":
             raise unreadable(resource.kind, resource.api_version, strict_error(found))
         return obj, tuple(found)

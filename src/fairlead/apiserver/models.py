@@ -13,12 +13,12 @@ from typing import Any, Protocol, cast
 
 from msgspec.structs import replace
 
-from fairlead.apiserver.bodies import as_json, read_object
-from fairlead.apiserver.strictness import known
+from fairlead.apiserver.bodies import as_json, read_object, unreadable
+from fairlead.apiserver.strictness import read_strictly
 from fairlead.objects import protobuf, schema
 from fairlead.objects.apiextensions_v1 import JSONSchemaProps
 from fairlead.objects.codec import decode, decoder, encode, plain
-from fairlead.objects.moments import in_usual_form
+from fairlead.objects.moments import NoMoment, in_usual_form
 from fairlead.objects.resources import Resource
 from fairlead.objects.rules import Rules, rules_for
 
@@ -53,7 +53,7 @@ class Model(Protocol):
         """The object in a JSON text, with warnings, by the request's `fieldValidation`. Raises 400 or 422."""
 
     def knows(self, data: bytes) -> bool:
-        """Whether every member of a JSON text, some part of an object, is surely a field of the objects."""
+        """Whether a JSON text, a part of an object, surely has no unknown fields, nor moments that are none."""
 
     def decode(self, value: bytes) -> Any:
         """The object of a stored value; it has no resourceVersion."""
@@ -101,14 +101,17 @@ class Typed:
 
     def read(self, data: bytes, validation: str) -> tuple[Any, tuple[str, ...]]:
         """Reads the type, its moments in whatever form they come."""
-        resource = self._resource
-        obj, warnings = read_object(self._type, resource.kind, resource.api_version, data, validation)
-        usual = in_usual_form(data, self.schema)
+        resource, of = self._resource, self.schema
+        obj, warnings = read_object(self._type, resource.kind, resource.api_version, data, validation, of)
+        try:
+            usual = in_usual_form(data, of)
+        except NoMoment as error:
+            raise unreadable(resource.kind, resource.api_version, str(error)) from None
         return obj if usual is data else decode(self._type, usual), warnings
 
     def knows(self, data: bytes) -> bool:
-        """Whether the type has all of them; one decoding in C."""
-        return known(self._type, data)
+        """Whether the type's twin reads it; one decoding in C."""
+        return read_strictly(self._type, data) is not None
 
     def decode(self, value: bytes) -> Any:
         """Reads the type; what was stored has no nulls."""

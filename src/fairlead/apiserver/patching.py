@@ -26,7 +26,7 @@ from fairlead.apiserver.writers import Writer, applier, updater
 from fairlead.apiserver.writes import Body, Result, dry_run, placed, validation
 from fairlead.objects.codec import decode, encode, plain
 from fairlead.objects.meta_v1 import StatusCause, StatusDetails
-from fairlead.objects.moments import in_usual_form
+from fairlead.objects.moments import NoMoment, in_usual_form
 from fairlead.objects.status import (
     StatusError,
     bad_request,
@@ -54,14 +54,15 @@ async def patch(registry: Registry, kind: Kind, info: RequestInfo, query: Query,
     if form == "apply":
         return await _apply(registry, kind, info, query, body)
     change, found = read_patch(form, body.data, strictness)
-    if not found and strictness != "Strict" and form != "json" and kind.model.knows(body.data):
+    known = not found and strictness != "Strict" and form != "json" and kind.model.knows(body.data)
+    if known:
         strictness = "Ignore"  # what is known already gets no field that is not
     whole = form == "json" or b"managedFields" in body.data
     warnings: tuple[str, ...] = ()
 
     async def modify(old: Any | None) -> Any:
         nonlocal warnings
-        if strictness == "Ignore" and not whole and len(body.data) <= LARGE and old is not None:
+        if known and not whole and len(body.data) <= LARGE and old is not None:
             obj = patched_members(kind, form, old, change, body.data)
             if obj is not None:
                 warnings = ()
@@ -171,7 +172,7 @@ def patched_members(kind: Kind, form: str, old: Any, change: Json, data: bytes) 
     try:
         after = in_usual_form(encode(merged(form, before, change, kind)), kind.model.schema)
         made = decode(kind.resource.type, after)
-    except (StatusError, msgspec.ValidationError, RecursionError):
+    except (StatusError, msgspec.ValidationError, RecursionError, NoMoment):
         return None
     return replace(old, **{name: getattr(made, name) for name in change})
 
@@ -185,7 +186,7 @@ def _overlaid(kind: Kind, old: Any, change: dict[str, Json], data: bytes) -> Any
         return None
     try:
         made = decode(kind.resource.type, in_usual_form(data, kind.model.schema))
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, NoMoment):
         return None
     return _overlay(without_entries(old) if "metadata" in change else old, made, change, whole=True)
 

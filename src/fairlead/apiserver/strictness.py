@@ -1,7 +1,7 @@
 """Fields in a body that no type knows, and fields given twice.
 
 The usual body has neither, and is found good by one more decoding in C into a twin of the type that forbids unknown
-fields. Only where that fails is the text walked field by field.
+fields, and reads moments as such. Only where that fails is the text walked field by field.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import types
 import typing
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -17,46 +18,40 @@ import msgspec
 import yaml
 
 from fairlead.objects.codec import decoder, encode
+from fairlead.objects.scalars import MicroTime, Time
+
+MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-def faults(kind: Any, data: bytes, *, thorough: bool = False) -> list[str]:
+def read_strictly(kind: Any, data: bytes) -> Any | None:
+    """What the twin of `kind` makes of the JSON text; one decoding in C.
+
+    None where `kind` lacks one of the fields, or a moment is none, and where it has no twin (`recursive`).
+    """
+    if recursive(kind):
+        return None
+    try:
+        return decoder(twin(kind)).decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def faults(kind: Any, data: bytes, read: Any | None, *, thorough: bool = False) -> list[str]:
     """A sentence for each field that is repeated in the JSON text, then for each that `kind` does not have.
 
-    A text that its twin reads has none of the latter, and none of the former where the twin writes as many members.
-    Only where it does not (explicit nulls, say) or is to be `thorough`, there is more to do. Cost: a decoding and an
-    encoding in C.
+    `read` is what the twin made of the text. A text that its twin reads has none of the latter, and none of the former
+    where the twin writes as many members. Only where it does not (explicit nulls, say) or is to be `thorough`, there is
+    more to do. Cost: an encoding in C.
     """
-    if not recursive(kind):
-        try:
-            read = decoder(twin(kind)).decode(data)
-        except msgspec.ValidationError:
-            pass
-        else:
-            if not thorough and encode(read).count(b'":') == data.count(b'":'):
-                return []
-            return repeated_fields(data, thorough=thorough)
-    return repeated_fields(data, thorough=thorough) + unknown_fields(kind, data)
-
-
-def known(kind: Any, data: bytes) -> bool:
-    """Whether a twin of `kind` reads the JSON text, so that `kind` has all of its fields. One decoding in C."""
-    if recursive(kind):
-        return False
-    try:
-        decoder(twin(kind)).decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+    if read is None:
+        return repeated_fields(data, thorough=thorough) + unknown_fields(kind, data)
+    if not thorough and encode(read).count(b'":') == data.count(b'":'):
+        return []
+    return repeated_fields(data, thorough=thorough)
 
 
 def unknown_fields(kind: Any, data: bytes) -> list[str]:
-    """A sentence for each field of the JSON text that `kind` does not have, as upstream writes it."""
-    try:
-        if not recursive(kind):
-            decoder(twin(kind)).decode(data)
-            return []
-    except msgspec.ValidationError:
-        pass
+    """A sentence for each field of the JSON text that `kind` does not have, as upstream writes it; a walk."""
     return [f'unknown field "{path}"' for path in walk(kind, msgspec.json.decode(data), "")]
 
 
@@ -119,14 +114,20 @@ def walk(kind: Any, value: Any, path: str) -> Iterator[str]:
             yield from walk(of, item, f"{path}[{i}]")
 
 
-def bare(kind: Any) -> Any:
-    """The type without `| None` and annotations."""
-    if get_origin(kind) is Annotated:
-        return bare(get_args(kind)[0])
+def without_none(kind: Any) -> Any:
+    """The type without `| None`."""
     if get_origin(kind) in (types.UnionType, typing.Union):
         others = [option for option in get_args(kind) if option is not types.NoneType]
-        return bare(others[0]) if len(others) == 1 else kind
+        return others[0] if len(others) == 1 else kind
     return kind
+
+
+def bare(kind: Any) -> Any:
+    """The type without `| None` and annotations."""
+    inner = without_none(kind)
+    if get_origin(inner) is Annotated:
+        return bare(get_args(inner)[0])
+    return inner if inner is kind else bare(inner)
 
 
 def among(kind: Any, value: Any) -> Any:
@@ -172,7 +173,7 @@ def members(kind: type[msgspec.Struct]) -> dict[str, Any]:
 def twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
     """The same type, down to its last part, with unknown fields forbidden and absent ones left out."""
     names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return msgspec.defstruct(
         kind.__name__,
         [(name, strict(hints[name]) | None, None) for name in names],
@@ -186,6 +187,8 @@ def twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 def strict(kind: Any) -> Any:
     """A field's type with the twins of the types in it."""
+    if without_none(kind) in (Time, MicroTime):
+        return MOMENT
     kind = bare(kind)
     if kind is Any or kind is msgspec.Raw:
         return Any

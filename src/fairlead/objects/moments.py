@@ -15,14 +15,28 @@ import msgspec
 
 from fairlead.objects import schema
 
-_UNUSUAL = re.compile(rb'-\d\d[Tt]\d\d:\d\d:\d\d(?!Z"|\.\d{6}Z")')
+_UNUSUAL = re.compile(rb'-\d\d(?:[Tt]\d\d:\d\d:\d\d(?!Z"|\.\d{6}Z")| \d\d:\d\d:\d\d)')
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _TIME, _MICRO_TIME = f"{schema.META}.Time", f"{schema.META}.MicroTime"
 
 
+class NoMoment(ValueError):
+    """A text that stands for a moment is none. Upstream: the error of Go's time.Parse."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": it is no such time')
+
+
 def in_usual_form(data: bytes, of: schema.Type | None) -> bytes:
-    """The JSON text of an object of that type, with its moments as they are stored; others stay."""
-    if of is None or _UNUSUAL.search(data) is None:
-        return data
+    """The JSON text of an object of that type, with its moments as they are stored. Raises NoMoment.
+
+    That the moments are some has to be known of a text that has them in the usual form (`checked`).
+    """
+    return data if of is None or _UNUSUAL.search(data) is None else checked(data, of)
+
+
+def checked(data: bytes, of: schema.Type) -> bytes:
+    """The same for any text, by a walk through it; one that is no JSON stays. Raises NoMoment."""
     try:
         return msgspec.json.encode(_walk(msgspec.json.decode(data), of))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -30,14 +44,14 @@ def in_usual_form(data: bytes, of: schema.Type | None) -> bytes:
 
 
 def usual(moment: str, *, micro: bool = False) -> str:
-    """One moment in the usual form; a others stay."""
+    """One moment in the usual form. Raises NoMoment."""
     try:
-        read = datetime.fromisoformat(moment.upper())
-    except ValueError:
-        return moment
-    if read.tzinfo is None:
-        return moment
-    read = read.astimezone(UTC)
+        read = datetime.fromisoformat(moment.upper()) if _RFC3339.fullmatch(moment) else None
+        read = read.astimezone(UTC) if read is not None else None
+    except (ValueError, OverflowError):
+        read = None
+    if read is None:
+        raise NoMoment(moment)
     return f"{read:%Y-%m-%dT%H:%M:%S}{f'.{read.microsecond:06}' if micro else ''}Z"
 
 
