@@ -26,7 +26,8 @@ from urllib.parse import quote, urlsplit
 from tools import wire_bytes
 
 from fairlead.apiserver.certificates import make_authority
-from fairlead.apiserver.kinds import KINDS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import KINDS
 from fairlead.apiserver.server import ServerConfig, serve
 from fairlead.objects import protobuf
 from fairlead.process import Health, listener

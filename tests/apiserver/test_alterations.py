@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from fairlead.apiserver.alterations import changes, made
-from fairlead.apiserver.kinds import KINDS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import KINDS
 from fairlead.apiserver.managed import tracking
 from fairlead.apiserver.managed.comparison import Changes
 from fairlead.apiserver.managed.fieldsets import MEMBER, Fields, union

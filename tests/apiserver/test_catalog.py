@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from fairlead.apiserver.catalog import Catalog, Family
-from fairlead.apiserver.kinds import CONFIGMAPS, KINDS, SERVICES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import CONFIGMAPS, KINDS, SERVICES
 
 
 def pools(version: str) -> Kind:

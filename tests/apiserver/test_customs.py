@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.custom import Custom
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.objects import protobuf
 from tests.apiserver.customs import (
     ANYTHING,

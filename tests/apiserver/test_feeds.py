@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from fairlead.apiserver import feeds as feeds_module
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher, change_of
-from fairlead.apiserver.kinds import PODS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import PODS
 from fairlead.apiserver.negotiation import Form
 from fairlead.apiserver.selection import Selection, selection
 from fairlead.store import Change, Event

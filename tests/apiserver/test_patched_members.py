@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fairlead.apiserver.kinds import DEPLOYMENTS, PODDISRUPTIONBUDGETS, PODS, SERVICES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import DEPLOYMENTS, PODDISRUPTIONBUDGETS, PODS, SERVICES
 from fairlead.apiserver.patching import patched, patched_members
 from fairlead.objects.codec import encode
 

@@ -9,7 +9,8 @@ import pytest
 
 from fairlead.apiserver import kinds
 from fairlead.apiserver.ages import human
-from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, KINDS, PODS, SERVICES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import ENDPOINTS, ENDPOINTSLICES, KINDS, PODS, SERVICES
 from fairlead.apiserver.tables import ANY, TABLES, table
 
 NOW = 1_800_000_000.0

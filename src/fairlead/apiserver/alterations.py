@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple, replace
 
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.managed import tracking
 from fairlead.apiserver.managed.comparison import Changes, compare, whole
 from fairlead.apiserver.managed.fieldsets import MEMBER, SELF, Fields, union, without

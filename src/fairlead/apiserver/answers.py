@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.negotiation import Form
 from fairlead.objects import protobuf
 from fairlead.objects.codec import decoder, encode

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from fairlead.apiserver.bodies import as_json, read_object
-from fairlead.apiserver.kinds import PODS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import PODS
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.registry import MODIFIED, Registry, check_uid
 from fairlead.apiserver.requests import Query, RequestInfo

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.happenings import Happenings
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.kinds import (
     ENDPOINTS,
     ENDPOINTSLICES,
@@ -19,7 +20,6 @@ from fairlead.apiserver.kinds import (
     PRIORITYCLASSES,
     SERVICECIDRS,
     SERVICES,
-    Kind,
 )
 from fairlead.apiserver.masterleases import MasterLeases
 from fairlead.apiserver.registry import Registry

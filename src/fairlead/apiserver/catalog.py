@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from fairlead.apiserver.kinds import KINDS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import KINDS
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from fairlead.apiserver import deletion
 from fairlead.apiserver.catalog import Catalog, Family
-from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS
 from fairlead.apiserver.namespacedeletion import NamespaceDeletion
 from fairlead.apiserver.namespaces import ROOT_AUTHORITY, furnishing
 from fairlead.apiserver.ownership import Facts, Ownership, facts, tied, unowned

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from fairlead.apiserver.ages import since
-from fairlead.apiserver.tables import AGE, NAME, Column
+from fairlead.apiserver.tablecolumns import AGE, NAME, Column
 from fairlead.objects import jsonpaths
 from fairlead.objects.apiextensions_v1 import CustomResourceColumnDefinition
 from fairlead.objects.codec import plain

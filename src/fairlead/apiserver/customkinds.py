@@ -15,7 +15,8 @@ from fairlead.apiserver import columns
 from fairlead.apiserver.aside import LARGE
 from fairlead.apiserver.catalog import Family
 from fairlead.apiserver.custom import Custom, CustomModel, Version
-from fairlead.apiserver.kinds import SCALE, Kind, Scaling
+from fairlead.apiserver.kind import Kind, Scaling
+from fairlead.apiserver.kinds import SCALE
 from fairlead.apiserver.strategies import Claim, Strategy
 from fairlead.objects import jsonpaths
 from fairlead.objects.apiextensions_v1 import (

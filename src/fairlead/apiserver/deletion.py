@@ -10,7 +10,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from fairlead.apiserver.answers import decoded
-from fairlead.apiserver.kinds import NAMESPACES, PODS, PRIORITYCLASSES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import NAMESPACES, PODS, PRIORITYCLASSES
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.registry import Registry, Written, check_preconditions, finished
 from fairlead.objects import priorityclasses

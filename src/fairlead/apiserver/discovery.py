@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from fairlead.apiserver.etags import OK, Answer, Document
-from fairlead.apiserver.kinds import Kind, Subresource
+from fairlead.apiserver.kind import Kind, Subresource
 from fairlead.apiserver.negotiation import options
 from fairlead.objects.codec import encode
 

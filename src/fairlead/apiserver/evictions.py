@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from fairlead.apiserver import deletion
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.bodies import as_json, read_object
-from fairlead.apiserver.kinds import PODDISRUPTIONBUDGETS, PODS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import PODDISRUPTIONBUDGETS, PODS
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.registry import Registry, check_preconditions
 from fairlead.apiserver.requests import Query, RequestInfo

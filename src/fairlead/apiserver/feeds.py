@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.negotiation import Form
 from fairlead.apiserver.selection import METADATA_FIELDS, Seen, Selection
 from fairlead.store import Closed, Event, Failed, Store, TooSlow, Watch

@@ -16,7 +16,7 @@ from fairlead.apiserver.connect.passing import Passing, is_passed_on
 from fairlead.apiserver.connections import Connection
 from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.messages import Request, Response
 from fairlead.apiserver.metrics import Metrics, labels_of
 from fairlead.apiserver.negotiation import Form, form, reads

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.requests import Query
 from fairlead.apiserver.selection import Selection
 from fairlead.objects.meta_v1 import ListMeta, StatusCause, StatusDetails

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from fairlead.apiserver import deletion
 from fairlead.apiserver.catalog import Catalog
-from fairlead.apiserver.kinds import NAMESPACES, PODS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import NAMESPACES, PODS
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.namespaceconditions import Remains, conditions
 from fairlead.apiserver.ownership import facts

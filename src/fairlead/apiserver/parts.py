@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fairlead.apiserver.bindings import bind
 from fairlead.apiserver.evictions import evict
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.scaling import scale

@@ -16,7 +16,7 @@ from fairlead.apiserver import patch as patches
 from fairlead.apiserver.alterations import parts_by_name, without_entries
 from fairlead.apiserver.aside import LARGE, aside
 from fairlead.apiserver.bodies import Unreadable, as_value, media_type, strict_error
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.models import Typed
 from fairlead.apiserver.patch.gotext import go_text
 from fairlead.apiserver.registry import Modify, Registry, Written

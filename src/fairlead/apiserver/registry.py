@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.aside import aside
-from fairlead.apiserver.kinds import NAMESPACES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import NAMESPACES
 from fairlead.apiserver.managed.entries import Entries, timeless, validate_entries
 from fairlead.apiserver.metadata import created, generate_name
 from fairlead.apiserver.strategies import Claim, Strategy

@@ -12,7 +12,7 @@ import msgspec
 
 from fairlead.apiserver import patching, writes
 from fairlead.apiserver.answers import decoded
-from fairlead.apiserver.kinds import Kind, Scaling
+from fairlead.apiserver.kind import Kind, Scaling
 from fairlead.apiserver.registry import Registry, Written, check_uid
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.writers import Applier, Writer, applier, updater

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.objects import fieldselectors, labels
 from fairlead.objects.codec import decoder
 from fairlead.objects.status import bad_request

@@ -26,16 +26,8 @@ from fairlead.apiserver.definitions import Definitions
 from fairlead.apiserver.expiry import Expiry
 from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.handler import Handler
-from fairlead.apiserver.kinds import (
-    ENDPOINTSLICES,
-    NAMESPACES,
-    NODES,
-    PODS,
-    SECRETS,
-    SERVICECIDRS,
-    SERVICES,
-    Kind,
-)
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import ENDPOINTSLICES, NAMESPACES, NODES, PODS, SECRETS, SERVICECIDRS, SERVICES
 from fairlead.apiserver.masterleases import LEASE_SECONDS, MasterLeases
 from fairlead.apiserver.metrics import Metrics
 from fairlead.apiserver.paths import plain_paths

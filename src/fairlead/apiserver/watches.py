@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fairlead.apiserver import answers
 from fairlead.apiserver.feeds import Audience, Feeds, Watcher, change_of
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.lists import parse_version, reach
 from fairlead.apiserver.negotiation import Form
 from fairlead.apiserver.requests import Query

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from fairlead.apiserver.alterations import blank, changes, made, without_entries
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.managed import entries as managed
 from fairlead.apiserver.managed import tracking
 from fairlead.apiserver.managed.applying import Applied, BadConfiguration, Conflicts, apply

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fairlead.apiserver.aside import LARGE, aside
 from fairlead.apiserver.bodies import VALIDATIONS, YAML, as_json, media_type, strict_error, unreadable
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.registry import Registry, Written
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.apiserver.strictness import repeated_keys

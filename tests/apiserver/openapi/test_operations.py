@@ -13,7 +13,8 @@ from importlib import resources
 
 import pytest
 
-from fairlead.apiserver.kinds import KINDS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import KINDS
 from fairlead.apiserver.openapi import elsewhere, operations
 from fairlead.apiserver.openapi.operations import Operation
 

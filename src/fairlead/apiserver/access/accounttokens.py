@@ -19,7 +19,8 @@ import msgspec
 from fairlead.apiserver.access import webtokens
 from fairlead.apiserver.access.users import User, account_groups, account_name, authenticated
 from fairlead.apiserver.access.webtokens import Key, Malformed
-from fairlead.apiserver.kinds import NODES, PODS, SECRETS, SERVICEACCOUNTS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import NODES, PODS, SECRETS, SERVICEACCOUNTS
 from fairlead.apiserver.ownership import facts
 from fairlead.objects.codec import decoder
 from fairlead.objects.core_v1 import Secret, ServiceAccount

@@ -12,7 +12,7 @@ from fairlead.apiserver.access.authorization import Authorizer, authorize, refus
 from fairlead.apiserver.access.nodeauthorizer import node_of
 from fairlead.apiserver.access.rules import Attributes
 from fairlead.apiserver.access.users import REQUESTER
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 
 
 class Admission:

@@ -10,7 +10,8 @@ from fairlead.apiserver.access.grants import ALL_ALLOWED, Grants, Verdict
 from fairlead.apiserver.access.rules import FULL, Attributes, Rules, quote
 from fairlead.apiserver.access.users import User
 from fairlead.apiserver.following import Follower
-from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES
 from fairlead.apiserver.requests import Query, RequestInfo
 from fairlead.objects import fieldselectors
 from fairlead.objects.codec import decoder

@@ -37,7 +37,8 @@ from fairlead.apiserver.access.users import REQUESTER, User
 from fairlead.apiserver.access.webtokens import Key, key_set, read_keys
 from fairlead.apiserver.etags import Answer
 from fairlead.apiserver.following import Follower
-from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, PODS, ROLEBINDINGS, ROLES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, PODS, ROLEBINDINGS, ROLES
 from fairlead.apiserver.messages import Head
 from fairlead.apiserver.parts import Answered, Part
 from fairlead.apiserver.registry import Registry

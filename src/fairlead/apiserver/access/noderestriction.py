@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from fairlead.apiserver.access.nodeauthorizer import LEASES as LEASE_NAMESPACE
 from fairlead.apiserver.access.podreferences import Referring
 from fairlead.apiserver.access.rules import quote
-from fairlead.apiserver.kinds import LEASES, NODES, PERSISTENTVOLUMECLAIMS, PODS, SERVICEACCOUNTS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import LEASES, NODES, PERSISTENTVOLUMECLAIMS, PODS, SERVICEACCOUNTS
 from fairlead.apiserver.podaccounts import MIRROR
 from fairlead.objects.authentication_v1 import TokenRequest
 from fairlead.objects.codec import decoder, encode

@@ -16,7 +16,8 @@ from fairlead.apiserver.access.aggregation import aggregated
 from fairlead.apiserver.access.bootstrappolicy import AUTOUPDATE, BINDINGS, ROLES
 from fairlead.apiserver.access.rules import uncovered
 from fairlead.apiserver.deletion import delete
-from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import CLUSTERROLEBINDINGS, CLUSTERROLES
 from fairlead.apiserver.registry import Registry
 from fairlead.objects.codec import decoder
 from fairlead.objects.meta_v1 import DeleteOptions

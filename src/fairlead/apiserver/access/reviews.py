@@ -15,7 +15,7 @@ from fairlead.apiserver.access.accounttokens import Rejected
 from fairlead.apiserver.access.authentication import Authenticator
 from fairlead.apiserver.access.authorization import Authorizer
 from fairlead.apiserver.access.users import ANONYMOUS, REQUESTER, User
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.parts import Answered, Part
 from fairlead.apiserver.registry import Registry

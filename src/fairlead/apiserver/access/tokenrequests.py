@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from fairlead.apiserver.access.accounttokens import AccountTokens, Bound, Reference, claims_of
 from fairlead.apiserver.answers import decoded
 from fairlead.apiserver.bodies import as_json, read_object
-from fairlead.apiserver.kinds import NODES, PODS, SECRETS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import NODES, PODS, SECRETS
 from fairlead.apiserver.metadata import now
 from fairlead.apiserver.parts import Answered
 from fairlead.apiserver.registry import Registry

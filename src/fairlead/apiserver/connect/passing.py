@@ -14,7 +14,8 @@ from fairlead.apiserver.access.users import User
 from fairlead.apiserver.connect import headers, locations, rewriting
 from fairlead.apiserver.connect.backends import Answer, Answering, Backend, Backends, Location
 from fairlead.apiserver.connect.tunnels import join
-from fairlead.apiserver.kinds import ENDPOINTS, NODES, PODS, SERVICES, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import ENDPOINTS, NODES, PODS, SERVICES
 from fairlead.apiserver.messages import Request, Response
 from fairlead.apiserver.registry import Registry
 from fairlead.apiserver.replies import NotAllowed, no_such_path, whole_body

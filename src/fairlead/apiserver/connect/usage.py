@@ -15,7 +15,8 @@ import msgspec
 
 from fairlead.apiserver.connect import locations
 from fairlead.apiserver.connect.backends import Answering, Backends
-from fairlead.apiserver.kinds import NODES, PODS, Kind
+from fairlead.apiserver.kind import Kind
+from fairlead.apiserver.kinds import NODES, PODS
 from fairlead.apiserver.lists import ListOptions, read
 from fairlead.apiserver.messages import Request, Response
 from fairlead.apiserver.registry import Registry

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from fairlead.apiserver.etags import MOVED, NOT_ACCEPTABLE, Answer, Document
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.negotiation import options
 from fairlead.apiserver.openapi import elsewhere, gnostic, operations, published, rendering, schemas
 from fairlead.apiserver.openapi.operations import Operations

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from fairlead.apiserver.kinds import Kind, Subresource
+from fairlead.apiserver.kind import Kind, Subresource
 from fairlead.apiserver.openapi import published
 from fairlead.objects import protobuf, schema
 from fairlead.objects.resources import Resource

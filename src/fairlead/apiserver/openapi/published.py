@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.apiserver.kinds import Kind
+from fairlead.apiserver.kind import Kind
 
 Json = dict[str, Any]
 
