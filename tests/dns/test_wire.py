@@ -264,3 +264,36 @@ def test_addresses_take_turns_at_the_front() -> None:
     query = dns.message.make_query(f"headless-svc.{D}", "A")
     first = [lines(ask(responder, query).answer)[0].split()[-1] for _ in range(6)]
     assert first == ["10.244.1.2", "10.244.2.3"] * 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nothing.default.svc.CLUSTER.local",
+        "x.ns.dns.cluster.local",
+        "dns.cluster.local",
+        "cluster.local",
+        ".".join(["a" * 60] * 3) + f".{D}",
+        "9.9.9.10.in-addr.arpa",
+        "1.0.ip6.arpa",
+        "ip6.arpa",
+    ],
+)
+def test_a_denial_is_the_same_however_it_is_written(name: str) -> None:
+    """It is put together from pieces where the writer would compress names one by one."""
+    zone = next((z for z in ("in-addr.arpa", "ip6.arpa") if name.endswith(z)), "cluster.local")
+    for asked in (
+        dns.message.make_query(name, "MX"),
+        dns.message.make_query(name, "MX", use_edns=0, want_dnssec=True),
+        cookie_query(b"12345678", name),
+        cookie_query(b"12345678", name, more=True),
+    ):
+        asked.flags |= dns.flags.CD
+        message = ask(example_responder(), asked)
+        query = parse(asked.to_wire())
+        soa = example_responder().zone.authority("" if zone == "cluster.local" else zone)
+        assert [line.lower() for line in lines(message.authority)] == [str(soa).replace(" 30 IN", "").lower()]
+        assert message.flags & dns.flags.CD
+        assert (message.edns, message.ednsflags) == ((0, asked.ednsflags) if query.edns else (-1, 0))
+        if query.edns and query.edns.cookie:
+            assert cookie_of(message)[:8] == b"12345678"

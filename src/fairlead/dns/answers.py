@@ -74,6 +74,7 @@ class Answers:
         self.ready: dict[Key, Entry] = {}
         self._most, self._most_random = most, most_random
         self._random: dict[Key, None] = {}
+        self._met: set[int] = set()
         self._owned: dict[str, Key | set[Key]] = {}
         """The keys of each owner; most have one, which stands for itself."""
         self._sent: dict[tuple[int, int], Sent] = {}
@@ -108,6 +109,19 @@ class Answers:
                 keys.add(key)
             elif keys != key:
                 self._owned[owner] = {keys, key}
+
+    def is_new(self, key: Key) -> bool:
+        """Whether an answer without end of its kind is made for the first time in a while.
+
+        It is kept from the second time on: names that nobody asks for again then cost less, and push nothing out.
+        """
+        mark = hash(key)
+        if mark in self._met:
+            return False
+        if len(self._met) >= 2 * self._most_random:
+            self._met.clear()
+        self._met.add(mark)
+        return True
 
     def forget(self, owners: Iterable[str]) -> None:
         """Drops every answer of these owners."""

@@ -273,12 +273,13 @@ class Responder:
             if not query.edns.cookie_is_last or cookie != query.edns.cookie:
                 return
         key, _ = lowered(key)
+        endless = self._endless(query, found)
+        if endless and self.answers.is_new(key):
+            return
         name_end = 6 + len(query.asked)
         lower = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in variants]
         subject = counted(query.type), int(found.rcode)
-        self.answers.put(
-            key, lower[1:] + lower[:1], found.owners, subject, random=self._endless(query, found)
-        )
+        self.answers.put(key, lower[1:] + lower[:1], found.owners, subject, random=endless)
 
     def _endless(self, query: Query, found: Found) -> bool:
         """Whether there is no end of such questions: anybody can make up names, and types of those that there are."""

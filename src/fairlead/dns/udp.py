@@ -18,6 +18,9 @@ log = logging.getLogger("fairlead.dns")
 BUFFER = 4 << 20
 """Bytes of queries that wait in the kernel while the loop is busy."""
 
+TOGETHER = 4
+"""Answers that are computed before the first of them is sent: each takes 20 µs, and a system call of its own 1."""
+
 Elsewhere = Callable[[Beyond, Client, bool], None]
 """Gets a question, the client that its answer goes to, and whether it belongs to the sample."""
 
@@ -90,11 +93,14 @@ class UdpLoop:
                 return
 
     def _answer(self, received: Sequence[int], sample: Sequence[int]) -> None:
-        """Answers a batch: for what is ready, a lookup and a copy; nothing that is ready waits for what is not."""
+        """Answers a batch: for what is ready, a lookup and a copy; nothing that is ready waits for what is not.
+
+        What is not ready is sent a few at a time.
+        """
         slots = self._batch
         buffer, view, lengths, send = slots.buffer, slots.view, slots.lengths, slots.send
         find, ready = self._responder.answers.ready.get, self._responder.ready
-        first = 0
+        first, urgent = 0, False
         for slot, length in enumerate(received):
             at = slot * SIZE
             entry = find(view[at + 2 : at + length].tobytes())
@@ -103,14 +109,19 @@ class UdpLoop:
                 answer = entry.answer if entry.variants is None else next(entry.variants)
                 lengths[slot] = length = len(answer) + 2
                 buffer[at + 2 : at + length] = answer
+                urgent = True
                 continue
             query = view[at : at + length].tobytes()
             whole = ready(query, slots.host(slot))
-            if whole is None:
-                send(first, slot)
-                first = slot
+            if whole is not None:
+                urgent = True
+            else:
+                if urgent or slot - first >= TOGETHER:
+                    send(first, slot)
+                    first, urgent = slot, False
                 whole = self._complete(query, slot, slot in sample)
             if whole is None:
+                send(first, slot)
                 first = slot + 1
                 lengths[slot] = 0
                 continue

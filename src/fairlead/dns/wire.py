@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from struct import Struct
 
 from fairlead.dns.message import COOKIE, HEADER, Query
@@ -103,7 +104,7 @@ def answer(
     query: Query,
     rcode: Rcode,
     answer: Sequence[Record] = (),
-    authority: Iterable[Record] = (),
+    authority: Sequence[Record] = (),
     additional: Iterable[Record] = (),
     *,
     authoritative: bool = True,
@@ -113,6 +114,10 @@ def answer(
 
     Records that do not fit into `limit` bytes are left out: with TC where they matter, silently in the additional part.
     """
+    if not answer and authoritative and query.plain:
+        soa = _only(authority)
+        if soa is not None and (query.name == soa.name or query.name.endswith(f".{soa.name}")):
+            return _denial(query, rcode, soa)
     room = _opt_size(query)
     writer = Writer(query, limit - room)
     flags = QR | RA | (query.flags & (RD | CD)) | (AA if authoritative else 0) | (rcode & 15)
@@ -132,6 +137,33 @@ def answer(
         data += opt(query, rcode)
     data[:10] = _HEAD(flags, 1, *counts)
     return bytes(data)
+
+
+def _only(authority: Sequence[Record]) -> Record | None:
+    """The SOA record that is all there is."""
+    return authority[0] if len(authority) == 1 and isinstance(authority[0].data, Authority) else None
+
+
+def _denial(query: Query, rcode: Rcode, soa: Record) -> bytes:
+    """The answer that there is nothing, at a name in the SOA's zone: as `Writer` has it, in a quarter of the time.
+
+    It always fits: at most 255 bytes of a name, and a hundred others.
+    """
+    assert isinstance(soa.data, Authority)
+    zone = (0xC000 | HEADER + len(query.asked) - 4 - len(soa.name) - 2).to_bytes(2)
+    names = zone.join((_before(soa.data.nameserver, soa.name), _before(soa.data.mailbox, soa.name), b""))
+    body = names + _TIMES(*soa.data[2:])
+    flags = QR | RA | AA | (query.flags & (RD | CD)) | (rcode & 15)
+    head = _HEAD(flags, 1, 0, 1, 1 if query.edns else 0) + query.asked
+    data = head + zone + _FIXED(soa.type, 1, soa.ttl, len(body)) + body
+    return data + opt(query, rcode) if query.edns else data
+
+
+@lru_cache(maxsize=16)
+def _before(name: str, zone: str) -> bytes:
+    """The labels of a name before those of the zone that it is in."""
+    labels = name.removesuffix(zone).split(".")[:-1]
+    return b"".join(bytes((len(label),)) + label.encode("latin-1") for label in labels)
 
 
 def _opt_size(query: Query) -> int:
