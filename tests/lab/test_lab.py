@@ -160,12 +160,15 @@ class Lab:
         return self.run("lab", "exec", "--name", self.name, where, "--", *command)
 
     def kubectl(self, *words: str, text: str = "") -> str:
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *words]
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=2 * LIMIT, check=False
-        )
+        done = self.tries_kubectl(*words, text=text)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def tries_kubectl(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *words]
+        return subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=2 * LIMIT, check=False
+        )
 
     def serve(self, pods: int) -> str:
         """Makes a Service of echo pods; gives its address once all are ready and every node leads there."""

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,33 @@ spec:
       tolerations:
       - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 1}
       containers: [{name: echo, image: fairlead/echo}]
+"""
+GUARDED = """
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: guarded}
+spec: {minAvailable: 2, selector: {matchLabels: {app: guarded}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: guarded}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: guarded}}
+  template:
+    metadata: {labels: {app: guarded}}
+    spec:
+      containers: [{name: echo, image: fairlead/echo}]
+"""
+TOLERANT = """
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, labels: {app: tolerant}}
+spec:
+  nodeSelector: {kubernetes.io/hostname: node2}
+  tolerations: [{key: KEY, operator: Exists}]
+  containers: [{name: echo, image: fairlead/echo}]
+---
 """
 LOOK_UP = "import socket, sys; print(socket.getaddrinfo(sys.argv[1], 8080, socket.AF_INET)[0][4][0])"
 
@@ -194,6 +222,92 @@ def test_a_deployment_is_updated_taken_back_and_leaves_nothing(lab: Lab) -> None
     assert rolled_out(4) == second
     lab.kubectl("delete", "deployment,service", "front")
     wait_for(lambda: not lab.kubectl("get", "pods,replicasets", "-l", "app=front", "-o", "name"))
+
+
+def test_a_stateful_set_is_updated_down_to_its_partition(lab: Lab) -> None:
+    def settings() -> list[str]:
+        path = "{.spec.containers[0].env[*].value}"
+        return [lab.kubectl("get", "pod", f"db-{n}", "-o", f"jsonpath={path}") for n in range(3)]
+
+    def partition(number: int) -> None:
+        patch = {"spec": {"updateStrategy": {"rollingUpdate": {"partition": number}}}}
+        lab.kubectl("patch", "statefulset", "db", "-p", json.dumps(patch))
+        lab.kubectl("rollout", "status", "statefulset/db", f"--timeout={LIMIT:.0f}s")
+
+    partition(2)
+    lab.kubectl("set", "env", "statefulset/db", "COLOUR=blue")
+    lab.kubectl("rollout", "status", "statefulset/db", f"--timeout={LIMIT:.0f}s")
+    assert settings() == ["", "", "blue"]
+    assert len(lab.kubectl("rollout", "history", "statefulset/db").split("\n")) >= 4
+    partition(0)
+    assert settings() == ["blue"] * 3
+
+
+def test_a_drain_waits_for_the_budget(lab: Lab) -> None:
+    lab.kubectl("apply", "-f", "-", text=GUARDED)
+    lab.kubectl("rollout", "status", "deployment/guarded", f"--timeout={LIMIT:.0f}s")
+    node = pods(lab, "guarded")[0]["node"]
+    drain = ("drain", node, "--ignore-daemonsets", "--force", "--pod-selector=app=guarded")
+    try:
+        allowed = "jsonpath={.status.disruptionsAllowed} {.status.currentHealthy}"
+        wait_for(lambda: lab.kubectl("get", "pdb", "guarded", "-o", allowed) == "0 2")
+        refused = lab.tries_kubectl(*drain, "--timeout=1s")
+        assert "Cannot evict pod as it would violate the pod's disruption budget" in refused.stderr
+        assert len(pods(lab, "guarded")) == 2
+        lab.kubectl("patch", "pdb", "guarded", "-p", '{"spec": {"minAvailable": 1}}')
+        wait_for(lambda: lab.kubectl("get", "pdb", "guarded", "-o", allowed) == "1 2")
+        lab.kubectl(*drain, f"--timeout={LIMIT:.0f}s")
+        wait_for(lambda: all(each["node"] != node for each in pods(lab, "guarded")))
+    finally:
+        lab.kubectl("uncordon", node)
+        lab.kubectl("delete", "deployment,pdb", "guarded")
+
+
+def test_taints_keep_pods_away_and_send_them_away(lab: Lab) -> None:
+    """And a pod that nothing tolerates says why it waits, in its condition and in an Event."""
+    text = "".join(
+        TOLERANT.replace("NAME", name).replace("KEY", key)
+        for name, key in (("bears", "what"), ("minds", "x"))
+    )
+    lab.kubectl("apply", "-f", "-", text=text)
+    lab.kubectl("wait", "pod", "-l", "app=tolerant", "--for=condition=Ready", f"--timeout={LIMIT:.0f}s")
+    try:
+        lab.kubectl("taint", "node", "node2", "what=ever:NoExecute")
+        wait_for(lambda: [each["name"] for each in pods(lab, "tolerant")] == ["bears"])
+        lab.kubectl("delete", "pod", "minds", "--ignore-not-found")
+        lab.kubectl("apply", "-f", "-", text=text)
+        path = '{.status.conditions[?(@.type=="PodScheduled")].message}'
+        said = wait_for(lambda: lab.kubectl("get", "pod", "minds", "-o", f"jsonpath={path}"))
+        assert said.startswith("0/3 nodes are available: ")
+        assert "1 node(s) had untolerated taint" in said
+        assert "2 node(s) didn't match Pod's node affinity/selector" in said
+        about = ("--field-selector", "involvedObject.name=minds,reason=FailedScheduling")
+        message = ("-o", "jsonpath={.items[*].message}")
+        wait_for(lambda: said in lab.kubectl("get", "events", *about, *message))
+    finally:
+        lab.kubectl("taint", "node", "node2", "what-")
+    lab.kubectl("wait", "pod", "minds", "--for=condition=Ready", f"--timeout={LIMIT:.0f}s")
+    lab.kubectl("delete", "pod", "-l", "app=tolerant")
+
+
+def test_a_namespace_that_is_deleted_leaves_nothing(lab: Lab) -> None:
+    def folders() -> list[Path]:
+        """What nodes keep of its pods."""
+        return [path for path in lab.directory.path.glob("nodes/*/pods/*") if path.name in made]
+
+    lab.kubectl("create", "namespace", "shop")
+    text = "---".join((DATABASE, DAEMON, REPLICAS))
+    lab.kubectl("apply", "-n", "shop", "-f", "-", text=text)
+    lab.kubectl("create", "job", "once", "-n", "shop", "--image=busybox", "--", "true")
+    for what in ("statefulset/db", "daemonset/agent"):
+        lab.kubectl("rollout", "status", "-n", "shop", what, f"--timeout={LIMIT:.0f}s")
+    made = lab.kubectl("get", "pods", "-n", "shop", "-o", "jsonpath={.items[*].metadata.uid}").split()
+    assert len(folders()) >= 6
+    lab.kubectl("delete", "namespace", "shop", f"--timeout={LIMIT:.0f}s")
+    kinds = lab.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
+    kept = [kind for kind in kinds if not kind.endswith("metrics.k8s.io")]
+    assert lab.kubectl("get", ",".join(kept), "-n", "shop", "-o", "name") == ""
+    wait_for(lambda: not folders())
 
 
 def test_a_dead_node_loses_its_pods_and_comes_back(lab: Lab) -> None:
