@@ -17,8 +17,7 @@ from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, PODS, SERVICES
 from fairlead.objects.status import StatusError
 from tests.client.cluster import eventually
-from tests.endpoints.test_controller import make_node, make_pod, make_service, set_ready
-from tests.endpoints.test_failures import story
+from tests.endpoints.cluster import make_node, make_pod, make_service, set_ready, story
 
 APPS = ("web", "db")
 PODS_COUNT = 40

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from asyncio import subprocess
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,54 +35,23 @@ from fairlead.objects.status import StatusError, failure
 from fairlead.process import Health
 from fairlead.store import open_store
 from tests.client.cluster import TOKEN, api_server, eventually, running
-from tests.endpoints.test_controller import (
+from tests.endpoints.cluster import (
     addresses,
+    controllers,
     held,
+    ip,
     make_node,
     make_pod,
     make_service,
+    right,
     set_ready,
     slices,
+    story,
+    with_client,
 )
 from tests.waiting import LIMIT
 
 FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
-
-
-@asynccontextmanager
-async def controllers(
-    api: Api, limit: int = 100, check: Callable[[], None] = lambda: None
-) -> AsyncIterator[None]:
-    health = Health()
-    config = EndpointsConfig(max_endpoints_per_slice=limit)
-    async with running(run(api, config, health, check), health):
-        yield
-
-
-def story(
-    told: Callable[[Api], Awaitable[None]], client: Callable[[Config], Api] = Api, limit: int = 100
-) -> None:
-    """Runs it in an empty cluster whose endpoints are kept by controllers with this client."""
-
-    async def play() -> None:
-        async with AsyncExitStack() as stack:
-            directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
-            config = await stack.enter_async_context(api_server(Path(directory)))
-            theirs = await stack.enter_async_context(client(config))
-            await stack.enter_async_context(controllers(theirs, limit))
-            await told(await stack.enter_async_context(Api(config)))
-
-    uvloop.run(play())
-
-
-async def right(api: Api, *ips: str, name: str = "web") -> bool:
-    """Whether slices and Endpoints hold exactly these addresses, each once."""
-    endpoints = [e.addresses[0] for e in await held(api, name)]
-    return endpoints == sorted(ips) and sorted((await addresses(api, name))[0]) == sorted(ips)
-
-
-def ip(number: int) -> str:
-    return f"10.244.1.{number + 1}"
 
 
 def test_the_api_server_goes_away_and_comes_back() -> None:
@@ -206,11 +175,7 @@ class Broken(Api):
 
 def test_the_history_is_gone_when_the_watches_resume() -> None:
     """410 Gone: everything is listed again, and only what differs leads to work."""
-    clients: list[Broken] = []
-
-    def client(config: Config) -> Api:
-        clients.append(Broken(config))
-        return clients[0]
+    clients, client = with_client(Broken)
 
     async def told(api: Api) -> None:
         await make_node(api)
@@ -622,11 +587,7 @@ class Ending(Refusing):
 
 
 def test_a_namespace_that_goes_away_is_left_alone() -> None:
-    clients: list[Ending] = []
-
-    def client(config: Config) -> Api:
-        clients.append(Ending(config))
-        return clients[0]
+    clients, client = with_client(Ending)
 
     async def told(api: Api) -> None:
         await make_service(api)

@@ -24,8 +24,7 @@ from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTS, EVENTS, LEASES, NODES, PODS, SERVICES
 from fairlead.process import Health
 from tests.client.cluster import eventually, running
-from tests.endpoints.strict import RULES, Gate, strict
-from tests.endpoints.test_controller import (
+from tests.endpoints.cluster import (
     addresses,
     held,
     make_node,
@@ -34,6 +33,7 @@ from tests.endpoints.test_controller import (
     set_ready,
     slices,
 )
+from tests.endpoints.strict import RULES, Gate, strict
 
 
 def story(told: Callable[[Api, Gate], Awaitable[None]], *, modern: bool = True) -> None:
