@@ -152,7 +152,10 @@ def _greeters() -> dict[str, Image]:
 
 
 def _tutorials() -> dict[str, Image]:
-    """The images of the tutorials on kubernetes.io, in the registries where these had them over the years."""
+    """The images of the tutorials on kubernetes.io, in the registries where these had them over the years.
+
+    Of kubernetes-bootcamp the tutorial asks for a version that does not exist.
+    """
     found: dict[str, Image] = {}
     for registry in _REGISTRIES:
         found |= {
@@ -167,7 +170,7 @@ def _tutorials() -> dict[str, Image]:
     for registry in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke", "jocatalin"):
         found |= {
             f"{registry}/kubernetes-bootcamp:v2": _tutorial("bootcamp_2"),
-            f"{registry}/kubernetes-bootcamp": _tutorial("bootcamp_1"),
+            f"{registry}/kubernetes-bootcamp:v1": _tutorial("bootcamp_1"),
         }
     for registry in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke"):
         found |= {

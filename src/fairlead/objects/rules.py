@@ -56,6 +56,7 @@ from fairlead.objects import (
     statefulsets,
     storage_v1,
     storageclasses,
+    unserved,
 )
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.resources import Stored
@@ -143,7 +144,7 @@ _RULES: dict[type[Any], Rules[Any]] = {
     coordination_v1.Lease: Rules(validate=leases.validate),
     networking_v1.IPAddress: Rules(validate=ipaddresses.validate),
     networking_v1.ServiceCIDR: Rules(validate=servicecidrs.validate),
-    core_v1.LimitRange: Rules(limitranges.default, limitranges.validate),
+    core_v1.LimitRange: Rules(limitranges.default, limitranges.validate, warnings=unserved.warnings),
     core_v1.PersistentVolume: Rules(persistentvolumes.default, persistentvolumes.validate),
     core_v1.PersistentVolumeClaim: Rules(persistentvolumeclaims.default, persistentvolumeclaims.validate),
     core_v1.ReplicationController: Rules(
@@ -151,26 +152,30 @@ _RULES: dict[type[Any], Rules[Any]] = {
         replicationcontrollers.validate,
         replicationcontrollers.validate_status,
     ),
-    core_v1.ResourceQuota: Rules(validate=resourcequotas.validate),
+    core_v1.ResourceQuota: Rules(validate=resourcequotas.validate, warnings=unserved.warnings),
     apps_v1.ControllerRevision: Rules(validate=controllerrevisions.validate),
     apps_v1.DaemonSet: Rules(daemonsets.default, daemonsets.validate, daemonsets.validate_status),
     apps_v1.Deployment: Rules(deployments.default, deployments.validate, deployments.validate_status),
     apps_v1.ReplicaSet: Rules(replicasets.default, replicasets.validate, replicasets.validate_status),
     apps_v1.StatefulSet: Rules(statefulsets.default, statefulsets.validate, statefulsets.validate_status),
-    batch_v1.CronJob: Rules(cronjobs.default, cronjobs.validate),
+    batch_v1.CronJob: Rules(cronjobs.default, cronjobs.validate, warnings=unserved.warnings),
     batch_v1.Job: Rules(jobs.default, jobs.validate, jobs.validate_status),
     networking_v1.Ingress: Rules(validate=ingresses.validate, validate_status=ingresses.validate_status),
     networking_v1.IngressClass: Rules(ingressclasses.default, ingressclasses.validate),
-    networking_v1.NetworkPolicy: Rules(networkpolicies.default, networkpolicies.validate),
+    networking_v1.NetworkPolicy: Rules(
+        networkpolicies.default, networkpolicies.validate, warnings=unserved.warnings
+    ),
     policy_v1.PodDisruptionBudget: Rules(
         validate=poddisruptionbudgets.validate, validate_status=poddisruptionbudgets.validate_status
     ),
     storage_v1.StorageClass: Rules(storageclasses.default, storageclasses.validate),
     autoscaling_v1.HorizontalPodAutoscaler: Rules(
-        horizontalpodautoscalers.default_older, horizontalpodautoscalers.validate_older
+        horizontalpodautoscalers.default_older,
+        horizontalpodautoscalers.validate_older,
+        warnings=unserved.warnings,
     ),
     autoscaling_v2.HorizontalPodAutoscaler: Rules(
-        horizontalpodautoscalers.default, horizontalpodautoscalers.validate
+        horizontalpodautoscalers.default, horizontalpodautoscalers.validate, warnings=unserved.warnings
     ),
     scheduling_v1.PriorityClass: Rules(priorityclasses.default, priorityclasses.validate),
     rbac_v1.ClusterRole: Rules(validate=rbac.validate_clusterrole),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -82,6 +83,8 @@ async def applies_everything(tour: Guide) -> None:
     assert "No resources found" in await tour("get deployments")
     made = await tour(f"apply -f {tour.everything}")
     assert made.count(" created\n") == len(KINDS), made
+    for kind in ("CronJobs", "NetworkPolicies", "HorizontalPodAutoscalers", "ResourceQuotas", "LimitRanges"):
+        assert re.search(f"^Warning: Fairlead .*{kind}", made, re.MULTILINE), made
     before = (await tour("get", *VERSIONS)).split(",")
     changed = tour.manifest.replace("green", "blue").replace("replicas: 2", "replicas: 3")
     shown = await tour("apply -f -", stdin=changed)

@@ -1,0 +1,28 @@
+"""Kinds that are stored and that nothing of ours acts upon: who writes one is warned.
+
+A controller of somebody else's may act upon them, so they are not refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairlead.objects import autoscaling_v1, autoscaling_v2, batch_v1, core_v1, networking_v1
+
+_AUTOSCALERS = "Fairlead scales nothing by HorizontalPodAutoscalers: that takes a controller of another's"
+
+SENTENCES: dict[type[Any], str] = {
+    networking_v1.NetworkPolicy: "Fairlead does not enforce NetworkPolicies: all traffic passes",
+    core_v1.ResourceQuota: "Fairlead does not enforce ResourceQuotas: everything is admitted",
+    core_v1.LimitRange: "Fairlead does not apply LimitRanges: neither their defaults nor their limits",
+    batch_v1.CronJob: "Fairlead makes no Jobs of CronJobs: that takes a controller of another's "
+    "(kubectl create job NAME --from=cronjob/NAME makes one now)",
+    autoscaling_v1.HorizontalPodAutoscaler: _AUTOSCALERS,
+    autoscaling_v2.HorizontalPodAutoscaler: _AUTOSCALERS,
+}
+
+
+def warnings(obj: Any) -> list[str]:
+    """What is said to who writes an object of these kinds."""
+    sentence = SENTENCES.get(type(obj))
+    return [sentence] if sentence else []
