@@ -116,6 +116,8 @@ def test_pods_and_nodes_have_an_address_of_each_family(lab: tuple[Lab, list[Fami
         *expected,
         ("Hostname", "node2"),
     ]
+    region = node["metadata"]["labels"].get("topology.kubernetes.io/region")
+    assert region == ("north" if len(families) == 2 else None)
 
 
 def test_the_dns_answers_in_each_family_and_the_api_to_its_name(lab: tuple[Lab, list[Family]]) -> None:

@@ -108,8 +108,22 @@ def test_the_node_registers_and_renews_its_lease(tmp_path: Path) -> None:
             ("InternalIP", "192.168.1.10"),
             ("Hostname", "node1"),
         ]
-        assert {c.type: c.status for c in node.status.conditions}["Ready"] == "True"
-        assert node.metadata.labels["topology.kubernetes.io/zone"] == "a"
+        assert {c.type: c.status for c in node.status.conditions} == {
+            "MemoryPressure": "False",
+            "DiskPressure": "False",
+            "PIDPressure": "False",
+            "Ready": "True",
+        }
+        assert node.metadata.labels == {
+            "kubernetes.io/hostname": "node1",
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": node.status.nodeInfo.architecture,
+            "beta.kubernetes.io/os": "linux",
+            "beta.kubernetes.io/arch": node.status.nodeInfo.architecture,
+            "topology.kubernetes.io/zone": "a",
+        }
+        assert set(node.status.capacity) >= {"cpu", "memory", "ephemeral-storage", "pods"}
+        assert node.status.allocatable == node.status.capacity
         assert node.spec.podCIDR == "10.244.1.0/24"
         lease = await cluster.api.get(LEASES, "node1", "kube-node-lease")
         assert lease.spec.holderIdentity == "node1"
