@@ -69,7 +69,8 @@ class _Controller(Generic[T]):
     async def sync(self, key: str) -> None:
         """Makes the pods of one owner as many as are wanted, and says so in its status.
 
-        Cost: its pods, and those of its namespace that are nobody's. Pods that have ended are left as they are.
+        Cost: its pods, and those of its namespace that are nobody's and have one of its labels. Pods that have ended
+        are left as they are.
         """
         owner = self.owners.items.get(key)
         if owner is None:
@@ -81,7 +82,7 @@ class _Controller(Generic[T]):
             return
         selector = self.selector(owner)
         pods = await self._claimer.take(
-            owner, selector, filter(is_active, dependents(self.pods, owner.metadata))
+            owner, selector, filter(is_active, dependents(self.pods, owner.metadata, selector))
         )
         pods += tuple(
             pod

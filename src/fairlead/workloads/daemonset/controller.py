@@ -66,8 +66,10 @@ class DaemonSetController:
             return  # what is missing will be told, and is a reason to look again
         selector = _selector(daemon_set)
         meta = daemon_set.metadata
-        history = await self._claim_revisions.take(daemon_set, selector, dependents(self._revisions, meta))
-        pods = await self._claim_pods.take(daemon_set, selector, dependents(self._pods, meta))
+        history = await self._claim_revisions.take(
+            daemon_set, selector, dependents(self._revisions, meta, selector)
+        )
+        pods = await self._claim_pods.take(daemon_set, selector, dependents(self._pods, meta, selector))
         newest, collisions = await templates.newest(self._writer, daemon_set, history)
         hash = newest.metadata.labels.get(revisions.DAEMON_HASH, "")
         found = plan(

@@ -76,8 +76,9 @@ class DeploymentController:
         if not (self._expected.satisfied(key) and self._written.satisfied(key)):
             self.queue.add_after(key, LOOK_AGAIN)  # sooner, when the informer shows it
             return
+        selector = _selector(deployment)
         sets = await self._claimer.take(
-            deployment, _selector(deployment), dependents(self.sets, deployment.metadata)
+            deployment, selector, dependents(self.sets, deployment.metadata, selector)
         )
         found = plan(deployment, sets, self._old_pods(deployment, sets))
         outcome = Outcome()

@@ -6,7 +6,7 @@ Upstream: pkg/controller/job.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 
 from msgspec.structs import replace
@@ -22,7 +22,7 @@ from fairlead.objects.status import StatusError
 from fairlead.objects.templates import readable
 from fairlead.workloads.batches import at_once, slow_start
 from fairlead.workloads.claiming import Claimer, controller_of
-from fairlead.workloads.cluster import dependents
+from fairlead.workloads.cluster import dependents, owned
 from fairlead.workloads.context import Context
 from fairlead.workloads.expectations import Expectations
 from fairlead.workloads.following import follow_dependents, follow_owners
@@ -78,10 +78,11 @@ class JobController:
             self.queue.add_after(key, LOOK_AGAIN)  # sooner, when the informer shows it
             return
         if is_finished(job):
-            await self._release(key, [p for p in dependents(self._pods, job.metadata) if _is_of(p, job)])
+            await self._release(key, owned(self._pods, job.metadata))
             return
+        selector = _selector(job)
         pods = await self._claimer.take(
-            job, _selector(job), dependents(self._pods, job.metadata), finalizers=(FINALIZER,)
+            job, selector, dependents(self._pods, job.metadata, selector), finalizers=(FINALIZER,)
         )
         now = time.time()
         found = survey(job, pods)
@@ -149,7 +150,7 @@ class JobController:
         self._written.created(key, written)
         return written
 
-    async def _release(self, key: str, pods: Sequence[Pod]) -> set[str]:
+    async def _release(self, key: str, pods: Collection[Pod]) -> set[str]:
         """Takes the finalizer from the pods; gives the uids of those that have it still."""
         held: set[str] = set()
 
@@ -210,11 +211,6 @@ def _delay(
         return lambda _: wait
     own = backoff.by_index(pods, found.failures, now)
     return lambda index: own.get(index or 0, backoff.Failures()).wait(now)
-
-
-def _is_of(pod: Pod, job: Job) -> bool:
-    owner = controller_of(pod)
-    return owner is not None and owner.uid == job.metadata.uid
 
 
 def _selector(job: Job) -> Selector:

@@ -60,14 +60,14 @@ class StatefulSetController:
             return  # what is missing will be told, and is a reason to look again
         selector = _selector(stateful_set)
         history = await self._claim_revisions.take(
-            stateful_set, selector, dependents(self._revisions, stateful_set.metadata)
+            stateful_set, selector, dependents(self._revisions, stateful_set.metadata, selector)
         )
         pods = await self._claim_pods.take(
             stateful_set,
             selector,
             [
                 pod
-                for pod in dependents(self._pods, stateful_set.metadata)
+                for pod in dependents(self._pods, stateful_set.metadata, selector)
                 if identity.is_member(stateful_set, pod)
             ],
         )
