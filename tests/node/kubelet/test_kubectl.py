@@ -67,6 +67,7 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
         if not spdy:  # the rest is the same over any protocol
             await ends_with_its_client(kubectl)
             await proxies(kubectl)
+            await forwards_ports_of_services(kubectl)
             await adds_containers(kubectl)
 
     with_cluster(tmp_path, test)
@@ -129,6 +130,18 @@ async def forwards_ports(kubectl: Kubectl) -> None:
             more = await process.stderr.readline()
             assert more, said
             said += more
+
+
+async def forwards_ports_of_services(kubectl: Kubectl) -> None:
+    """To one of the Service's pods, whatever the Service's own port is."""
+    await kubectl("label", "pod", "web", "app=web")
+    await kubectl("create", "service", "clusterip", "web", "--tcp=80:8080")
+    async with kubectl.running("port-forward", "service/web", ":80") as process:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        assert line.rstrip().endswith(" -> 8080"), line
+        port = int(line.split(" -> ")[0].rpartition(":")[2])
+        assert (await get(port)).startswith("HTTP/1.1 200")
 
 
 async def get(port: int) -> str:
