@@ -98,6 +98,13 @@ def test_tcp_closes_on_what_is_no_query() -> None:
         assert sock.recv(1) == b""
 
 
+def test_tcp_closes_on_a_question_that_is_too_long() -> None:
+    """Before it is there: otherwise a thousand clients could fill our memory with half of theirs."""
+    with running() as server, server.tcp() as sock:
+        sock.sendall(b"\xff\xff" + bytes(10))
+        assert sock.recv(1) == b""
+
+
 def test_tcp_closes_an_idle_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "IDLE", 0.2)
     with running() as server, server.tcp() as sock:

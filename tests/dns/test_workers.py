@@ -150,6 +150,8 @@ def test_workers_share_the_port_and_the_data_and_come_back(tmp_path: Path) -> No
             os.kill(killed, signal.SIGKILL)
 
             async def replaced() -> bool:
+                """The new one takes its share of the questions, and has no answer that is not the zone's."""
+                assert await asyncio.to_thread(started.ask, "web") <= {"10.96.0.100", "nothing"}
                 now = started.workers()
                 return killed not in now and len(now) == WORKERS
 
@@ -179,5 +181,16 @@ def test_it_goes_on_answering_while_the_api_is_away(tmp_path: Path) -> None:
             async with api_server(directory, port) as config, Api(config) as api:
                 await api.create(SERVICES, service("other", clusterIP="10.96.0.101"), "default")
                 await started.until_told("other", "10.96.0.101")
+
+    uvloop.run(test(tmp_path))
+
+
+def test_without_the_api_it_says_that_it_does_not_know(tmp_path: Path) -> None:
+    async def test(directory: Path) -> None:
+        async with api_server(directory) as config:
+            pass
+        with command(directory, config) as started:
+            await started.until_told("web", "SERVFAIL")
+            assert (await status(READY_PORT, "/ready"))[0] == 503
 
     uvloop.run(test(tmp_path))

@@ -23,6 +23,12 @@ MOST_CONNECTIONS = 1_000
 MOST_WAITING = 64
 """Questions of one connection that may wait for other servers before it is read on."""
 
+LONGEST = 4_096
+"""Bytes of a question at most: a thousand clients can make us keep as many halves of questions."""
+
+UNSENT = 16_384
+"""Bytes of answers that a client has not taken at which it gets no more of them."""
+
 TURN = 64
 """Questions of one connection that are answered before the others have their turn."""
 
@@ -60,6 +66,7 @@ class TcpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the client; where there are too many, the one that has been silent for longest has to go."""
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=UNSENT)
         while len(self._open) >= MOST_CONNECTIONS:
             next(iter(self._open))._end()
         self._client = str((transport.get_extra_info("peername") or ("",))[0])
@@ -120,6 +127,9 @@ class TcpConnection(asyncio.Protocol):
         questions = 0
         while len(buffer) >= 2 and questions < TURN and not self._busy():
             end = 2 + (buffer[0] << 8 | buffer[1])
+            if end > LONGEST:
+                self._transport.close()
+                return
             if len(buffer) < end:
                 break
             query = bytes(buffer[2:end])

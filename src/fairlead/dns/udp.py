@@ -70,7 +70,8 @@ class UdpLoop:
         self._running = False
         with suppress(OSError):  # the kernel says that it is not connected, and wakes the reader all the same
             self.socket.shutdown(socket.SHUT_RD)
-        self._thread.join(1)
+        if self._thread.ident is not None:
+            self._thread.join(1)
 
     def _run(self) -> None:
         sampler = Sampler(self._observer)
