@@ -116,8 +116,11 @@ def test_what_is_said_meanwhile() -> None:
         "False",
     )
     for one in made.containerStatuses:
-        assert one.state.waiting is not None
-        assert one.lastState.terminated is not None
+        waiting, last = one.state.waiting, one.lastState.terminated
+        assert waiting is not None
+        assert last is not None
+        assert (waiting.reason, last.reason, last.exitCode) == (status.RESTARTING, status.RESTARTING, 137)
+        assert one.restartCount == 1
     assert "AllContainersRestarting" not in {c.type for c in status.make(plain(), Facts(), NOW).conditions}
 
 
@@ -151,7 +154,7 @@ def test_all_containers_of_a_pod_are_restarted(tmp_path: Path) -> None:
         assert pod.status.podIP == before.status.podIP
         ended = pod.status.initContainerStatuses[1].lastState.terminated
         assert ended is not None
-        assert ended.exitCode == 42
+        assert (ended.exitCode, ended.reason) == (137, "RestartingAllContainers")
         assert {c.type: c.status for c in pod.status.conditions}["AllContainersRestarting"] == "False"
         data = cluster.config.state_directory / "pods" / pod.metadata.uid / "volumes/data"
         assert (data / "count").read_text().split() == ["x", "x"]

@@ -72,6 +72,9 @@ def test_images_that_may_change_behind_their_name(image: str, latest: bool) -> N
     assert is_latest(image) is latest
 
 
+RULE = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+
+
 @pytest.mark.parametrize(
     ("containers", "spec", "expected"),
     [
@@ -112,6 +115,45 @@ def test_images_that_may_change_behind_their_name(image: str, latest: bool) -> N
             [
                 'spec.containers[0].env[0].name: Invalid value: "A=B": a valid environment variable name '
                 "must consist only of printable ASCII characters other than '='"
+            ],
+        ),
+        (
+            [{"restartPolicyRules": [RULE]}],
+            {},
+            [
+                "spec.containers[0].restartPolicy: Required value: "
+                "must specify restartPolicy when restart rules are used"
+            ],
+        ),
+        (
+            [{"restartPolicy": "Never", "restartPolicyRules": [RULE, {"action": "Stop"}]}],
+            {},
+            [
+                'spec.containers[0].restartPolicyRules[1].action: Unsupported value: "Stop": '
+                'supported values: "Restart", "RestartAllContainers"',
+                "spec.containers[0].restartPolicyRules[1].exitCodes: Required value: must be specified",
+            ],
+        ),
+        (
+            [
+                {
+                    "restartPolicy": "Never",
+                    "restartPolicyRules": [{**RULE, "exitCodes": {"values": [1] * 256}}] * 21,
+                }
+            ],
+            {},
+            [
+                "spec.containers[0].restartPolicyRules: Too many: 21: must have at most 20 items",
+                *(
+                    problem
+                    for i in range(21)
+                    for problem in (
+                        f'spec.containers[0].restartPolicyRules[{i}].exitCodes.operator: Unsupported value: "": '
+                        'supported values: "In", "NotIn"',
+                        f"spec.containers[0].restartPolicyRules[{i}].exitCodes.values: Too many: 256: "
+                        "must have at most 255 items",
+                    )
+                ),
             ],
         ),
         (

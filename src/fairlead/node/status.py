@@ -46,6 +46,10 @@ class Failure:
     """Whether the condition DisruptionTarget tells of it."""
 
 
+RESTARTING = "RestartingAllContainers"
+REMOVED = "The container is removed because RestartAllContainers in place"
+"""What is said of runs from before a rule restarted all containers: the kubelet has removed them by then."""
+
 OVERDUE = Failure("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -144,14 +148,15 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
     former = current is not None and current.id in facts.former and not current.running
     state, last = ContainerState(), ContainerState()
     if previous is not None:
-        last = _terminated(previous)
+        last = _ended(previous, facts)
     if container.name in facts.waiting:
         state = ContainerState(waiting=facts.waiting[container.name])
         if current is not None:
-            last = _terminated(current)
-    elif current is None or hooking or former:
-        if current is not None and former:
-            last = _terminated(current)
+            last = _ended(current, facts)
+    elif current is not None and former:
+        state = ContainerState(waiting=ContainerStateWaiting(reason=RESTARTING, message=REMOVED))
+        last = _ended(current, facts)
+    elif current is None or hooking:
         initialising = not init and pod.spec.initContainers
         reason = "PodInitializing" if initialising else "ContainerCreating"
         state = ContainerState(waiting=ContainerStateWaiting(reason=reason))
@@ -169,7 +174,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
         lastState=last,
         ready=ready,
         started=running and current is not None and current.id in facts.started,
-        restartCount=current.attempt if current else 0,
+        restartCount=current.attempt + former if current else 0,
         image=container.image,
         imageID=identifier(container.image, None) if current else "",
         containerID=container_id(current.id) if current and not hooking and not former else "",
@@ -203,6 +208,15 @@ def _initialised(pod: Pod, mains: Sequence[ContainerStatus], inits: Sequence[Con
     return all(
         one.started if is_sidecar(container) else one.ready
         for container, one in zip(pod.spec.initContainers, inits, strict=True)
+    )
+
+
+def _ended(record: ContainerRecord, facts: Facts) -> ContainerState:
+    """How an earlier run ended. Upstream: convertToAPIContainerStatuses, for the last termination state."""
+    if record.id not in facts.former:
+        return _terminated(record)
+    return ContainerState(
+        terminated=ContainerStateTerminated(exitCode=137, reason=RESTARTING, message=REMOVED)
     )
 
 

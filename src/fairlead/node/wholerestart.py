@@ -40,7 +40,8 @@ def triggered(pod: Pod, histories: Mapping[str, History], since: float) -> float
 def former(pod: Pod, histories: Mapping[str, History], since: float) -> frozenset[str]:
     """The runs of containers, by id, from before the restart at `since`. Pure."""
     found = (histories.get(container.name) for container in _subject(pod)) if since else ()
-    return frozenset(one.current.id for one in found if one is not None and one.current.started_at <= since)
+    runs = (run for one in found if one is not None for run in (one.current, one.previous) if run is not None)
+    return frozenset(run.id for run in runs if run.started_at <= since)
 
 
 class WholeRestart:

@@ -24,6 +24,7 @@ from fairlead.objects.core_v1 import (
     VolumeMount,
 )
 from fairlead.objects.probes import default_lifecycle, default_probe, validate_lifecycle, validate_probe
+from fairlead.objects.restartrules import validate_restarts
 from fairlead.objects.services import validate_protocol
 from fairlead.objects.status import FieldError, duplicate, forbidden, invalid, not_supported, required
 
@@ -94,6 +95,7 @@ def validate_containers(
     for i, container in enumerate(containers):
         at = f"{path}[{i}]"
         errors += _validate_common(container, at, volumes, host_network=host_network)
+        errors += validate_restarts(container, at)
         if container.name in [other.name for other in containers[:i]]:
             errors.append(duplicate(f"{at}.name", container.name))
         errors += validate_lifecycle(container.lifecycle, f"{at}.lifecycle")
@@ -116,6 +118,7 @@ def validate_init_containers(
     for i, container in enumerate(init):
         at = f"{path}[{i}]"
         errors += _validate_common(container, at, volumes, host_network=host_network)
+        errors += validate_restarts(container, at)
         if container.name in [other.name for other in (*regular, *init[:i])]:
             errors.append(duplicate(f"{at}.name", container.name))
         if container.restartPolicy == "Always":
