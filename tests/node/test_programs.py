@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import pytest
 from fairlead.node import accounts, databases
 from fairlead.node.container import _call
 from fairlead.node.images import missing
-from fairlead.node.programs import agnhost, greeters, static, tutorials
+from fairlead.node.programs import agnhost, greeters, guestbook, static, tutorials
 from fairlead.node.programs.serving import Request
 from fairlead.objects.core_v1 import Pod
 from tests.node.places import Cluster, is_ready, root, with_cluster
 from tests.node.test_agent import ask
+from tests.waiting import LIMIT
 
 HOST = socket.gethostname()
 
@@ -64,6 +66,8 @@ def test_echoserver_tells_of_the_request_as_the_tutorials_print_it(monkeypatch: 
         "request_uri=http://example.org:80/a?b=1",
     ]
     assert "accept=*/*" in old
+    six = tutorials.echo_1_4(request("/", host="[2001:db8::1]:30080")).body.decode()
+    assert "request_uri=http://[2001:db8::1]:80/" in six
     new = tutorials.echo(asked).body.decode()
     assert f"\nHostname: {HOST}\n\nPod Information:\n\tpod name:\tweb-1\n" in new
     assert "\n\tclient_address=10.0.0.1\n\tcommand=GET\n" in new
@@ -83,6 +87,44 @@ def test_a_frontend_passes_on_what_its_backend_says_or_that_it_says_nothing() ->
         port = closed.getsockname()[1]
     answer = tutorials.ask(f"127.0.0.1:{port}", request("/"))
     assert (answer.status, b"Connection refused" in answer.body) == (502, True)
+
+
+def test_the_guestbook_writes_to_the_leader_and_reads_from_a_follower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A redis that takes one command of each connection, for the length of the test."""
+    heard: list[bytes] = []
+    answers = [b"+OK\r\n", b"$3\r\na,b\r\n", b"-READONLY no\r\n"]
+    connect = socket.create_connection
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for said in answers:
+                connection, _ = server.accept()
+                with connection:
+                    heard.append(connection.recv(4096))
+                    connection.sendall(said)
+
+        def dial(address: tuple[str, int], timeout: float) -> socket.socket:
+            heard.append(address[0].encode())
+            return connect(server.getsockname(), timeout=timeout)
+
+        monkeypatch.setattr(socket, "create_connection", dial)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        written = guestbook.answer(request("/guestbook.php?cmd=set&key=messages&value=a,b"))
+        read = guestbook.answer(request("/guestbook.php?cmd=get&key=messages"))
+        refused = guestbook.answer(request("/guestbook.php?cmd=set&key=k&value=v"))
+        thread.join(LIMIT)
+    assert heard[:4] == [
+        b"redis-leader",
+        b"*3\r\n$3\r\nSET\r\n$8\r\nmessages\r\n$3\r\na,b\r\n",
+        b"redis-follower",
+        b"*2\r\n$3\r\nGET\r\n$8\r\nmessages\r\n",
+    ]
+    assert json.loads(written.body) == {"message": "Updated"}
+    assert json.loads(read.body) == {"data": "a,b"}
+    assert (refused.status, b"READONLY no" in refused.body) == (500, True)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from fairlead.node import databases
 from fairlead.node.environment import PATH
@@ -27,6 +28,7 @@ _APPLETS_FOLDER = "/usr/local/lib/busybox"
 _REGISTRIES = ("registry.k8s.io", "k8s.gcr.io", "gcr.io/google-containers", "gcr.io/google_containers")
 """Where Kubernetes' own images are, and have been."""
 
+_GOOGLE = ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke")
 _E2E = ("registry.k8s.io/e2e-test-images", "k8s.gcr.io/e2e-test-images")
 
 
@@ -112,6 +114,7 @@ def _servers() -> dict[str, Image]:
         needs="redis-server",
         package="redis-server",
     )
+    follower = replace(redis, command=("redis-server", "--replicaof", "redis-leader", "6379"))
     memcached = Image(
         entrypoint=_either("memcached"),
         command=("memcached",),
@@ -124,7 +127,10 @@ def _servers() -> dict[str, Image]:
         **dict.fromkeys((f"{registry}/nginx-slim" for registry in _REGISTRIES), nginx),
         "nginxinc/nginx-unprivileged": unprivileged,
         "httpd": httpd,
+        "bprashanth/nginxhttps": nginx,
         "redis": redis,
+        **dict.fromkeys((f"{registry}/redis" for registry in _REGISTRIES), redis),
+        **dict.fromkeys((f"{registry}/gb-redis-follower" for registry in _GOOGLE), follower),
         "memcached": memcached,
     }
 
@@ -145,7 +151,7 @@ def _greeters() -> dict[str, Image]:
         "kicbase/echo-server": _greeter("echo_server"),
         "kennethreitz/httpbin": _greeter("httpbin"),
     }
-    for repository in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke"):
+    for repository in _GOOGLE:
         found |= {f"{repository}/hello-app:2.0": hello_2, f"{repository}/hello-app": hello_1}
     found |= dict.fromkeys((f"{registry}/pause" for registry in _REGISTRIES), pause)
     return found | dict.fromkeys((f"{registry}/agnhost" for registry in _E2E), agnhost)
@@ -167,16 +173,18 @@ def _tutorials() -> dict[str, Image]:
             f"{registry}/hpa-example": _tutorial("hpa_example"),
         }
     found |= dict.fromkeys((f"{registry}/echoserver" for registry in _E2E), _tutorial("echoserver"))
-    for registry in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke", "jocatalin"):
+    for registry in (*_GOOGLE, "jocatalin"):
         found |= {
             f"{registry}/kubernetes-bootcamp:v2": _tutorial("bootcamp_2"),
             f"{registry}/kubernetes-bootcamp:v1": _tutorial("bootcamp_1"),
         }
-    for registry in ("gcr.io/google-samples", "us-docker.pkg.dev/google-samples/containers/gke"):
+    guestbook = Image(entrypoint=("gb-frontend",), run=_program("fairlead.node.programs.guestbook"))
+    for registry in _GOOGLE:
         found |= {
             f"{registry}/node-hello": _tutorial("node_hello"),
             f"{registry}/hello-go-gke": _tutorial("hello_backend"),
             f"{registry}/hello-frontend": _tutorial("hello_frontend"),
+            f"{registry}/gb-frontend": guestbook,
         }
     return found | {f"gcr.io/kuar-demo/kuard-{arch}": _tutorial("kuard") for arch in ("amd64", "arm64")}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -72,7 +73,7 @@ def echo_1_4(request: Request) -> Answer:
 
 
 def _facts(request: Request) -> dict[str, str]:
-    host = request.headers.get("host", "").partition(":")[0]
+    host = re.sub(r":\d*$", "", request.headers.get("host", ""))
     return {
         "client_address": request.client[0],
         "command": request.method,
