@@ -32,7 +32,7 @@ class Skew:
             least = min(domains.values(), default=math.inf)
             if len(domains) < constraint.min_domains:
                 least = 0
-            own = 1 if pod.matched_by(constraint.query, {}) else 0
+            own = 1 if constraint.query.selector.matches(pod.labels) else 0
             # How many pods a domain may have before this one comes.
             most = constraint.max_skew + int(min(least, 2**31 - 1)) - own
             self._rules.append((constraint.key, most, domains))
