@@ -122,6 +122,19 @@ def test_a_job_runs_to_its_end() -> None:
     scenario(story)
 
 
+def test_a_job_that_another_controller_manages_is_left_alone() -> None:
+    async def story(api: Api) -> None:
+        async with nodes(api, lambda pod: "Succeeded"):
+            await api.create(JOBS, job("theirs", managedBy="example.org/queue"))
+            await api.create(JOBS, job(managedBy="kubernetes.io/job-controller"))
+            done = "CompletionsReached"
+            await comes_to(api, ("SuccessCriteriaMet", done), ("Complete", done), succeeded=1)
+            assert await pods_of(api, "theirs") == ()
+            assert (await status_of(api, "theirs")).startTime is None
+
+    scenario(story)
+
+
 def test_a_job_that_is_deleted_takes_its_running_pods_along() -> None:
     async def story(api: Api) -> None:
         async with nodes(api, running):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import uvloop
 
 from fairlead.client.api import Api
 from fairlead.objects.coordination_v1 import Lease, LeaseSpec
@@ -29,7 +34,7 @@ from fairlead.process import Health
 from fairlead.workloads import config
 from fairlead.workloads.controller import run
 from fairlead.workloads.nodelifecycle.zones import Rates
-from tests.client.cluster import eventually, with_server
+from tests.client.cluster import api_server, eventually, running, with_server
 
 BEAT = 0.1
 CONFIG = config.WorkloadsConfig(
@@ -202,6 +207,36 @@ def test_when_every_node_is_silent_nobody_is_evicted_until_one_is_back() -> None
             await eventually(lambda: is_going(api, "leaves"), "the pod of the node that stays away goes")
 
     with_server(scenario, start)
+
+
+def test_while_the_server_is_away_nobody_counts_as_silent() -> None:
+    """Nodes that could not renew their Leases meanwhile have their whole time once it is back."""
+    grace = 2.0
+    config = replace(CONFIG, node_monitor_grace_period=grace)
+
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="fairlead-test-")))
+            server = AsyncExitStack()
+            where = await server.enter_async_context(api_server(folder))
+            api, theirs = [await stack.enter_async_context(Api(where)) for _ in range(2)]
+            for name in ("dead", "well"):
+                await add_node(api, name)
+            health = Health()
+            await stack.enter_async_context(running(run(theirs, config, health), health))
+            await server.aclose()
+            await asyncio.sleep(1.5 * grace)  # that long it is away
+            port = int(where.server.rpartition(":")[2])
+            await stack.enter_async_context(api_server(folder, port))
+            async with alive(api, ["well"]):
+
+                async def is_told() -> bool:
+                    return "NodeNotReady" in await reasons(api, "dead")
+
+                await eventually(is_told, "the node that stays silent is told of")
+                assert "NodeNotReady" not in await reasons(api, "well")
+
+    uvloop.run(scenario())
 
 
 def test_cordoned_nodes_are_tainted_and_users_taints_expel() -> None:

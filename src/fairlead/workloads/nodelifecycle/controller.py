@@ -76,8 +76,12 @@ class NodeLifecycleController:
         if node is None:
             return
         try:
-            if self._silence_left(node) <= 0 and await self._lease(name) == self._heard[name].lease:
-                node = await self._silence(node)
+            if self._silence_left(node) <= 0:
+                await self._ask(name)
+                if name not in self._heard:
+                    return
+                if self._silence_left(node) <= 0:
+                    node = await self._silence(node)
             if (left := self._silence_left(node)) > 0:
                 self.queue.add_after(name, left)
             await self._taint(node)
@@ -91,17 +95,16 @@ class NodeLifecycleController:
         grace = self._startup_grace if never else self._grace
         return self._heard[node.metadata.name].at + grace - time.monotonic()
 
-    async def _lease(self, name: str) -> str:
-        """When the node renewed its Lease, asked of the server: what we were told may be behind."""
+    async def _ask(self, name: str) -> None:
+        """Asks the server when the node renewed its Lease: what we were told may be behind."""
         try:
             lease = await self._writer.api.get(LEASES, name, LEASE_NAMESPACE)
         except StatusError as error:
             if error.code == HTTPStatus.NOT_FOUND:
-                return ""
+                return
             raise
-        renewed = lease.spec.renewTime or ""
-        self._hear(name, lease=renewed)
-        return renewed
+        if name in self._heard:
+            self._hear(name, lease=lease.spec.renewTime or "")
 
     async def _silence(self, node: Node) -> Node:
         """Writes into the status that nobody knows how the node is; gives the node as it is then."""
