@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.lab.conftest import wait_for
-from tests.lab.test_lab import Lab, lab_of
+from tests.lab.labs import Lab, lab_of
 from tests.node.places import root
 from tests.waiting import LIMIT
 

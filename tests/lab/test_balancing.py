@@ -18,7 +18,7 @@ from fairlead.lab.addressing import IPV4
 from fairlead.lab.cloud import EVERY, EXCLUDED, FAILURES, PATIENCE
 from fairlead.lab.cloudtables import mark
 from tests.lab.conftest import wait_for
-from tests.lab.test_lab import ASK_CLIENT, BALANCED, PODS, Lab, lab_of
+from tests.lab.labs import ASK_CLIENT, BALANCED, PODS, Lab, lab_of
 from tests.lab.test_layer2 import balance, inside, reached
 from tests.waiting import LIMIT
 

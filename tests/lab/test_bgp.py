@@ -16,8 +16,8 @@ from fairlead.lab.addressing import IPV4
 from fairlead.loadbalancer.announcement import EXCLUDED
 from fairlead.loadbalancer.bgp.configuration import BFD_INTERVAL, BFD_MULTIPLIER
 from tests.lab.conftest import wait_for
+from tests.lab.labs import Lab, lab_of
 from tests.lab.test_balancing import _clients
-from tests.lab.test_lab import Lab, lab_of
 from tests.lab.test_layer2 import balance, inside, reached
 
 pytestmark = [

@@ -16,7 +16,7 @@ import pytest
 
 from fairlead.lab.addressing import FAMILIES, Family
 from tests.lab.conftest import wait_for
-from tests.lab.test_lab import NOBODY, PODS, WHO_AM_I, Lab, lab_of
+from tests.lab.labs import NOBODY, PODS, WHO_AM_I, Lab, lab_of
 from tests.ordinary import user_namespaces
 from tests.waiting import LIMIT
 

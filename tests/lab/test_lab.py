@@ -12,51 +12,24 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fairlead.lab.processes import Identity
-from fairlead.lab.state import NoLab, Process, StateDirectory
+from fairlead.lab.state import Process
 from fairlead.node.records import read_sandbox
 from fairlead.proxy import modes
 from fairlead.proxy.dataplane import Unusable
-from tests import ordinary
 from tests.lab.conftest import wait_for
+from tests.lab.labs import ASK_CLIENT, BALANCED, FAIRLEAD, NOBODY, WHO_AM_I, Lab, lab_of
 from tests.ordinary import user_namespaces
 from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="labs of several users need root")
 
-FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
-NOBODY = 65534
 
-PODS = """
-apiVersion: v1
-kind: Pod
-metadata: {name: web-NUMBER, labels: {app: web}}
-spec:
-  containers:
-  - name: echo
-    image: fairlead/echo
-    ports: [{containerPort: 8080}, {containerPort: 9000}]
-    readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
----
-"""
-SERVICE = """
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8080}]
-"""
-ASK = """
-import json, sys, urllib.request
-print(json.load(urllib.request.urlopen(sys.argv[1], timeout=10))["pod"])
-"""
 # Sends a request on one and the same connection for each line it reads.
 HOLD = """
 import http.client, json, sys
@@ -68,20 +41,6 @@ for line in sys.stdin:
     print(json.load(connection.getresponse())["pod"], flush=True)
 """
 
-# Asks the API, by way of the Service that every cluster has, for whom it takes us.
-WHO_AM_I = """
-import json, pathlib, ssl, urllib.request
-account = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
-kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-request = urllib.request.Request(
-    "https://kubernetes.default.svc/apis/authentication.k8s.io/v1/selfsubjectreviews",
-    json.dumps(kind).encode(),
-    {"Authorization": f"Bearer {(account / 'token').read_text()}", "Content-Type": "application/json"},
-)
-context = ssl.create_default_context(cafile=str(account / "ca.crt"))
-with urllib.request.urlopen(request, context=context, timeout=60) as answer:
-    print(json.load(answer)["status"]["userInfo"]["username"])
-"""
 
 # Prints the addresses of a name, one a line.
 RESOLVE = """
@@ -104,128 +63,6 @@ int main(int count, char **words) {
     return 0;
 }
 """
-
-
-@dataclass
-class Lab:
-    """A lab by name, made by the user `uid` from the folder `folder`."""
-
-    name: str
-    folder: Path
-    uid: int = 0
-    options: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def directory(self) -> StateDirectory:
-        parent = Path("/run/fairlead") if self.uid == 0 else Path(f"/tmp/fairlead-{self.uid}")
-        return StateDirectory(self.name, parent / self.name)
-
-    @property
-    def kubeconfig(self) -> Path:
-        return self.folder / "kubeconfig"
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Runs `fairlead WORDS` as the lab's user."""
-        environment = {k: v for k, v in os.environ.items() if k != "XDG_RUNTIME_DIR"}
-        command = [FAIRLEAD, *words]
-        if self.uid:
-            command = [sys.executable, ordinary.__file__, str(self.uid), *command]
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-            env={**environment, "HOME": str(self.folder), **self.environment},
-        )
-
-    def run(self, *words: str, timeout: float = 2 * LIMIT) -> subprocess.CompletedProcess[str]:
-        process = self.start(*words)
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def up(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.run("lab", "up", "--name", self.name, "--kubeconfig", str(self.kubeconfig), *words)
-
-    def down(self) -> subprocess.CompletedProcess[str]:
-        return self.run("lab", "down", "--name", self.name)
-
-    def exec(self, where: str, *command: str) -> subprocess.CompletedProcess[str]:
-        return self.run("lab", "exec", "--name", self.name, where, "--", *command)
-
-    def kubectl(self, *words: str, text: str = "") -> str:
-        done = self.tries_kubectl(*words, text=text)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def tries_kubectl(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *words]
-        return subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=2 * LIMIT, check=False
-        )
-
-    def serve(self, pods: int) -> str:
-        """Makes a Service of echo pods; gives its address once all are ready and every node leads there."""
-        text = "".join(PODS.replace("NUMBER", str(i + 1)) for i in range(pods)) + SERVICE
-        self.kubectl("apply", "-f", "-", text=text)
-        self.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=web", f"--timeout={LIMIT:.0f}s")
-        address = self.kubectl("get", "svc", "web", "-o", "jsonpath={.spec.clusterIP}")
-        for node in self.kubectl("get", "nodes", "-o", "name").split():
-            wait_for(lambda node=node: self.reaches(node, address))  # type: ignore[misc]
-        return address
-
-    def ask(self, where: str, address: str) -> str:
-        """The name of the pod that answers at an address; empty when none does."""
-        return self.exec(where, sys.executable, "-c", ASK, f"http://{address}").stdout.strip()
-
-    def reaches(self, where: str, address: str) -> bool:
-        """Whether anybody accepts connections to port 80 of an address, which takes at most a second."""
-        return self.exec(where, "timeout", "1", "bash", "-c", f"< /dev/tcp/{address}/80").returncode == 0
-
-    def dns(self) -> str:
-        """The place that is the pod of the cluster's DNS."""
-        names = self.kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "name")
-        return names.strip().replace("pod/", "pod/kube-system/")
-
-    def processes(self) -> dict[str, Process]:
-        """Its processes that live, by name."""
-        with suppress(NoLab):
-            return {p.name: p for p in self.directory.read().processes if p.identity.is_alive()}
-        return {}
-
-    def leftovers(self) -> list[str]:
-        """What is still there of it: files, namespaces, mounts, processes."""
-        left = [str(p) for p in (self.directory.path, self.kubeconfig) if p.exists()]
-        left += [p.name for p in self.directory.network.leftovers()]
-        mark = f"fairlead-{self.name}-"
-        left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if mark in line]
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                # Forks keep their parent's command line.
-                if self.name.encode() in (process / "cmdline").read_bytes().split(b"\0"):
-                    left.append(f"process {process.name}")
-        return left
-
-
-@contextmanager
-def lab_of(name: str, uid: int = 0) -> Iterator[Lab]:
-    folder = Path(tempfile.mkdtemp(prefix="fairlead-test-"))
-    os.chown(folder, uid, uid)
-    made = Lab(f"{name}-{os.getpid()}", folder, uid)
-    try:
-        if uid:
-            done = made.run("--version")
-            assert done.returncode == 0, done.stderr
-        yield made
-    finally:
-        made.down()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -322,25 +159,6 @@ def test_every_resolver_finds_a_service(served: tuple[Lab, str], musl: Path, res
         assert re.search(rf"\b{re.escape(address)}\b", done.stdout), (name, done)
     nothing = [{"NAME": "nothing", "MUSL": str(musl)}.get(word, word) for word in RESOLVERS[resolver]]
     assert address not in lab.exec("pod/web-1", *nothing).stdout
-
-
-BALANCED = """
-apiVersion: v1
-kind: Service
-metadata: {name: NAME}
-spec:
-  type: LoadBalancer
-  externalTrafficPolicy: POLICY
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-"""
-ASK_CLIENT = """
-import json, sys, urllib.request
-for _ in range(20):
-    answer = json.load(urllib.request.urlopen(sys.argv[1], timeout=5))
-    print(answer["node"], answer["client"])
-"""
 
 
 def test_a_load_balancer_leads_to_the_nodes_that_can_answer(served: tuple[Lab, str]) -> None:

@@ -19,7 +19,7 @@ from fairlead.loadbalancer.layer2 import claims, members
 from fairlead.loadbalancer.pools import parse_address
 from fairlead.node import namespaces
 from tests.lab.conftest import wait_for
-from tests.lab.test_lab import BALANCED, Lab, lab_of
+from tests.lab.labs import BALANCED, Lab, lab_of
 from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.skipif(

@@ -13,7 +13,7 @@ import pytest
 from fairlead.lab import execution
 from fairlead.node.network import host_interface
 from tests.lab.conftest import wait_for
-from tests.lab.test_lab import NOBODY, PODS, Lab, lab_of
+from tests.lab.labs import NOBODY, PODS, Lab, lab_of
 from tests.ordinary import user_namespaces
 from tests.waiting import LIMIT
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import wait_for
-from tests.lab.test_lab import Lab, lab_of
+from tests.lab.labs import Lab, lab_of
 from tests.waiting import LIMIT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="labs need root")
