@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fairlead.objects import (
+    admissionregistration_v1,
     autoscaling_v1,
     autoscaling_v2,
     core_v1,
@@ -21,6 +22,20 @@ from fairlead.objects import (
 from fairlead.objects.rules import rules_for
 
 DISK = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/mnt/disk"}}
+WEBHOOK = {
+    "name": "check.example.com",
+    "clientConfig": {"service": {"namespace": "default", "name": "checker"}},
+    "rules": [
+        {
+            "operations": ["CREATE"],
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": ["pods", "pods/status"],
+        }
+    ],
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+}
 BACKEND = {"service": {"name": "web", "port": {"number": 80}}}
 REPORT = {
     "eventTime": "2026-01-01T00:00:00.000000Z",
@@ -46,11 +61,19 @@ GOOD: dict[type[Any], dict[str, Any]] = {
     autoscaling_v2.HorizontalPodAutoscaler: {
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "maxReplicas": 5}
     },
+    admissionregistration_v1.MutatingWebhookConfiguration: {"webhooks": [WEBHOOK]},
+    admissionregistration_v1.ValidatingWebhookConfiguration: {"webhooks": [WEBHOOK]},
     core_v1.LimitRange: {"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}}]}},
     core_v1.ResourceQuota: {"spec": {"hard": {"pods": "10"}}},
     events_v1.Event: REPORT,
 }
-CLUSTER_WIDE = (networking_v1.IngressClass, core_v1.PersistentVolume, storage_v1.StorageClass)
+CLUSTER_WIDE = (
+    networking_v1.IngressClass,
+    core_v1.PersistentVolume,
+    storage_v1.StorageClass,
+    admissionregistration_v1.MutatingWebhookConfiguration,
+    admissionregistration_v1.ValidatingWebhookConfiguration,
+)
 
 
 def made(of: type[Any], **fields: Any) -> Any:
@@ -266,6 +289,40 @@ def test_a_volume_stays_where_it_is() -> None:
     assert said(moved, made(core_v1.PersistentVolume)) == [
         "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"
     ]
+
+
+WEBHOOKS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"name": "check.com"},
+        'name: Invalid value: "check.com": should be a domain with at least three segments',
+    ),
+    ({"sideEffects": None}, "sideEffects: Required value: must specify one of None, NoneOnDryRun"),
+    ({"sideEffects": "Some"}, 'sideEffects: Unsupported value: "Some"'),
+    ({"admissionReviewVersions": []}, "admissionReviewVersions: Required value"),
+    (
+        {"timeoutSeconds": 31},
+        "timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds",
+    ),
+    ({"clientConfig": {}}, "clientConfig: Required value: exactly one of url or service is required"),
+    (
+        {"clientConfig": {"url": "http://a"}},
+        "clientConfig.url: Invalid value: \"http://a\": 'https' is the only",
+    ),
+    ({"rules": [{"operations": ["READ"]}]}, "rules[0].apiGroups: Required value"),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), WEBHOOKS)
+def test_webhooks_that_are_refused(changes: dict[str, Any], expected: str) -> None:
+    of = admissionregistration_v1.ValidatingWebhookConfiguration
+    assert said(made(of, webhooks=[{**WEBHOOK, **changes}]))[0].startswith(f"webhooks[0].{expected}")
+
+
+def test_a_webhook_is_filled_in() -> None:
+    webhook = made(admissionregistration_v1.MutatingWebhookConfiguration).webhooks[0]
+    assert webhook.clientConfig.service.port == 443
+    assert (webhook.failurePolicy, webhook.matchPolicy, webhook.timeoutSeconds) == ("Fail", "Equivalent", 10)
+    assert (webhook.reinvocationPolicy, webhook.rules[0].scope) == ("Never", "*")
 
 
 def test_a_storage_class_keeps_its_provisioner() -> None:

@@ -224,6 +224,12 @@ PODDISRUPTIONBUDGETS = Kind(
 )
 
 PRIORITYCLASSES = Kind(resources.PRIORITYCLASSES, "priorityclass", ("pc",), strategy=PriorityClassStrategy())
+MUTATINGWEBHOOKCONFIGURATIONS = Kind(
+    resources.MUTATINGWEBHOOKCONFIGURATIONS, "mutatingwebhookconfiguration", generation=True
+)
+VALIDATINGWEBHOOKCONFIGURATIONS = Kind(
+    resources.VALIDATINGWEBHOOKCONFIGURATIONS, "validatingwebhookconfiguration", generation=True
+)
 STORAGECLASSES = Kind(resources.STORAGECLASSES, "storageclass", ("sc",), returns_deleted=True)
 HORIZONTALPODAUTOSCALERS = Kind(
     resources.HORIZONTALPODAUTOSCALERS,
@@ -301,6 +307,8 @@ KINDS: tuple[Kind, ...] = (
     ROLEBINDINGS,
     ROLES,
     STORAGECLASSES,
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
     CUSTOMRESOURCEDEFINITIONS,
     PRIORITYCLASSES,
     LEASES,

@@ -7,6 +7,7 @@ from typing import Any
 from fairlead.apiserver import volumerows, workloadrows
 from fairlead.apiserver.tablecolumns import AGE, NAME, Layout, column
 from fairlead.objects import (
+    admissionregistration_v1,
     apps_v1,
     autoscaling_v1,
     autoscaling_v2,
@@ -31,6 +32,8 @@ REPLICAS = (
     AGE,
     *PODS_OF,
 )
+
+WEBHOOK_COLUMNS = (NAME, column("Webhooks", "integer", about="How many there are."), AGE)
 
 AUTOSCALER_COLUMNS = (
     NAME,
@@ -176,6 +179,8 @@ LAYOUTS: dict[type[Any], Layout] = {
         ),
         volumerows.persistentvolume,
     ),
+    admissionregistration_v1.MutatingWebhookConfiguration: (WEBHOOK_COLUMNS, workloadrows.webhooks),
+    admissionregistration_v1.ValidatingWebhookConfiguration: (WEBHOOK_COLUMNS, workloadrows.webhooks),
     storage_v1.StorageClass: (
         (
             NAME,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from fairlead.apiserver.ages import between, since
 from fairlead.apiserver.rows import NONE, SHOWN, UNSET, Cells
 from fairlead.objects import (
+    admissionregistration_v1,
     apps_v1,
     autoscaling_v1,
     autoscaling_v2,
@@ -239,6 +240,16 @@ def horizontalpodautoscaler(autoscaler: autoscaling_v2.HorizontalPodAutoscaler, 
         autoscaler.status.currentReplicas,
         since(autoscaler.metadata.creationTimestamp, now),
     ]
+
+
+def webhooks(
+    configuration: admissionregistration_v1.MutatingWebhookConfiguration
+    | admissionregistration_v1.ValidatingWebhookConfiguration,
+    now: float,
+) -> Cells:
+    """Name, number of webhooks, age."""
+    meta = configuration.metadata
+    return [meta.name, len(configuration.webhooks), since(meta.creationTimestamp, now)]
 
 
 def _metric(metric: autoscaling_v2.MetricSpec) -> str:

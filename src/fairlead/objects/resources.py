@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from fairlead.objects import (
+    admissionregistration_v1,
     apiextensions_v1,
     apps_v1,
     authentication_v1,
@@ -130,6 +131,22 @@ PRIORITYCLASSES = Resource(
     "priorityclasses",
     "PriorityClass",
     scheduling_v1.PriorityClass,
+    namespaced=False,
+)
+MUTATINGWEBHOOKCONFIGURATIONS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    admissionregistration_v1.MutatingWebhookConfiguration,
+    namespaced=False,
+)
+VALIDATINGWEBHOOKCONFIGURATIONS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    admissionregistration_v1.ValidatingWebhookConfiguration,
     namespaced=False,
 )
 STORAGECLASSES = Resource(

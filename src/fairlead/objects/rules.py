@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from fairlead.objects import (
+    admissionregistration_v1,
     apiextensions_v1,
     apps_v1,
     autoscaling_v1,
@@ -57,6 +58,7 @@ from fairlead.objects import (
     storage_v1,
     storageclasses,
     unserved,
+    webhookconfigurations,
 )
 from fairlead.objects.metadata import validate_metadata, validate_metadata_update
 from fairlead.objects.resources import Stored
@@ -115,7 +117,12 @@ class Rules(Generic[T]):
         return (self.status_default or self.default)(obj)
 
 
+_WEBHOOKS: Rules[Any] = Rules(
+    webhookconfigurations.default, webhookconfigurations.validate, warnings=unserved.warnings
+)
 _RULES: dict[type[Any], Rules[Any]] = {
+    admissionregistration_v1.MutatingWebhookConfiguration: _WEBHOOKS,
+    admissionregistration_v1.ValidatingWebhookConfiguration: _WEBHOOKS,
     apiextensions_v1.CustomResourceDefinition: Rules(
         definitions.default, definitions.validate, definitions.validate_status, definitions.warnings
     ),

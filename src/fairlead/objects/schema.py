@@ -27,6 +27,7 @@ INLINED = frozenset(
         "ephemeralContainerCommon",
         "ingressRuleValue",
         "localObjectReference",
+        "admissionRule",  # RuleWithOperations.rule: other types have fields of that name
     }
 )
 """Fields of messages that JSON does not have: the fields of their type stand in their place."""

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairlead.objects import autoscaling_v1, autoscaling_v2, batch_v1, core_v1, networking_v1
+from fairlead.objects import (
+    admissionregistration_v1,
+    autoscaling_v1,
+    autoscaling_v2,
+    batch_v1,
+    core_v1,
+    networking_v1,
+)
 
+_WEBHOOKS = "Fairlead calls no admission webhooks: everything is admitted as it is"
 _AUTOSCALERS = "Fairlead scales nothing by HorizontalPodAutoscalers: that takes a controller of another's"
 
 SENTENCES: dict[type[Any], str] = {
+    admissionregistration_v1.MutatingWebhookConfiguration: _WEBHOOKS,
+    admissionregistration_v1.ValidatingWebhookConfiguration: _WEBHOOKS,
     networking_v1.NetworkPolicy: "Fairlead does not enforce NetworkPolicies: all traffic passes",
     core_v1.ResourceQuota: "Fairlead does not enforce ResourceQuotas: everything is admitted",
     core_v1.LimitRange: "Fairlead does not apply LimitRanges: neither their defaults nor their limits",
