@@ -107,6 +107,9 @@ class Query(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._values[name][0]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 

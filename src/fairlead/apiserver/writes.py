@@ -40,11 +40,14 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
 def dry_run(query: Query, given: tuple[str, ...] = (), options: str = "CreateOptions") -> bool:
     """Whether nothing is to be stored. Raises 422 for a value that upstream does not know."""
-    values = (*((query.text("dryRun"),) if query.text("dryRun") else ()), *given)
+    said = query.text("dryRun")
+    if not said and not given:
+        return False
+    values = (said, *given) if said else given
     for value in values:
         if value != "All":
             raise unprocessable(options, "", [not_supported("dryRun", value, ("All",))], "meta.k8s.io")
-    return bool(values)
+    return True
 
 
 async def read(

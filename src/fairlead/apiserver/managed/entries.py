@@ -76,6 +76,8 @@ def timeless(entries: Entries) -> list[tuple[Identity, str, Raw]]:
 
 def capped(entries: Entries) -> Entries:
     """The entries with the oldest updates joined, by version, where there are too many."""
+    if len(entries) <= MAX_UPDATERS:
+        return entries
     updates = [entry for entry in entries if entry.operation == UPDATE]
     excess = len(updates) - MAX_UPDATERS
     if excess <= 0:
