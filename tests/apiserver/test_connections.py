@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fairlead.apiserver import answers, connections, replies
+from fairlead.apiserver import answers, connections, listening, replies
 from fairlead.apiserver.bodies import LIMIT
 from tests.apiserver.serving import SECONDS, TOKEN, Client, config_map, with_server
 
@@ -53,15 +53,20 @@ class Wire:
         return True
 
 
+def trusting() -> ssl.SSLContext:
+    """A client's context that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 @asynccontextmanager
 async def wire(client: Client) -> AsyncIterator[Wire]:
     """A bare connection to the client's server."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     base = client.session._base_url
     assert base is not None
     assert base.host is not None
-    reader, writer = await asyncio.open_connection(base.host, base.port, ssl=context)
+    reader, writer = await asyncio.open_connection(base.host, base.port, ssl=trusting())
     try:
         yield Wire(reader, writer)
     finally:
@@ -364,13 +369,92 @@ def test_slow_clients_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_client_that_begins_no_tls_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(listening, "HANDSHAKE_SECONDS", 0.2)
 
     async def test(client: Client) -> None:
         base = client.session._base_url
         assert base is not None
         reader, writer = await asyncio.open_connection(base.host, base.port)
         writer.write(b"\x16\x03\x01")
+        assert await Wire(reader, writer).closed()
+        writer.close()
+
+    with_server(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\xff\xff" + b"\0" * 512,
+        b"\x15\x03\x01\0\x02\x02\x28",
+        b"\0",
+    ],
+    ids=["HTTP", "a hello that is none", "an alert", "noise"],
+)
+def test_what_is_no_tls_ends_a_connection_at_once(tmp_path: Path, sent: bytes) -> None:
+    async def test(client: Client) -> None:
+        base = client.session._base_url
+        assert base is not None
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        writer.write(sent)
+        writer.write_eof()
+        assert await Wire(reader, writer).closed()
+        writer.close()
+        assert (await client.get("/version"))["major"]
+
+    with_server(tmp_path, test)
+
+
+def test_who_does_not_agree_upon_tls_takes_nobody_elses_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the places are one address's, before and after TLS alike; they are free again as they are left."""
+    monkeypatch.setattr("fairlead.apiserver.server.room_for_connections", lambda: 8)
+    hello = b"\x16\x03\x01\x02\0\x01\0"  # the beginning of a ClientHello
+
+    async def test(client: Client) -> None:
+        base = client.session._base_url
+        assert base is not None
+        half_open = [await asyncio.open_connection(base.host, base.port) for _ in range(4)]
+        for _, writer in half_open:
+            writer.write(hello)
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        assert await Wire(reader, writer).closed()
+        writer.close()
+        reader, writer = await asyncio.open_connection(
+            base.host, base.port, local_addr=("127.0.0.2", 0), ssl=trusting()
+        )
+        there = Wire(reader, writer)
+        there.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+        assert (await there.answer())[0] == 200
+        writer.transport.abort()
+        for _, writer in half_open:
+            writer.transport.abort()
+        async with asyncio.timeout(SECONDS):
+            while not await is_let_in(client):
+                pass
+
+    with_server(tmp_path, test)
+
+
+async def is_let_in(client: Client) -> bool:
+    """Whether the server has a place for one more, having heard of those who left."""
+    try:
+        async with wire(client) as connection:
+            connection.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
+            return (await connection.answer())[0] == 200
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+
+
+def test_a_server_that_stops_sends_away_who_has_not_agreed_upon_tls(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        base = client.session._base_url
+        assert base is not None
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        await client.get("/version")  # which comes in behind it
+        client.server.cancel()
         assert await Wire(reader, writer).closed()
         writer.close()
 
@@ -435,21 +519,12 @@ def test_one_address_has_half_of_the_connections(tmp_path: Path, monkeypatch: py
             for connection in (first, second, third, fourth):
                 connection.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
                 assert (await connection.answer())[0] == 200
-            async with wire(client) as fifth:
-                assert await fifth.closed()
+            assert not await is_let_in(client)
             first.writer.close()
             await first.writer.wait_closed()
             async with asyncio.timeout(SECONDS):
                 while not await is_let_in(client):
                     pass
-
-    async def is_let_in(client: Client) -> bool:
-        async with wire(client) as connection:
-            connection.send(f"GET /version HTTP/1.1\r\n{HEAD}\r\n")
-            try:
-                return (await connection.answer())[0] == 200
-            except (ConnectionError, asyncio.IncompleteReadError):
-                return False  # the server has not heard yet that another one has left
 
     with_server(tmp_path, test)
 

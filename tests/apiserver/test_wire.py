@@ -340,6 +340,6 @@ def test_who_goes_away_in_the_middle_leaves_nothing(at: int) -> None:
         client.connection.connection_lost(ConnectionResetError())
         await client.settle()
         assert len(asyncio.all_tasks()) == 1
-        assert client.server.admit(Connection(client.server), "192.0.2.1")
+        assert client.server.admit("192.0.2.1")
 
     asyncio.run(test())

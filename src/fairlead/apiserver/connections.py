@@ -15,8 +15,6 @@ import asyncio
 import logging
 import re
 import resource
-import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -37,9 +35,6 @@ log = logging.getLogger("fairlead.apiserver")
 
 HEAD_SECONDS = 32.0
 """How long a client may take for the head of a request."""
-
-HANDSHAKE_SECONDS = 10.0
-"""How long a client may take to agree upon TLS."""
 
 IDLE_SECONDS = 90.0
 """How long a connection stays open between requests."""
@@ -114,16 +109,19 @@ class Connection(asyncio.Protocol):
         "_used",
         "_waiting",
         "_wire_bytes",
+        "made",
         "transport",
         "writing_paused",
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, address: str = "") -> None:
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.made = False
+        """Whether it has been begun: from then on it leaves the server by itself."""
         self.writing_paused = False
         self._server = server
         self._loop = server.loop
-        self._address = ""
+        self._address = address
         self._parser = HttpRequestParser(self)
         self._target = b""
         self._head: RawHeaders = []
@@ -159,13 +157,10 @@ class Connection(asyncio.Protocol):
     # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Takes the client in, or closes the connection where it has too many."""
+        """The client has come in."""
         self.transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self._address = peer[0] if isinstance(peer, tuple) else ""
-        if not self._server.admit(self, self._address):
-            self._closing = True
-            transport.close()
+        self.made = True
+        self._server.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone, and with it whatever was being done for it."""
@@ -176,7 +171,7 @@ class Connection(asyncio.Protocol):
             self._drain.set_exception(ConnectionError("the client is gone"))
         if self._task is not None:
             self._task.cancel()
-        self._server.leave(self, self._address)
+        self._server.leave(self._address, self)
         del self._parser  # it knows the connection, which would stay until the collector comes
 
     def pause_writing(self) -> None:
@@ -554,6 +549,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.stopping = False
         self._connections: set[Connection] = set()
+        self._clients = 0
         self._by_address: dict[str, int] = {}
         self._most = most
         self._empty = asyncio.Event()
@@ -561,16 +557,6 @@ class Server:
         self._date = ""
         self._chunk = (b"", b"")
         self.heads = Heads()
-
-    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
-        """Takes in clients at a listening socket until what it gives is closed."""
-        return await self.loop.create_server(
-            lambda: Connection(self),
-            sock=sock,
-            ssl=context,
-            backlog=512,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if context is not None else None,
-        )
 
     def date(self) -> str:
         """The Date header of now."""
@@ -587,16 +573,25 @@ class Server:
             self._chunk = data, made
         return made
 
-    def admit(self, connection: Connection, address: str) -> bool:
-        """Counts a connection; whether it may stay."""
+    def admit(self, address: str) -> bool:
+        """Whether one more client of an address may come in; it counts from then on, until it leaves."""
+        mine = self._by_address.get(address, 0)
+        if self.stopping or self._clients >= self._most or mine >= self._most // 2:
+            return False
+        self._by_address[address] = mine + 1
+        self._clients += 1
+        return True
+
+    def enter(self, connection: Connection) -> None:
+        """The connection of a client that was admitted has begun."""
         self._connections.add(connection)
         self._empty.clear()
-        mine = self._by_address[address] = self._by_address.get(address, 0) + 1
-        return len(self._connections) <= self._most and mine <= self._most // 2 and not self.stopping
 
-    def leave(self, connection: Connection, address: str) -> None:
-        """A connection has ended."""
-        self._connections.discard(connection)
+    def leave(self, address: str, connection: Connection | None = None) -> None:
+        """A client that was admitted is gone, with its connection if it had one."""
+        if connection is not None:
+            self._connections.discard(connection)
+        self._clients -= 1
         left = self._by_address.pop(address, 1) - 1
         if left:
             self._by_address[address] = left

@@ -28,6 +28,7 @@ from fairlead.apiserver.fairness import Seats
 from fairlead.apiserver.handler import Handler
 from fairlead.apiserver.kind import Kind
 from fairlead.apiserver.kinds import ENDPOINTSLICES, NAMESPACES, NODES, PODS, SECRETS, SERVICECIDRS, SERVICES
+from fairlead.apiserver.listening import Entrance
 from fairlead.apiserver.masterleases import LEASE_SECONDS, MasterLeases
 from fairlead.apiserver.metrics import Metrics
 from fairlead.apiserver.paths import plain_paths
@@ -105,7 +106,6 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         server = Server(handler, room_for_connections())
         await reservations.load()
         following = asyncio.ensure_future(reservations.run())
-        listening: list[asyncio.Server] = []
         leases: MasterLeases | None = None
         if config.advertise_address:
             leases = MasterLeases(store, config.advertise_address, config.lease_seconds)
@@ -114,11 +114,12 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
             await bootstrap(registry, *own)
             await definitions.load()
             await gate.prepare(registry)
-            for sock in sockets:
-                listening.append(await server.listen(sock, context))
+            entrances = [Entrance(server, sock, context) for sock in sockets]
             health.has("apiserver")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(joined(following))
+                for entrance in entrances:
+                    tasks.create_task(entrance.run())
                 tasks.create_task(server.sweep())
                 tasks.create_task(gate.run(registry))
                 tasks.create_task(keep(registry, *own))
@@ -129,8 +130,6 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                 tasks.create_task(attend(store, health))
                 tasks.create_task(Collector(registry, catalog, authority).run())
         finally:
-            for one in listening:
-                one.close()
             handler.end_watches()
             backends.close()
             if leases is not None and health.report(readiness=True)[0]:
