@@ -8,7 +8,7 @@ import pytest
 
 from fairlead.apiserver.catalog import Catalog, Family
 from fairlead.apiserver.kind import Kind
-from fairlead.apiserver.kinds import CONFIGMAPS, KINDS, SERVICES
+from fairlead.apiserver.kinds import CONFIGMAPS, ENDPOINTSLICES, KINDS, SERVICES
 
 
 def pools(version: str) -> Kind:
@@ -61,3 +61,14 @@ def test_the_table_cannot_be_replaced() -> None:
     catalog = Catalog()
     with pytest.raises(ValueError, match="/services/"):
         catalog.put(Family(SERVICES, (SERVICES,)))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in KINDS if kind.generation and kind is not ENDPOINTSLICES],
+    ids=lambda kind: kind.qualified,
+)
+def test_what_a_generation_counts_is_there(kind: Kind) -> None:
+    """Every update of such a kind looks at it; EndpointSlices have a strategy from the server's configuration."""
+    obj = kind.resource.type()
+    assert kind.strategy.spec(obj) == kind.strategy.spec(kind.resource.type())

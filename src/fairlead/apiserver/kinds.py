@@ -12,6 +12,7 @@ from fairlead.apiserver.strategies import (
     JobStrategy,
     PriorityClassStrategy,
     StatusStrategy,
+    WebhooksStrategy,
 )
 from fairlead.objects import horizontalpodautoscalers, reports, resources, scales
 from fairlead.objects.resources import Resource
@@ -225,10 +226,16 @@ PODDISRUPTIONBUDGETS = Kind(
 
 PRIORITYCLASSES = Kind(resources.PRIORITYCLASSES, "priorityclass", ("pc",), strategy=PriorityClassStrategy())
 MUTATINGWEBHOOKCONFIGURATIONS = Kind(
-    resources.MUTATINGWEBHOOKCONFIGURATIONS, "mutatingwebhookconfiguration", generation=True
+    resources.MUTATINGWEBHOOKCONFIGURATIONS,
+    "mutatingwebhookconfiguration",
+    generation=True,
+    strategy=WebhooksStrategy(),
 )
 VALIDATINGWEBHOOKCONFIGURATIONS = Kind(
-    resources.VALIDATINGWEBHOOKCONFIGURATIONS, "validatingwebhookconfiguration", generation=True
+    resources.VALIDATINGWEBHOOKCONFIGURATIONS,
+    "validatingwebhookconfiguration",
+    generation=True,
+    strategy=WebhooksStrategy(),
 )
 STORAGECLASSES = Kind(resources.STORAGECLASSES, "storageclass", ("sc",), returns_deleted=True)
 HORIZONTALPODAUTOSCALERS = Kind(

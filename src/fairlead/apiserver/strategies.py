@@ -103,6 +103,14 @@ class JobStrategy(StatusStrategy):
         return jobs.selecting(prepared)
 
 
+class WebhooksStrategy(Strategy):
+    """Configurations of admission webhooks, which have no spec."""
+
+    def spec(self, obj: Any) -> Any:
+        """The webhooks."""
+        return obj.webhooks
+
+
 class PriorityClassStrategy(Strategy):
     """PriorityClasses: one of them may be that of pods which name none."""
 
