@@ -90,6 +90,7 @@ spec:
   template:
     metadata: {labels: {app: guarded}}
     spec:
+      terminationGracePeriodSeconds: 0
       containers: [{name: echo, image: fairlead/echo}]
 """
 TOLERANT = """
@@ -98,6 +99,7 @@ kind: Pod
 metadata: {name: NAME, labels: {app: tolerant}}
 spec:
   nodeSelector: {kubernetes.io/hostname: node2}
+  terminationGracePeriodSeconds: 0
   tolerations: [{key: KEY, operator: Exists}]
   containers: [{name: echo, image: fairlead/echo}]
 ---

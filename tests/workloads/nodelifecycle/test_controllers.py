@@ -211,7 +211,7 @@ def test_when_every_node_is_silent_nobody_is_evicted_until_one_is_back() -> None
 
 def test_while_the_server_is_away_nobody_counts_as_silent() -> None:
     """Nodes that could not renew their Leases meanwhile have their whole time once it is back."""
-    grace = 2.0
+    grace = 1.5
     config = replace(CONFIG, node_monitor_grace_period=grace)
 
     async def scenario() -> None:
