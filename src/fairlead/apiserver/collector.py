@@ -131,7 +131,10 @@ class Collector:
         if key.startswith(NAMESPACES.prefix):
             self._ending.discard(namespace)
             self._namespaces.forget(namespace)
-        elif namespace in self._ending or key in furniture(namespace):
+        elif namespace in self._ending:
+            if self._namespaces.removed(namespace, key):
+                self._add(NAMESPACES.key("", namespace))
+        elif key in furniture(namespace):
             self._add(NAMESPACES.key("", namespace))
 
     def _absent(self, owner: OwnerReference) -> bool:
