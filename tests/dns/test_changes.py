@@ -306,3 +306,15 @@ def test_a_slice_in_two_hands_and_one_without_an_owner() -> None:
     assert zone.put_slice("default/b", None) == set()
     assert not zone.is_cluster_address("10.244.99.99")
     assert zone.put_slice("default/never", None) == set()
+
+
+def test_large_answers_leave_room_for_fewer() -> None:
+    answers = Answers(most=8)
+    for number in range(100):
+        answers.put(b"%d" % number, [bytes(600)] * 5, ("a", f"b{number}"), (1, 0), random=number % 3 == 0)
+        assert answers._bytes == sum(entry.size for entry in answers.ready.values()) <= 8 * 1024
+        assert b"%d" % number in answers.ready
+    assert len(answers.ready) == 2
+    assert answers._owned.keys() == {"a", "b98", "b99"}
+    answers.forget(["a"])
+    assert (answers.ready, answers._owned, answers._random, answers._bytes) == ({}, {}, {}, 0)

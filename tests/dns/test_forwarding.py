@@ -289,6 +289,26 @@ def test_times_are_bounded(limits: CacheLimits, ttl: int, kept: int) -> None:
     assert cache.fresh(question, 100.0 + kept) is None
 
 
+def test_large_answers_of_others_leave_room_for_fewer() -> None:
+    """65,535 bytes an answer would otherwise be half a gigabyte of them."""
+    cache = Cache(CacheLimits(entries=10))
+
+    def keep(name: str, strings: int) -> bool:
+        message = dns.message.make_response(query(name, "TXT"))
+        text = " ".join(['"' + "x" * 250 + '"'] * strings)
+        message.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "TXT", text))
+        cache.keep(Question(name.encode()), message.to_wire()[2:], 100.0)
+        return cache.fresh(Question(name.encode()), 101.0) is not None
+
+    assert all(keep(f"a{number}", 16) for number in range(20))
+    assert len(cache) == 2
+    assert keep("small", 1)
+    assert len(cache) == 3
+    assert not keep("a19", 50)
+    assert len(cache) == 2
+    assert cache._bytes == sum(len(kept.answer) for kept in cache._kept.values()) <= 10 * 1024
+
+
 class Clock:
     """The monotonic clock of the forwarder: it stands still but where a test puts it ahead."""
 

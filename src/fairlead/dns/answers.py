@@ -52,13 +52,18 @@ class Sent:
 class Entry:
     """One answer; where there are several orders of it, `variants` gives them in turn, for ever."""
 
-    __slots__ = ("answer", "owners", "sent", "variants")
+    __slots__ = ("answer", "owners", "sent", "size", "variants")
 
     def __init__(self, variants: Sequence[bytes], owners: Sequence[str], sent: Sent) -> None:
         self.answer = variants[0]
         self.variants: Iterator[bytes] | None = cycle(variants) if len(variants) > 1 else None
+        self.size = sum(map(len, variants))
         self.owners = owners
         self.sent = sent
+
+
+LARGE = 1_024
+"""Bytes of an answer in all its orders, on average, at most: those that are larger leave room for fewer."""
 
 
 class Answers:
@@ -75,6 +80,7 @@ class Answers:
         self._most, self._most_random = most, most_random
         self._random: dict[Key, None] = {}
         self._met: set[int] = set()
+        self._bytes = 0
         self._owned: dict[str, Key | set[Key]] = {}
         """The keys of each owner; most have one, which stands for itself."""
         self._sent: dict[tuple[int, int], Sent] = {}
@@ -95,12 +101,11 @@ class Answers:
             if len(self._random) >= self._most_random:
                 self._drop(next(iter(self._random)))
             self._random[key] = None
-        while len(self.ready) - len(self._random) >= self._most:
+        entry = Entry(variants, owners, self._sent_of(subject))
+        while self.ready and self._is_full(entry.size):
             self._drop(next(iter(self.ready)))
-        sent = self._sent.get(subject)
-        if sent is None:
-            sent = self._sent[subject] = Sent()
-        self.ready[key] = Entry(variants, owners, sent)
+        self.ready[key] = entry
+        self._bytes += entry.size
         for owner in owners:
             keys = self._owned.get(owner)
             if keys is None:
@@ -109,6 +114,16 @@ class Answers:
                 keys.add(key)
             elif keys != key:
                 self._owned[owner] = {keys, key}
+
+    def _is_full(self, size: int) -> bool:
+        """Whether something has to go before so many bytes are put in."""
+        return len(self.ready) - len(self._random) >= self._most or self._bytes + size > self._most * LARGE
+
+    def _sent_of(self, subject: tuple[int, int]) -> Sent:
+        sent = self._sent.get(subject)
+        if sent is None:
+            sent = self._sent[subject] = Sent()
+        return sent
 
     def is_new(self, key: Key) -> bool:
         """Whether an answer without end of its kind is made for the first time in a while.
@@ -134,6 +149,7 @@ class Answers:
         """Drops everything."""
         for kept in (self.ready, self._random, self._owned):
             kept.clear()
+        self._bytes = 0
 
     def sent(self) -> dict[tuple[str, int, int], int]:
         """How many answers were sent from here, by protocol, type and rcode, since the start."""
@@ -145,6 +161,7 @@ class Answers:
 
     def _drop(self, key: Key) -> None:
         entry = self.ready.pop(key)
+        self._bytes -= entry.size
         self._random.pop(key, None)
         for owner in entry.owners:
             keys = self._owned.get(owner)

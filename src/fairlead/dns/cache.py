@@ -18,6 +18,10 @@ REMAINING = 10
 """Percent of its time that it then has left. Both as CoreDNS's prefetch."""
 
 
+USUAL = 1_024
+"""Bytes of an answer on average, at most: those that are larger leave room for fewer."""
+
+
 @dataclass(frozen=True)
 class CacheLimits:
     """What is kept, and for how long: all but `entries` in seconds.
@@ -58,6 +62,7 @@ class Cache:
     def __init__(self, limits: CacheLimits) -> None:
         self._limits = limits
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
+        self._bytes = 0
         self.hits = 0
         self.misses = 0
         self.stale = 0
@@ -102,7 +107,12 @@ class Cache:
             seconds = max(seconds, limits.shortest)
         if seconds <= 0 or not limits.entries:
             return
-        self._kept.pop(question, None)
-        while len(self._kept) >= limits.entries:
-            self._kept.popitem(last=False)
+        if question in self._kept:
+            self._bytes -= len(self._kept.pop(question).answer)
+        most = limits.entries * USUAL
+        if len(answer) > most:
+            return
+        while len(self._kept) >= limits.entries or self._bytes + len(answer) > most:
+            self._bytes -= len(self._kept.popitem(last=False)[1].answer)
         self._kept[question] = _Kept(answer, now, now + seconds)
+        self._bytes += len(answer)
