@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fairlead.dns.answers import Answers
+from fairlead.dns.answers import Answers, Variants
 from fairlead.dns.edns import Cookies
 from fairlead.dns.responder import Responder
 from fairlead.dns.source import EndpointSlice, Service, compact, read
@@ -311,7 +311,13 @@ def test_a_slice_in_two_hands_and_one_without_an_owner() -> None:
 def test_large_answers_leave_room_for_fewer() -> None:
     answers = Answers(most=8)
     for number in range(100):
-        answers.put(b"%d" % number, [bytes(600)] * 5, ("a", f"b{number}"), (1, 0), random=number % 3 == 0)
+        answers.put(
+            b"%d" % number,
+            Variants(bytes(600), None, 3000),
+            ("a", f"b{number}"),
+            (1, 0),
+            random=number % 3 == 0,
+        )
         assert answers._bytes == sum(entry.size for entry in answers.ready.values()) <= 8 * 1024
         assert b"%d" % number in answers.ready
     assert len(answers.ready) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import cycle
+from typing import NamedTuple
 
 HEADER = 12
 
@@ -49,15 +49,21 @@ class Sent:
         self.udp = self.tcp = 0
 
 
+class Variants(NamedTuple):
+    """An answer; where there are several orders of it, `others` gives them in turn, for ever; the bytes of all."""
+
+    answer: bytes
+    others: Iterator[bytes] | None = None
+    size: int = 0
+
+
 class Entry:
-    """One answer; where there are several orders of it, `variants` gives them in turn, for ever."""
+    """One answer as it is kept; see `Variants`."""
 
     __slots__ = ("answer", "owners", "sent", "size", "variants")
 
-    def __init__(self, variants: Sequence[bytes], owners: Sequence[str], sent: Sent) -> None:
-        self.answer = variants[0]
-        self.variants: Iterator[bytes] | None = cycle(variants) if len(variants) > 1 else None
-        self.size = sum(map(len, variants))
+    def __init__(self, variants: Variants, owners: Sequence[str], sent: Sent) -> None:
+        self.answer, self.variants, self.size = variants
         self.owners = owners
         self.sent = sent
 
@@ -88,7 +94,7 @@ class Answers:
     def put(
         self,
         key: Key,
-        variants: Sequence[bytes],
+        variants: Variants,
         owners: Sequence[str],
         subject: tuple[int, int],
         *,

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle
 from random import randrange
 from threading import Lock
 from typing import NamedTuple
 
 from fairlead.dns import wire
-from fairlead.dns.answers import HEADER, Answers, Key, lowered, without_cookie
+from fairlead.dns.answers import HEADER, Answers, Key, Variants, lowered, without_cookie
 from fairlead.dns.edns import Cookies
 from fairlead.dns.hosts import Hosts
 from fairlead.dns.message import Query, Refused, Unanswerable, parse
 from fairlead.dns.records import Name, Record, Type, counted, packed
+from fairlead.dns.rotation import in_turn, rotations
 from fairlead.dns.transfer import messages
 from fairlead.dns.zone import Found, Rcode, Zone
-
-MAX_VARIANTS = 16
-"""So many orders of the same addresses are prepared; with more addresses, each order starts further on."""
 
 TCP_SIZE = 65_535
 IN = 1
@@ -171,8 +170,7 @@ class Responder:
                 orders = orders[start:] + orders[:start]
             first = _encode(query, answer, orders[0], limit)
             if same and (not tcp or len(first) + 2 <= wire.udp_limit(query)):
-                others = [_encode(query, answer, order, limit) for order in orders[1:]]
-                self._keep(data, query, answer, [first, *others])
+                self._keep(data, query, answer, first, orders, limit)
             self.counts[protocol, counted(query.type), answer.rcode] += 1
         return self.finish(query, first, client)
 
@@ -262,7 +260,16 @@ class Responder:
                 return found
         return None
 
-    def _keep(self, data: bytes, query: Query, found: Found, variants: list[bytes]) -> None:
+    def _keep(
+        self,
+        data: bytes,
+        query: Query,
+        found: Found,
+        first: bytes,
+        orders: Sequence[tuple[Record, ...]],
+        limit: int,
+    ) -> None:
+        """Keeps an answer, whose first order is `first`, where that may be, with all its orders."""
         if found.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             return
         if data.find(0, HEADER) != HEADER + len(query.asked) - 5:
@@ -277,9 +284,19 @@ class Responder:
         if endless and self.answers.is_new(key):
             return
         name_end = 6 + len(query.asked)
-        lower = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in variants]
+        first = first[:10] + first[10:name_end].lower() + first[name_end:]
+        variants = Variants(first, None, len(first))
+        if len(orders) > 1:
+            after = len(wire.opt(query, found.rcode)) if query.edns else 0
+            turning = in_turn(first, orders[0], after) if not found.additional else None
+            if turning is not None:
+                variants = Variants(first, turning, 4 * len(first))
+            else:
+                others = [_encode(query, found, order, limit) for order in orders[1:]]
+                lower = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in others]
+                variants = Variants(first, cycle([*lower, first]), sum(map(len, lower)) + len(first))
         subject = counted(query.type), int(found.rcode)
-        self.answers.put(key, lower[1:] + lower[:1], found.owners, subject, random=endless)
+        self.answers.put(key, variants, found.owners, subject, random=endless)
 
     def _endless(self, query: Query, found: Found) -> bool:
         """Whether there is no end of such questions: anybody can make up names, and types of those that there are."""
@@ -303,14 +320,3 @@ def _encode(query: Query, found: Found, order: tuple[Record, ...], limit: int) -
 def _without_cookie(query: Query) -> Query:
     """The query as from a client without a cookie; an answer with another server's data in it carries none."""
     return query._replace(edns=query.edns._replace(cookie=b"")) if query.edns else query
-
-
-def rotations(answer: tuple[Record, ...]) -> list[tuple[Record, ...]]:
-    """The answer in the orders that are sent in turn: addresses rotate, aliases before them stay."""
-    first = next((i for i, r in enumerate(answer) if r.type in (Type.A, Type.AAAA)), len(answer))
-    head, rest = answer[:first], answer[first:]
-    if len(rest) < 2:
-        return [answer]
-    count = min(len(rest), MAX_VARIANTS)
-    starts = [len(rest) * i // count for i in range(count)]
-    return [head + rest[s:] + rest[:s] for s in starts]
