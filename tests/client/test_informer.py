@@ -269,6 +269,23 @@ def test_a_connection_that_breaks_in_the_middle_of_an_event_loses_and_doubles_no
     tells(scenario, "a")
 
 
+def test_a_server_that_is_back_and_has_no_news_is_noticed() -> None:
+    async def scenario(pods: Pods, informer: Informer[Pod], seen: Seen) -> None:
+        async def broken(request: web.Request) -> web.StreamResponse:
+            assert request.transport
+            request.transport.close()
+            return web.Response()
+
+        returns: list[bool] = []
+        informer.on_return(lambda: returns.append(informer.is_away))
+        pods.script += [broken] * 2
+        await cut(pods)
+        await until(lambda: returns == [False], "the return is told")
+        assert seen.words == ["+a"]
+
+    tells(scenario, "a")
+
+
 def test_an_event_in_many_pieces_is_one_change() -> None:
     async def scenario(pods: Pods, informer: Informer[Pod], seen: Seen) -> None:
         async def pieces(request: web.Request) -> web.StreamResponse:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from types import TracebackType
@@ -214,8 +214,11 @@ class Api:
         labels: str = "",
         fields: str = "",
         initial: bool = False,
+        begun: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[WatchEvent[T], None]:
         """The changes after `resource_version`, in order, until the server ends the stream (5 to 10 minutes).
+
+        `begun` is called when the server has agreed: the first change may be long in coming.
 
         With `initial` first all objects there are, as ADDED, then SYNCED, in a state that is not older than
         `resource_version`, "" for the newest: a list without the memory of one (KEP-3157). A server that cannot do
@@ -244,6 +247,7 @@ class Api:
             async with self._open("GET", path, params, timeout=timeout) as response:
                 if response.status != HTTPStatus.OK:
                     raise refusal(self.server, "GET", path, response.status, await response.read())
+                begun()
                 rest = b""
                 async for chunk in response.content.iter_any():
                     *lines, rest = (rest + chunk if rest else chunk).split(b"\n")

@@ -138,6 +138,11 @@ class Informer(Generic[T]):
         """Whether the first list has been read."""
         return self._synced.is_set()
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the server could not be reached the last time."""
+        return self._failures > 0
+
     def has_seen(self, obj: Stored) -> bool:
         """Whether the collection has been followed to where this object, an answer to a write, was in it.
 
@@ -258,6 +263,7 @@ class Informer(Generic[T]):
             labels=self._labels,
             fields=self._fields,
             initial=there is not None,
+            begun=self._reached,
         )
         loop = asyncio.get_running_loop()
         try:
@@ -280,7 +286,6 @@ class Informer(Generic[T]):
                             continue
                     if there is None:
                         self._version = obj.metadata.resourceVersion
-                        self._reached()
         except TimeoutError:
             log.info("%s: %s does not end its list, asked for pages", self.resource.plural, self._api.server)
             self._streams = False

@@ -228,7 +228,13 @@ def test_while_the_server_is_away_nobody_counts_as_silent() -> None:
             await asyncio.sleep(1.5 * grace)  # that long it is away
             port = int(where.server.rpartition(":")[2])
             await stack.enter_async_context(api_server(folder, port))
-            async with alive(api, ["well"]):
+            await add_node(api, "new")
+
+            async def are_in_touch() -> bool:
+                return "RegisteredNode" in await reasons(api, "new")
+
+            await eventually(are_in_touch, "the controllers are in touch again, the nodes as silent as before")
+            async with alive(api, ["well", "new"]):
 
                 async def is_told() -> bool:
                     return "NodeNotReady" in await reasons(api, "dead")

@@ -80,7 +80,9 @@ class NodeLifecycleController:
                 await self._ask(name)
                 if name not in self._heard:
                     return
-                if self._silence_left(node) <= 0:
+                if self._nodes.is_away or self._leases.is_away:
+                    self.forgive()  # the server is back this moment, and the nodes have not had the time to speak
+                elif self._silence_left(node) <= 0:
                     node = await self._silence(node)
             if (left := self._silence_left(node)) > 0:
                 self.queue.add_after(name, left)
