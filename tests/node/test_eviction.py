@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.node import eviction
-from fairlead.node.eviction import Usage, is_limited, measure, verdict
+from fairlead.node.eviction import Storage, Usage, is_limited, measure, verdict
 from fairlead.objects.core_v1 import (
     Container,
     EmptyDirVolumeSource,
@@ -82,6 +82,17 @@ def test_what_is_measured(tmp_path: Path) -> None:
     usage = asyncio.run(measure(pod(), tmp_path))
     assert 100_000 <= usage.volumes["v"] < 130_000
     assert 200_000 <= usage.containers["c0"] < 230_000
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_measuring(tmp_path: Path) -> None:
+    (tmp_path / "volumes/v").mkdir(parents=True)
+    (tmp_path / "volumes/v/x").write_bytes(b"x" * 100_000)
+    storage = Storage(tmp_path)
+
+    async def look(now: float) -> bool:
+        return (await storage.check(pod("1k"), now))[0] is not None
+
+    assert [asyncio.run(look(now)) for now in (10_000.0, 10_001.0, 5_000.0)] == [True, False, True]
 
 
 @root

@@ -68,6 +68,13 @@ CASES = {
         ["c:CrashLoopBackOff"],
         False,
     ),
+    "a clock that was set back makes nobody wait": (
+        pod(),
+        Observed(histories={"c": ended(1, ago=-3600, attempt=1)}, crashes={"c": LOOP}),
+        ["c:2"],
+        [],
+        False,
+    ),
     "until its time has come": (
         pod(),
         Observed(histories={"c": ended(1, ago=10, attempt=1)}, crashes={"c": LOOP}),

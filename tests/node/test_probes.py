@@ -6,9 +6,11 @@ import asyncio
 import json
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent import futures
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from hypothesis import strategies as st
 
 from fairlead.apiserver.certificates import make_authority
 from fairlead.node import grpcprobe, httpprobe
-from fairlead.node.probes import Answer, Outcome, Tally, Target, ask, port_of
+from fairlead.node.probes import Answer, Outcome, Tally, Target, ask, port_of, watch
 from fairlead.node.records import Done
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import Container, ContainerPort, EnvVar, HTTPGetAction, HTTPHeader, Probe
+from tests.waiting import LIMIT
 
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -193,6 +196,23 @@ def test_https_needs_no_valid_certificate(tmp_path: Path) -> None:
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
+
+
+def test_a_clock_that_was_set_back_delays_no_verdict() -> None:
+    async def main() -> bool:
+        async with server(silent) as closed:
+            pass
+        later = replace(target(), started_at=time.time() + 3600)
+        decided: asyncio.Queue[bool] = asyncio.Queue()
+        asked = probe(tcpSocket={"port": closed}, failureThreshold=1)
+        watching = asyncio.create_task(
+            watch(later, asked, True, decided.put_nowait, lambda _: None, final=True)
+        )
+        verdict = await asyncio.wait_for(decided.get(), LIMIT)
+        await watching
+        return verdict
+
+    assert asyncio.run(main()) is False
 
 
 def test_who_does_not_answer_or_refuses() -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from dataclasses import replace
 
 from fairlead.node import hooks, records, trees
@@ -34,11 +35,9 @@ class Ending:
         """The runs of containers that have been told to end."""
         return set(self._stops)
 
-    def stop(
-        self, container: Container | None, run: str, name: str, grace: float, message: str, now: float
-    ) -> None:
+    def stop(self, container: Container | None, run: str, name: str, grace: float, message: str) -> None:
         """Begins to end one run of a container, or shortens the grace period (seconds) of one that ends already."""
-        known = self._stops.get(run)
+        known, now = self._stops.get(run), time.monotonic()
         if known is not None:
             self._stops[run] = known.shortened(grace, now)
             return
@@ -48,18 +47,20 @@ class Ending:
         if container is not None and hook is not None and grace > 0:
             self._hooks[run] = asyncio.create_task(self._before_stop(container, run, hook))
 
-    def stop_all(self, pod: Pod, grace: float, now: float) -> None:
+    def stop_all(self, pod: Pod, grace: float) -> None:
         """Begins to end everything that still runs, or shortens the grace period of what ends already."""
         containers = {container.name: container for container in containers_of(pod)}
         for record in self._running():
             message = f"Stopping container {record.name}"
-            self.stop(containers.get(record.name), record.id, record.name, grace, message, now)
+            self.stop(containers.get(record.name), record.id, record.name, grace, message)
 
-    async def advance(self, pod: Pod, now: float, *, all: bool) -> float | None:
+    async def advance(self, pod: Pod, *, all: bool) -> float | None:
         """Sends what signals are due; gives when the next ones are. `all`: the whole pod ends, in its order.
 
-        Cost: that of the pod's containers.
+        Grace periods are measured on the monotonic clock: one that is set neither shortens nor lengthens them. Cost:
+        that of the pod's containers.
         """
+        now = time.monotonic()
         running = self._running()
         alive = {record.id for record in running}
         for run in [run for run in self._stops if run not in alive]:
@@ -79,7 +80,7 @@ class Ending:
                 await self._signal(run, signal.SIGKILL)
             if wake is not None:
                 wakes.append(wake)
-        return min(wakes, default=None)
+        return time.time() + min(wakes) - now if wakes else None
 
     async def end_sandbox(self) -> None:
         """Ends the pod's every process at once. What ran is recorded as killed."""

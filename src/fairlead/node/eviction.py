@@ -133,7 +133,7 @@ class Storage:
         """Why the pod has to be evicted, if it has; and when to look again: never for a pod without limits."""
         if not is_limited(pod):
             return None, None
-        if now >= self._next:
+        if not now < self._next <= now + EVERY:  # later only where the clock was set back
             self._next = now + EVERY
             return verdict(pod, await measure(pod, self._directory)), self._next
         return None, self._next

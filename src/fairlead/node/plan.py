@@ -184,7 +184,10 @@ class _Draft:
 
     def _restart(self, container: Container, record: ContainerRecord) -> None:
         crash = self.observed.crashes.get(container.name)
-        if crash is not None and not crash.expired(self.now) and self.now < record.finished_at + crash.delay:
+        since = (
+            self.now - record.finished_at
+        )  # below 0 where the clock was set back: that is no reason to wait
+        if crash is not None and not crash.expired(self.now) and 0 <= since < crash.delay:
             self._wake_at(record.finished_at + crash.delay)
             self.waiting[container.name] = crash_waiting(self.pod, container, crash)
             return

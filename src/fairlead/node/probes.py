@@ -121,14 +121,15 @@ async def watch(
     `decided` is called with each change of what the thresholds make of the answers, counted from `known`; `answered`
     with every answer. With `final`, nothing is asked any more once the probe has failed.
     """
-    await asyncio.sleep(max(0.0, target.started_at + probe.initialDelaySeconds - time.time()))
+    age = max(0.0, time.time() - target.started_at)  # 0 where the clock was set back
+    await asyncio.sleep(max(0.0, probe.initialDelaySeconds - age))
     tally, pause = Tally.of(probe, known), STARTING_PAUSE
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
         answer = await ask(target, probe)
         new = tally.last is None and probe.exec is None
-        if answer.outcome is Outcome.FAILURE and new and time.time() - target.started_at < STARTING:
+        if answer.outcome is Outcome.FAILURE and new and 0 <= time.time() - target.started_at < STARTING:
             await asyncio.sleep(pause)
             pause *= 2
             due = loop.time()

@@ -37,7 +37,7 @@ class Reporting:
         self._writing: asyncio.Task[None] | None = None
         self._backoff = Backoff(limit=5.0)
         self._again = 0.0
-        """When to try again, after a failure."""
+        """When to try again after a failure, on the monotonic clock."""
 
     def make(
         self,
@@ -79,8 +79,9 @@ class Reporting:
         changes = status.difference(pod.status, self.make(pod, waiting, failure, now))
         if not changes:
             return None
-        if now < self._again:
-            return self._again
+        rest = self._again - time.monotonic()
+        if rest > 0:
+            return now + rest
         self._writing = asyncio.create_task(self._try(pod, changes))
         return None
 
@@ -120,7 +121,7 @@ class Reporting:
             self._writing = None
 
     def _failed(self) -> None:
-        self._again = time.time() + self._backoff.next()
+        self._again = time.monotonic() + self._backoff.next()
         self._state.changed.set()
 
     async def _send(self, pod: Pod, changes: Mapping[str, Any]) -> None:

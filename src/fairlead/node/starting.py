@@ -81,13 +81,14 @@ class Starting:
             name = container.name
             why = self._lacking(container)
             if why:
-                unresolved[name], rest = self._pulling(container, why, now)
+                unresolved[name], rest = self._pulling(container, why)
                 wakes.append(now + rest)
             elif name in self._refused:
                 until, waiting = self._refused[name]
-                if now < until:
+                rest = until - time.monotonic()
+                if rest > 0:
                     unresolved[name] = waiting
-                    wakes.append(until)
+                    wakes.append(now + rest)
         return unresolved, min(wakes, default=None)
 
     def _lacking(self, container: Container) -> str:
@@ -97,10 +98,11 @@ class Starting:
             return wrong
         return images.missing(container.image, self._state.node.config.images)
 
-    def _pulling(self, container: Container, why: str, now: float) -> tuple[ContainerStateWaiting, float]:
+    def _pulling(self, container: Container, why: str) -> tuple[ContainerStateWaiting, float]:
         first = container.name not in self._missing_since
-        since = self._missing_since.setdefault(container.name, now)
-        waiting, rest = pulling.waiting(container.image, container.imagePullPolicy, why, now - since)
+        since = self._missing_since.setdefault(container.name, time.monotonic())
+        elapsed = time.monotonic() - since
+        waiting, rest = pulling.waiting(container.image, container.imagePullPolicy, why, elapsed)
         if first:
             if waiting.reason == "ErrImagePull":
                 message = f'Failed to pull image "{container.image}": {waiting.message}'
@@ -261,7 +263,10 @@ class Starting:
         return environment.Sources(self.volumes.facts(pod), configs)
 
     def _refuse(self, name: str, reason: str, message: str, seconds: float) -> None:
-        self._refused[name] = (time.time() + seconds, ContainerStateWaiting(reason=reason, message=message))
+        self._refused[name] = (
+            time.monotonic() + seconds,
+            ContainerStateWaiting(reason=reason, message=message),
+        )
         self._state.changed.set()
 
 

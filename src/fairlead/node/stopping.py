@@ -25,7 +25,7 @@ class Act(Enum):
 
 @dataclass(frozen=True)
 class Stop:
-    """The end of a run, under way. Times are in seconds since the epoch."""
+    """The end of a run, under way. Times are in seconds, all on one clock."""
 
     name: str
     since: float

@@ -118,7 +118,7 @@ class PodWorker:
             self._starting = self._starting.anew()
         now = time.time()
         if pod.metadata.deletionTimestamp is not None:
-            return await self._delete(pod, now)
+            return await self._delete(pod)
         self._failure = self._failure or self._overdue(pod, now) or self._rejection(pod)
         look = await self._check_storage(pod, now)
         state.restart.follow(pod, state.histories())
@@ -126,10 +126,10 @@ class PodWorker:
         todo = plan.plan(pod, self._observe(pod, unresolved), now)
         if todo.finished or self._failure is not None:
             grace = self._grace(pod)
-            return await self._finish(pod, grace, now)
+            return await self._finish(pod, grace)
         for kill in todo.kills:
-            self._ending.stop(kill.container, kill.id, kill.container.name, kill.grace, kill.message, now)
-        wakes = [wake, look, todo.wake, plan.deadline(pod), await self._ending.advance(pod, now, all=False)]
+            self._ending.stop(kill.container, kill.id, kill.container.name, kill.grace, kill.message)
+        wakes = [wake, look, todo.wake, plan.deadline(pod), await self._ending.advance(pod, all=False)]
         unready = ""
         if todo.starts or state.sandbox is not None:
             wakes.append(await self._starting.keep_account(pod, now))
@@ -200,9 +200,9 @@ class PodWorker:
             message = "Pod sandbox changed, it will be killed and re-created."
             self._state.event("Normal", "SandboxChanged", message)
 
-    async def _finish(self, pod: Pod, grace: float, now: float) -> float | None:
+    async def _finish(self, pod: Pod, grace: float) -> float | None:
         """A pod whose work is over, or that has failed: what runs is ended in order, then its sandbox goes."""
-        wake = await self._end_containers(pod, grace, now)
+        wake = await self._end_containers(pod, grace)
         if wake is not None:
             return _first(wake, self._reporting.begin(pod, {}, self._failure))
         if self._state.sandbox is not None:
@@ -213,9 +213,9 @@ class PodWorker:
         await self._reporting.write(pod, {}, self._failure)
         return None
 
-    async def _delete(self, pod: Pod, now: float) -> float | None:
+    async def _delete(self, pod: Pod) -> float | None:
         """A pod that terminates: its containers end, and then the object goes, too; last, its addresses are free."""
-        wake = await self._end_containers(pod, float(pod.metadata.deletionGracePeriodSeconds or 0), now)
+        wake = await self._end_containers(pod, float(pod.metadata.deletionGracePeriodSeconds or 0))
         if wake is not None:
             return _first(wake, self._reporting.begin(pod, {}, self._failure))
         if self._state.sandbox is not None:
@@ -234,12 +234,12 @@ class PodWorker:
         self.finished.set()
         return None
 
-    async def _end_containers(self, pod: Pod, grace: float, now: float) -> float | None:
+    async def _end_containers(self, pod: Pod, grace: float) -> float | None:
         """Ends what runs, readiness probes going on; when to look again, None when nothing runs any more."""
         if self._state.sandbox is None or not self._state.running():
             return None
-        self._ending.stop_all(pod, grace, now)
-        wake = await self._ending.advance(pod, now, all=True)
+        self._ending.stop_all(pod, grace)
+        wake = await self._ending.advance(pod, all=True)
         self._probing.follow(pod, ending=True)
         return wake
 
