@@ -158,7 +158,7 @@ def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_
     with root.entered():
         _add_files(start)
         if start.directory:
-            os.makedirs(os.path.join("/", start.directory), exist_ok=True)  # as runc does
+            _make_folder(os.path.join("/", start.directory))
         placed = held.place()
     if start.read_only_root:
         for place in _places():
@@ -166,6 +166,15 @@ def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_
                 namespaces.make_read_only(place)
     if not start.unmasked_proc:
         kernelfiles.restrict()
+
+
+def _make_folder(path: str) -> None:
+    """Makes the working directory where it is missing, as runc does, and raises OSError with its words."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        number = errno.ENOTDIR if error.errno == errno.EEXIST else error.errno or 0
+        raise OSError(f"mkdir {path}: {os.strerror(number).lower()}") from error
 
 
 def _add_files(start: Start) -> None:
