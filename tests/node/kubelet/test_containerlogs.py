@@ -72,7 +72,7 @@ def test_the_end_of_a_file(lines: list[bytes], count: int) -> None:
     try:
         text = b"".join(line + b"\n" for line in lines)
         os.write(file, text)
-        start, found = tail_start(file, count) if count else (len(text), 0)
+        start, found = tail_start(file, len(text), count) if count else (len(text), 0)
         assert found == min(count, len(lines))
         assert text[start:] == b"".join(line + b"\n" for line in lines[len(lines) - found :])
     finally:
@@ -83,8 +83,8 @@ def test_a_file_of_many_blocks_is_read_from_its_end() -> None:
     file = os.memfd_create("log")
     line = b"x" * 999 + b"\n"
     os.write(file, line * 1000)
-    assert tail_start(file, 300) == (700_000, 300)
-    assert tail_start(file, 2000) == (0, 1000)
+    assert tail_start(file, 1_000_000, 300) == (700_000, 300)
+    assert tail_start(file, 1_000_000, 2000) == (0, 1000)
     os.close(file)
 
 
@@ -109,6 +109,33 @@ def test_a_log_that_was_full_is_read_with_the_file_before_it(tmp_path: Path) -> 
     assert collected(path, Options(tail=10)).splitlines() == whole[-10:]
     assert collected(path, Options(tail=0)) == b""
     assert collected(tmp_path / "none.log", Options()) == b""
+
+
+def test_a_log_is_shown_as_it_was_when_it_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    log = ContainerLog(path, limit=100_000)
+    for number in range(1000):
+        log.write("stdout", b"line %d\n" % number)
+    with path.open("ab") as file:
+        file.write(EARLY + b" stdout F being writ")  # a line that is being written
+
+    async def shown(wanted: Options) -> list[bytes]:
+        text = b""
+        async for piece in read(path, wanted, lambda: True):
+            text += piece
+            log.write("stdout", b"later\n" * 2000)
+        return text.splitlines()
+
+    assert asyncio.run(shown(Options(tail=2))) == [b"line 998", b"line 999"]
+    log.close()
+    assert collected(path, Options(tail=1)) == b"later\n"
+
+
+def test_a_log_that_is_renamed_while_it_is_opened_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_bytes(EARLY + b" stdout F one\n")
+    path.with_name("0.log.1").hardlink_to(path)
+    assert collected(path, Options()) == b"one\n"
 
 
 def test_a_log_that_is_followed_goes_on_in_the_next_file(tmp_path: Path) -> None:

@@ -233,7 +233,9 @@ def test_while_the_server_is_away_nobody_counts_as_silent() -> None:
             async def are_in_touch() -> bool:
                 return "RegisteredNode" in await reasons(api, "new")
 
-            await eventually(are_in_touch, "the controllers are in touch again, the nodes as silent as before")
+            await eventually(
+                are_in_touch, "the controllers are in touch again, the nodes as silent as before"
+            )
             async with alive(api, ["well", "new"]):
 
                 async def is_told() -> bool:

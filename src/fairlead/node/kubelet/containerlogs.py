@@ -6,6 +6,7 @@ Upstream: kubelet/pkg/cri/streaming, pkg/kubelet/kuberuntime/logs (ReadLogs), wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
@@ -107,9 +108,23 @@ class Selected:
         return bytes(shown)
 
 
-def tail_start(file: int, lines: int) -> tuple[int, int]:
-    """Where the last so many lines of a file begin, and how many of them there are. Reads them, and no more."""
-    size = os.fstat(file).st_size
+def whole(file: int) -> int:
+    """Bytes of a file up to the end of its last whole line: the next may be being written."""
+    at = os.fstat(file).st_size
+    while at > 0:
+        start = max(0, at - BLOCK)
+        position = os.pread(file, at - start, start).rfind(b"\n")
+        if position >= 0:
+            return start + position + 1
+        at = start
+    return 0
+
+
+def tail_start(file: int, size: int, lines: int) -> tuple[int, int]:
+    """Where the last so many of the lines in its first `size` bytes begin, and how many of them there are.
+
+    Reads them, and no more.
+    """
     at, found = size, 0
     while at > 0:
         start = max(0, at - BLOCK)
@@ -133,15 +148,20 @@ async def read(path: Path, wanted: Options, running: Callable[[], bool]) -> Asyn
     selected = Selected(wanted)
     files = _open(path)
     try:
-        _seek(files, wanted.tail)
-        for file in files[:-1]:
-            for block in _blocks(file):
-                if shown := selected.show(block):
+        # What is there now: one who writes faster than it is read does not make it longer.
+        sizes = [whole(file) for file in files]
+        _seek(files, sizes, wanted.tail)
+        for file, size in zip(files, sizes, strict=True):
+            for lines in _lines(file, size):
+                if shown := selected.show(lines):
                     yield shown
+                if selected.full:
+                    return
                 await asyncio.sleep(0)
         rest = bytearray()
-        while files and not selected.full:
-            goes_on = wanted.follow and running()
+        while wanted.follow and files:
+            # Asked first: what was written before that is read then.
+            goes_on, renamed = running(), _renamed(files[-1], path)
             while data := os.read(files[-1], BLOCK):
                 *lines, last = (bytes(rest) + data).split(b"\n")
                 rest[:] = last
@@ -150,7 +170,7 @@ async def read(path: Path, wanted: Options, running: Callable[[], bool]) -> Asyn
                 if selected.full:
                     return
                 await asyncio.sleep(0)
-            if _renamed(files[-1], path):
+            if renamed:
                 os.close(files.pop())
                 files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
             elif goes_on:
@@ -163,29 +183,32 @@ async def read(path: Path, wanted: Options, running: Callable[[], bool]) -> Asyn
 
 
 def _open(path: Path) -> list[int]:
-    """The older file, if there is one, and the log."""
-    found = []
-    for one in (path.with_name(path.name + ".1"), path):
-        try:
-            found.append(os.open(one, os.O_RDONLY | os.O_CLOEXEC))
-        except FileNotFoundError:
-            continue
+    """The older file, if there is one, and the log. It may become the older one meanwhile: none is left out then."""
+    found: list[int] = []
+    for one in (path, path.with_name(path.name + ".1")):
+        with contextlib.suppress(FileNotFoundError):
+            found.insert(0, os.open(one, os.O_RDONLY | os.O_CLOEXEC))
+    if len(found) == 2 and os.path.sameopenfile(*found):
+        os.close(found.pop())
     return found
 
 
-def _seek(files: list[int], tail: int | None) -> None:
+def _seek(files: list[int], sizes: list[int], tail: int | None) -> None:
     """Puts the files where the last so many lines begin."""
     if tail is None:
         return
-    for file in reversed(files):
-        start, found = tail_start(file, tail) if tail else (os.fstat(file).st_size, 0)
+    for file, size in zip(reversed(files), reversed(sizes), strict=True):
+        start, found = tail_start(file, size, tail) if tail else (size, 0)
         os.lseek(file, start, os.SEEK_SET)
         tail -= found
 
 
-def _blocks(file: int) -> Iterator[list[bytes]]:
+def _lines(file: int, size: int) -> Iterator[list[bytes]]:
+    """The lines from where the file is up to `size` bytes of it, in pieces."""
     rest = b""
-    while data := os.read(file, BLOCK):
+    left = size - os.lseek(file, 0, os.SEEK_CUR)
+    while left > 0 and (data := os.read(file, min(BLOCK, left))):
+        left -= len(data)
         *lines, rest = (rest + data).split(b"\n")
         yield lines
 
