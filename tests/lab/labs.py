@@ -154,9 +154,9 @@ class Lab:
         """The name of the pod that answers at an address; empty when none does."""
         return self.exec(where, sys.executable, "-c", ASK, f"http://{address}").stdout.strip()
 
-    def reaches(self, where: str, address: str) -> bool:
-        """Whether anybody accepts connections to port 80 of an address, which takes at most a second."""
-        return self.exec(where, "timeout", "1", "bash", "-c", f"< /dev/tcp/{address}/80").returncode == 0
+    def reaches(self, where: str, address: str, port: int = 80) -> bool:
+        """Whether anybody accepts connections to a port of an address, which takes at most a second."""
+        return self.exec(where, "timeout", "1", "bash", "-c", f"< /dev/tcp/{address}/{port}").returncode == 0
 
     def dns(self) -> str:
         """The place that is the pod of the cluster's DNS."""

@@ -147,12 +147,13 @@ def link(lab: Lab, *words: str) -> str:
 @pytest.mark.parametrize("target", ["node/node2", "pod/default/web-2"])
 def test_a_link_is_cut_loses_packets_and_is_well_again(lab: Lab, target: str) -> None:
     (address, _), _ = put(lab, 2, "node2"), put(lab, 1, "node1")
+    assert wait_for(lambda: lab.reaches("pod/web-1", address, 8080))
     try:
         assert link(lab, "down", target) == f"{target}: cut\n"
         assert "cut" in lab.run("lab", "status", "--name", lab.name).stdout
         before = arrived(lab, "pod/web-2")
         lab.exec("pod/web-1", sys.executable, "-c", SEND, address)
-        assert not lab.reaches("pod/web-1", address)
+        assert not lab.reaches("pod/web-1", address, 8080)
         assert arrived(lab, "pod/web-2") == before
 
         assert link(lab, "set", target, "--loss", "50%") == f"{target}: 50 % lost\n"
