@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from msgspec.structs import replace as replaced
 
 from fairlead.node import agent, registration
+from fairlead.node.account import RETRY_SECONDS, Account
 from fairlead.node.inputs import Inputs
 from fairlead.node.records import SandboxRecord, read_histories, read_sandbox, start_ticks
 from fairlead.objects import codec
@@ -256,7 +258,14 @@ def test_what_the_api_said_last_is_remembered_while_it_is_away(tmp_path: Path) -
         assert await asked.config(there, "default") == {
             "WORD": "newer"
         }  # as it is now, while it can be asked for
+        account = Account(cluster.api, tmp_path / "account")
+        due = await account.keep(pod, time.time())
+        assert due is not None
+        token = (tmp_path / "account" / "token").read_text()
         await cluster.serving.stop()
+        again = await account.keep(pod, due)  # the token goes on being good for a fifth of its life
+        assert again == due + RETRY_SECONDS
+        assert (tmp_path / "account" / "token").read_text() == token
         assert await asked.config(there, "default") == {"WORD": "newer"}
         assert await asked.config(absent, "default") is None
         assert await learnt.config(there, "default") == {"WORD": "kept"}

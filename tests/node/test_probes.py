@@ -22,9 +22,19 @@ from hypothesis import strategies as st
 from fairlead.apiserver.certificates import make_authority
 from fairlead.node import grpcprobe, httpprobe
 from fairlead.node.probes import Answer, Outcome, Tally, Target, ask, port_of, watch
-from fairlead.node.records import Done
+from fairlead.node.probing import Probing
+from fairlead.node.records import ContainerRecord, Done, History
 from fairlead.objects import codec
-from fairlead.objects.core_v1 import Container, ContainerPort, EnvVar, HTTPGetAction, HTTPHeader, Probe
+from fairlead.objects.core_v1 import (
+    Container,
+    ContainerPort,
+    EnvVar,
+    HTTPGetAction,
+    HTTPHeader,
+    Pod,
+    PodSpec,
+    Probe,
+)
 from tests.waiting import LIMIT
 
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -213,6 +223,48 @@ def test_a_clock_that_was_set_back_delays_no_verdict() -> None:
         return verdict
 
     assert asyncio.run(main()) is False
+
+
+class Held:
+    """A pod whose container has been started as the run `run`."""
+
+    sandbox = object()
+    hooking: frozenset[str] = frozenset()
+
+    def __init__(self, run: str, changed: asyncio.Event) -> None:
+        self.run = run
+        self.changed = changed
+
+    def histories(self) -> dict[str, History]:
+        """The one of the run."""
+        return {"c": History(ContainerRecord(name="c", id=self.run, attempt=0, started_at=1))}
+
+    def target(self, container: Container, run: str) -> Target:
+        """What is asked."""
+        return replace(target(), container=container, id=run)
+
+    def event(self, *_: object) -> None:
+        """Tells nobody."""
+
+
+def test_what_was_said_of_a_run_that_is_over_is_forgotten() -> None:
+    async def main() -> list[dict[str, str]]:
+        async with server(silent) as closed:
+            pass
+        asked = probe(tcpSocket={"port": closed}, failureThreshold=1)
+        pod = Pod(spec=PodSpec(containers=(Container(name="c", livenessProbe=asked),)))
+        state: Any = Held("first", asyncio.Event())
+        probing = Probing(state)
+        probing.follow(pod)
+        await asyncio.wait_for(state.changed.wait(), LIMIT)
+        said = [probing.unhealthy()]
+        state.run = "second"
+        probing.follow(pod)
+        said.append(probing.unhealthy())
+        probing.stop()
+        return said
+
+    assert asyncio.run(main()) == [{"first": "liveness"}, {}]
 
 
 def test_who_does_not_answer_or_refuses() -> None:

@@ -31,6 +31,9 @@ class Probing:
         """
         wanted: dict[tuple[str, str], tuple[Container, Probe]] = {}
         histories = self._state.histories() if self._state.sandbox is not None else {}
+        runs = {history.current.id for history in histories.values()}
+        for key in [key for key in self._results if key[0] not in runs]:
+            del self._results[key]  # or a container that is restarted for ever leaves something each time
         for container in containers_of(pod):
             history = histories.get(container.name)
             if history is None or not history.current.running or history.current.id in self._state.hooking:

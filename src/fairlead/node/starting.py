@@ -193,6 +193,7 @@ class Starting:
             if problem:
                 log.info("pod %s: container %s: postStart: %s", self._state.name, container.name, problem)
                 self._state.event("Warning", "FailedPostStartHook", "PostStartHook failed", container)
+                self.hook_failed.intersection_update(record.id for record in self._state.running())
                 self.hook_failed.add(run)
         finally:
             self._state.hooking.discard(run)
