@@ -17,6 +17,7 @@ from tests.apiserver.serving import Client, service, with_server
 SERVICES = "/api/v1/namespaces/default/services"
 ADDRESSES = "/apis/networking.k8s.io/v1/ipaddresses"
 SINGLE = ("10.96.0.0/24",)
+# Addresses that tests name are of the static band, the first 16 here: no Service is given one of its own accord.
 DUAL = ("10.96.0.0/24", "fd00:10:96::/112")
 SIX_FIRST = ("fd00:10:96::/112", "10.96.0.0/24")
 NETWORKS = {4: ipaddress.ip_network("10.96.0.0/24"), 6: ipaddress.ip_network("fd00:10:96::/112")}
@@ -490,7 +491,7 @@ REFUSED = [
         {"ipFamilies": ["IPv6"], "clusterIPs": None},
         ["spec.clusterIPs[0]: expected an IPv6 value as indicated by `ipFamilies[0]`"],
     ),
-    ("the first address", {}, {"clusterIP": "10.96.0.99"}, ["spec.clusterIPs[0]: may not change once set"]),
+    ("the first address", {}, {"clusterIP": "10.96.0.9"}, ["spec.clusterIPs[0]: may not change once set"]),
     (
         "the second address for another",
         PREFER,
@@ -501,13 +502,13 @@ REFUSED = [
     (
         "none for an address",
         HEADLESS,
-        {"clusterIP": "10.96.0.99"},
+        {"clusterIP": "10.96.0.9"},
         ["spec.clusterIPs[0]: may not change once set"],
     ),
     (
         "ExternalName with its old address in another field",
         {},
-        EXTERNAL | {"clusterIP": "10.96.0.99"},
+        EXTERNAL | {"clusterIP": "10.96.0.9"},
         ["spec.clusterIPs: may not be set for ExternalName services"],
     ),
     (

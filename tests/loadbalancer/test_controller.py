@@ -120,7 +120,7 @@ def test_what_a_service_asks_for_can_change() -> None:
         await cluster.has("web", "192.0.2.1")
         await cluster.api.patch(SERVICES, "web", "default", {"spec": {"loadBalancerIP": "192.0.2.3"}})
         await cluster.has("web", "192.0.2.3")
-        await cluster.make("other")
+        await cluster.make("other", loadBalancerIP="192.0.2.1")
         await cluster.has("other", "192.0.2.1")
         await cluster.api.patch(SERVICES, "web", "default", {"spec": {"loadBalancerIP": "192.0.2.1"}})
         await cluster.says("web", "False", "AddressInUse")
@@ -216,7 +216,7 @@ def test_one_that_goes_over_to_another_class() -> None:
         await eventually(ours_is_gone, "our condition is gone")
         assert await cluster.addresses("web") == ["198.51.100.9"]
         assert (await cluster.now("web")).metadata.finalizers == (FINALIZER,)
-        await cluster.make("next")
+        await cluster.make("next", loadBalancerIP="192.0.2.1")
         await cluster.has("next", "192.0.2.1")
 
     scenario(test, POOL)
