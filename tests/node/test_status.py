@@ -167,6 +167,17 @@ def patched(old: PodStatus, new: PodStatus, there: PodStatus) -> PodStatus:
     return msgspec.convert(strategic_merge(document, patch, of), PodStatus)
 
 
+def test_why_a_condition_was_false_does_not_stay_when_it_is_true() -> None:
+    old = status.make(pod(), Facts(histories={"c": running()}), NOW)
+    new = status.make(replace(pod(), status=old), Facts(histories={"c": running()}, ready=READY), NOW + 1)
+    was, became = (
+        next(one for one in each.conditions if one.type == "Ready") for each in (old, patched(old, new, old))
+    )
+    assert (was.status, was.reason) == ("False", "ContainersNotReady")
+    assert (became.status, became.reason, became.message) == ("True", "", "")
+    assert patched(old, new, old) == new
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

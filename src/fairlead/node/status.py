@@ -119,8 +119,9 @@ _BY_ADDRESS = ("hostIPs", "podIPs")
 def difference(old: PodStatus, new: PodStatus) -> dict[str, Any]:
     """The fields of `new` that differ, as a strategic merge patch of the status. Empty if none differ.
 
-    Fields that went are null. Of the conditions only those that differ are sent, with the order of all, so that what
-    others write meanwhile stays (upstream: PatchPodStatus in pkg/util/pod).
+    Fields that went are null, those of a condition too: a reason of before would stay. Of the conditions only those
+    that differ are sent, with the order of all, so that what others write meanwhile stays (upstream: PatchPodStatus in
+    pkg/util/pod).
     """
     before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
     changed = {name: value for name, value in after.items() if before.get(name) != value}
@@ -128,8 +129,12 @@ def difference(old: PodStatus, new: PodStatus) -> dict[str, Any]:
         if name in changed:
             changed[name] = [*changed[name], {"$patch": "replace"}]
     if "conditions" in changed:
-        known = before.get("conditions", ())
-        changed["conditions"] = [one for one in after["conditions"] if one not in known]
+        known = {one["type"]: one for one in before.get("conditions", ())}
+        changed["conditions"] = [
+            {**dict.fromkeys(known.get(one["type"], ())), **one}
+            for one in after["conditions"]
+            if one != known.get(one["type"])
+        ]
         changed["$setElementOrder/conditions"] = [{"type": one["type"]} for one in after["conditions"]]
     changed.update({name: None for name in before if name not in after})
     return changed
