@@ -273,6 +273,7 @@ def test_postgres_has_the_database_the_password_and_the_tables_that_were_asked_f
         ],
         "readinessProbe": {"exec": {"command": ["sh", "-c", ask]}, "periodSeconds": 1, "timeoutSeconds": 20},
         "volumeMounts": volume,
+        "securityContext": {"runAsUser": 999},
     }
 
     async def test(cluster: Cluster) -> None:

@@ -178,9 +178,10 @@ def _make_folder(path: str) -> None:
 
 
 def _add_files(start: Start) -> None:
-    """Puts the files and links of the image into the root."""
+    """Puts the files and links of the image into the root, in place of what is there: it may be another user's."""
     for path, text in start.files.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).unlink(missing_ok=True)
         Path(path).write_text(text)
     for path, target in start.links.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)

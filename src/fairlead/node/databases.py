@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from fairlead.node.environment import PATH
 from fairlead.node.images import Image
+
+USUAL_USERS = (999, 70, 26, 1000, 1001)
+"""Whom manifests run PostgreSQL as: the users of the image, of its alpine edition, and of others."""
 
 
 def images() -> dict[str, Image]:
@@ -25,10 +30,23 @@ def _postgres() -> Image:
     return Image(
         entrypoint=("sh", "-c", _FIRST_STEPS + _POSTGRES, "postgres"),
         command=("postgres",),
-        environment={"PATH": f"{folder}:{PATH}", "PGDATA": "/var/lib/postgresql/data", "LANG": "C.UTF-8"},
+        environment={
+            "PATH": f"{folder}:{PATH}",
+            "PGDATA": "/var/lib/postgresql/data",
+            "PGHOST": "/tmp",  # noqa: S108 -- of the socket: whoever the container is can write there
+            "LANG": "C.UTF-8",
+        },
+        files={"/etc/passwd": _with_users(Path("/etc/passwd").read_text(), USUAL_USERS)},
         needs=os.path.join(folder, "postgres"),
         package="postgresql",
     )
+
+
+def _with_users(users: str, numbers: Iterable[int]) -> str:
+    """The text of a passwd(5) file with users of these numbers, where it has none: initdb asks for its own name."""
+    known = {line.split(":")[2] for line in users.splitlines() if line.count(":") > 2}
+    missing = [number for number in numbers if str(number) not in known]
+    return users + "".join(f"postgres-{n}:x:{n}:{n}::/var/lib/postgresql:/bin/sh\n" for n in missing)
 
 
 def _version(folder: str) -> int:
@@ -65,10 +83,12 @@ _POSTGRES = """
 case "${1-}" in -*) set -- postgres "$@" ;; esac
 [ "${1-}" = postgres ] || exec "$@"
 user="${POSTGRES_USER:-postgres}"
-mkdir -p "$PGDATA" /var/run/postgresql
+mkdir -p "$PGDATA" 2> /dev/null && [ -w "$PGDATA" ] || { export PGDATA=/tmp/data; mkdir -p "$PGDATA"; }
 as=
 if [ "$(id -u)" = 0 ]; then
-    chown postgres: "$PGDATA" /var/run/postgresql
+    chown postgres: "$PGDATA" 2> /dev/null ||
+        fail "PostgreSQL does not run as root, and in an ordinary user's lab root cannot become another user:" \\
+            "give the container a securityContext.runAsUser, for example 999."
     as="setpriv --reuid=postgres --regid=postgres --init-groups --"
 fi
 sql() { $as psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 --username "$user" --dbname "${POSTGRES_DB:-$user}"; }
@@ -84,7 +104,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
         --encoding=UTF8 ${POSTGRES_INITDB_ARGS-}
     rm "$secret"
     echo "host all all all ${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >> "$PGDATA/pg_hba.conf"
-    echo "listen_addresses = '*'" >> "$PGDATA/postgresql.conf"
+    printf '%s\\n' "listen_addresses = '*'" "unix_socket_directories = '$PGHOST'" >> "$PGDATA/postgresql.conf"
     $as pg_ctl --silent --wait -o "-c listen_addresses=''" start
     $as psql --quiet --username "$user" --dbname postgres --tuples-only --command \\
         "SELECT 1 FROM pg_database WHERE datname = '$(quoted "${POSTGRES_DB:-$user}")'" | grep -q 1 ||
@@ -109,7 +129,7 @@ mkdir -p "$data" /run/mysqld
 as=
 if [ "$(id -u)" = 0 ]; then
     getent passwd mysql > /dev/null && owner=mysql || owner=nobody
-    chown "$owner" "$data" /run/mysqld
+    chown "$owner" "$data" /run/mysqld 2> /dev/null || owner=root  # an ordinary user's lab has no other
     as="--user=$owner"
 fi
 socket=/run/mysqld/mysqld.sock
