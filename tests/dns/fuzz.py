@@ -8,8 +8,9 @@ import atheris
 
 with atheris.instrument_imports(include=["fairlead.dns"]):
     from fairlead.dns.message import HEADER
+    from fairlead.dns.policy import Policy
     from fairlead.dns.reply import addresses, aged, fields, lifetime
-    from fairlead.dns.responder import Beyond, Policy
+    from fairlead.dns.responder import Beyond
     from fairlead.dns.upstreams import Question, answers
     from tests.dns.cluster import example_responder
 

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fairlead.dns import forward, listeners, upstreams
+from fairlead.dns import forward, listeners, recent, upstreams
 from fairlead.dns.cache import Cache, CacheLimits
 from fairlead.dns.upstreams import Question, Upstream
 from tests.dns.cluster import Running, lines, query, receive_message, running, send_message
@@ -317,6 +317,7 @@ class Clock:
         began = time.monotonic()
         fake = types.SimpleNamespace(monotonic=lambda: began + self.ahead)
         monkeypatch.setattr(forward, "time", fake)
+        monkeypatch.setattr(recent, "time", fake)
 
 
 def test_a_flood_for_random_names_of_others_stays_bounded() -> None:

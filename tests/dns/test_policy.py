@@ -18,8 +18,8 @@ from fairlead.dns import server as dns_server
 from fairlead.dns.exposition import Metrics, view
 from fairlead.dns.hosts import Hosts
 from fairlead.dns.observer import ELSEWHERE, asked, service_of
+from fairlead.dns.policy import Policy
 from fairlead.dns.records import records
-from fairlead.dns.responder import Policy
 from fairlead.dns.source import Pod, read
 from fairlead.dns.tally import Board, Tally, together
 from tests.dns.cluster import ask, example_responder, example_zone, lines, query, running

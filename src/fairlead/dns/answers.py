@@ -5,39 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-HEADER = 12
-
-COOKIES = (8, 16)
-"""Lengths of the cookies that clients send us: theirs alone, or followed by the one that we gave them."""
-
-_HEAD_8, _HEAD_16 = (bytes((0, 10, 0, length)) for length in COOKIES)
-
-Key = bytes | tuple[bytes]
-
-
-def without_cookie(query: bytes) -> tuple[Key, bytes]:
-    """A query without its ID and the cookie at its end, and that cookie; takes a fraction of a microsecond.
-
-    The cookie is cut off where the message ends in something like one; whoever stores under such a key has made
-    sure that it is. The key is then no bytes, since what is left is a message itself, a broken one.
-    """
-    if query[-12:-8] == _HEAD_8:
-        return (query[2:-8],), query[-8:]
-    if query[-20:-16] == _HEAD_16:
-        return (query[2:-16],), query[-16:]
-    return query[2:], b""
-
-
-def lowered(key: Key) -> tuple[Key, bytes]:
-    """A key with its name in lower case, and the name as it was.
-
-    The name is what stands before the first zero byte: a shorter piece of it where labels have zeros in them.
-    """
-    rest = key if isinstance(key, bytes) else key[0]
-    end = rest.find(0, HEADER - 2)
-    name = rest[HEADER - 2 : end]
-    rest = rest[: HEADER - 2] + name.lower() + rest[end:]
-    return rest if isinstance(key, bytes) else (rest,), name
+from fairlead.dns.keys import Key
 
 
 class Sent:
@@ -47,6 +15,28 @@ class Sent:
 
     def __init__(self) -> None:
         self.udp = self.tcp = 0
+
+
+class Subjects:
+    """What was sent, by type and rcode."""
+
+    def __init__(self) -> None:
+        self._sent: dict[tuple[int, int], Sent] = {}
+
+    def of(self, subject: tuple[int, int]) -> Sent:
+        """The counts of one type and rcode."""
+        sent = self._sent.get(subject)
+        if sent is None:
+            sent = self._sent[subject] = Sent()
+        return sent
+
+    def counts(self) -> dict[tuple[str, int, int], int]:
+        """How many answers, by protocol, type and rcode."""
+        counts = {}
+        for (kind, rcode), sent in tuple(self._sent.items()):
+            counts["udp", kind, rcode] = sent.udp
+            counts["tcp", kind, rcode] = sent.tcp
+        return {subject: number for subject, number in counts.items() if number}
 
 
 class Variants(NamedTuple):
@@ -89,7 +79,7 @@ class Answers:
         self._bytes = 0
         self._owned: dict[str, Key | set[Key]] = {}
         """The keys of each owner; most have one, which stands for itself."""
-        self._sent: dict[tuple[int, int], Sent] = {}
+        self._subjects = Subjects()
 
     def put(
         self,
@@ -107,7 +97,7 @@ class Answers:
             if len(self._random) >= self._most_random:
                 self._drop(next(iter(self._random)))
             self._random[key] = None
-        entry = Entry(variants, owners, self._sent_of(subject))
+        entry = Entry(variants, owners, self._subjects.of(subject))
         while self.ready and self._is_full(entry.size):
             self._drop(next(iter(self.ready)))
         self.ready[key] = entry
@@ -124,12 +114,6 @@ class Answers:
     def _is_full(self, size: int) -> bool:
         """Whether something has to go before so many bytes are put in."""
         return len(self.ready) - len(self._random) >= self._most or self._bytes + size > self._most * LARGE
-
-    def _sent_of(self, subject: tuple[int, int]) -> Sent:
-        sent = self._sent.get(subject)
-        if sent is None:
-            sent = self._sent[subject] = Sent()
-        return sent
 
     def is_new(self, key: Key) -> bool:
         """Whether an answer without end of its kind is made for the first time in a while.
@@ -159,11 +143,7 @@ class Answers:
 
     def sent(self) -> dict[tuple[str, int, int], int]:
         """How many answers were sent from here, by protocol, type and rcode, since the start."""
-        counts = {}
-        for (kind, rcode), sent in tuple(self._sent.items()):
-            counts["udp", kind, rcode] = sent.udp
-            counts["tcp", kind, rcode] = sent.tcp
-        return {subject: number for subject, number in counts.items() if number}
+        return self._subjects.counts()
 
     def _drop(self, key: Key) -> None:
         entry = self.ready.pop(key)

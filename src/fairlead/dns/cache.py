@@ -87,6 +87,11 @@ class Cache:
             return False
         return (kept.until - now) * 100 <= (kept.until - kept.since) * REMAINING
 
+    def until(self, question: Question) -> float:
+        """The end of an answer's time by the monotonic clock; 0 where there is none."""
+        kept = self._kept.get(question)
+        return kept.until if kept is not None else 0.0
+
     def past(self, question: Question, now: float) -> bytes | None:
         """The answer after its time, where it may still be given, with a TTL of `STALE_TTL`."""
         kept = self._kept.get(question)

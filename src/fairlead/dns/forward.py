@@ -68,13 +68,16 @@ class Forwarder:
         """Whether a query was sent by this very forwarder: a server of its list leads back here."""
         return client[:2] in self._own
 
-    def kept(self, beyond: Beyond) -> bytes | None:
-        """The answer where it is kept and nobody needs to be asked, not even to renew it. Safe for any thread."""
+    def kept(self, beyond: Beyond) -> tuple[bytes, float] | None:
+        """The answer where it is kept and nobody needs to be asked, not even to renew it, with the end of its time.
+
+        Safe for any thread.
+        """
         question, now = _question(beyond), time.monotonic()
         answer = self.cache.fresh(question, now)
         if answer is None or self.cache.due(question, now):
             return None
-        return _told(beyond, answer)
+        return _told(beyond, answer), self.cache.until(question)
 
     async def resolve(self, beyond: Beyond) -> bytes:
         """The answer to the client's question; SERVFAIL where no server gave one."""

@@ -18,7 +18,8 @@ from fairlead.dns.forward import ALL_TRIES, Forwarder
 from fairlead.dns.hosts import Hosts
 from fairlead.dns.message import HEADER
 from fairlead.dns.observer import Observer, asked
-from fairlead.dns.responder import Beyond, Policy, Responder
+from fairlead.dns.policy import Policy
+from fairlead.dns.responder import Beyond, Responder
 from fairlead.dns.tcp import TcpServer, tcp_socket
 from fairlead.dns.udp import UdpLoop, udp_socket
 from fairlead.dns.zone import Rcode, Zone
@@ -136,7 +137,7 @@ class Listeners:
             self._answered(beyond, beyond.query.id + refusal, client, sampled)
             client.send(beyond.query.id + refusal)
             return
-        kept = self.forwarder.kept(beyond)
+        kept = self._kept(beyond)
         if kept is not None:
             self._answered(beyond, kept, client, sampled)
             client.send(kept)
@@ -156,8 +157,16 @@ class Listeners:
         except OSError as error:
             log.debug("UDP: %s", error)
 
+    def _kept(self, beyond: Beyond) -> bytes | None:
+        """An answer that is kept; the next who ask the same get it from the responder."""
+        found = self.forwarder.kept(beyond)
+        if found is None:
+            return None
+        self.responder.remember(beyond, *found)
+        return found[0]
+
     async def _resolve(self, beyond: Beyond) -> bytes:
-        answer = await self.forwarder.resolve(beyond)
+        answer = self._kept(beyond) or await self.forwarder.resolve(beyond)
         self.responder.count(beyond.protocol, beyond.query.type, answer[3] & 15)
         return answer
 

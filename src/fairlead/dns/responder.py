@@ -10,10 +10,12 @@ from threading import Lock
 from typing import NamedTuple
 
 from fairlead.dns import wire
-from fairlead.dns.answers import HEADER, Answers, Key, Variants, lowered, without_cookie
+from fairlead.dns.answers import Answers, Variants
 from fairlead.dns.edns import Cookies
-from fairlead.dns.hosts import Hosts
-from fairlead.dns.message import Query, Refused, Unanswerable, parse
+from fairlead.dns.keys import Key, key_of, lower_name, lowered, without_cookie
+from fairlead.dns.message import HEADER, Query, Refused, Unanswerable, parse
+from fairlead.dns.policy import Policy
+from fairlead.dns.recent import Recent
 from fairlead.dns.records import Name, Record, Type, counted, packed
 from fairlead.dns.rotation import in_turn, rotations
 from fairlead.dns.transfer import messages
@@ -27,7 +29,8 @@ class Beyond(NamedTuple):
     """A question that this server cannot answer from what it knows.
 
     `name` is to be asked of another server; `found` has the aliases that led there, if any, and `otherwise` is the
-    answer where the other server knows no such name. `limit` is the size of the answer in bytes.
+    answer where the other server knows no such name. `limit` is the size of the answer in bytes, `key` what equal
+    questions are known by that get the same answer of the other server.
     """
 
     query: Query
@@ -36,32 +39,7 @@ class Beyond(NamedTuple):
     limit: int
     protocol: str
     otherwise: Found | None = None
-
-
-def everybody(_: str) -> bool:
-    """Any client, any name."""
-    return True
-
-
-def nobody(_: str) -> bool:
-    """No client, no name."""
-    return False
-
-
-class Policy(NamedTuple):
-    """What the configuration says of answers: fields that may change while the server runs.
-
-    `takes` says of a name whether somebody can be asked about it, `recursion` of a client's address whether that is
-    done for it, and `transfer` whether it may have the whole zone; `hosts` has names of its own; `autopath` answers a
-    pod's search at its first question; `alone` says that names of others do not exist.
-    """
-
-    takes: Callable[[str], bool] = nobody
-    recursion: Callable[[str], bool] = everybody
-    transfer: Callable[[str], bool] = nobody
-    hosts: Hosts = Hosts({})
-    autopath: bool = False
-    alone: bool = False
+    key: Key | None = None
 
 
 class Responder:
@@ -74,6 +52,7 @@ class Responder:
         self.zone = zone
         self.answers = answers
         self.cookies = cookies
+        self.recent = Recent()
         self.counts: Counter[tuple[str, int, int]] = Counter()
         """Queries that took the complete path: by protocol, type and rcode."""
         self._policy = policy or Policy()
@@ -91,6 +70,7 @@ class Responder:
         with self._lock:
             self._policy = policy
             self.answers.clear()
+            self.recent.clear()
 
     def change(self, step: Callable[[Zone], Iterable[str]]) -> None:
         """Changes the zone; `step` returns the owners of the answers that this makes wrong."""
@@ -110,7 +90,7 @@ class Responder:
             key, name = lowered(key)
             entry = self.answers.ready.get(key)
             if entry is None:
-                return None
+                return self._again(key, name, data, client, tcp=tcp)
         answer = entry.answer if entry.variants is None else next(entry.variants)
         if tcp:
             if answer[0] & wire.TC >> 8:
@@ -123,6 +103,29 @@ class Responder:
         if cookie:
             return data[:2] + answer + self.cookies.answer(cookie, client)
         return data[:2] + answer
+
+    def _again(self, key: Key, name: bytes, data: bytes, client: str, *, tcp: bool) -> bytes | None:
+        """What another server answered a moment ago, for those who may know; without a cookie, as it came."""
+        found = self.recent.find(key)
+        if found is None or not self._policy.recursion(client):
+            return None
+        answer, sent = found
+        if tcp:
+            sent.tcp += 1
+        else:
+            sent.udp += 1
+        return data[:2] + answer[: HEADER - 2] + name + answer[HEADER - 2 + len(name) :]
+
+    def remember(self, beyond: Beyond, answer: bytes, until: float) -> None:
+        """Keeps an answer of another server for a moment, at most until its time is up by the monotonic clock.
+
+        Where it depends on nothing of the cluster, that is: see `Beyond.key`.
+        """
+        if beyond.key is None or answer[2] & wire.TC >> 8:
+            return
+        subject = counted(beyond.query.type), answer[3] & 15
+        with self._lock:
+            self.recent.put(beyond.key, lower_name(answer[2:], beyond.query), subject, until)
 
     def respond(
         self, data: bytes, client: str, *, tcp: bool = False
@@ -161,7 +164,8 @@ class Responder:
             if found is None or found.beyond:
                 name = found.beyond if found else query.name
                 if self._goes_on(name, query, found, client):
-                    return Beyond(_without_cookie(query), name, found, limit, protocol)
+                    key = None if found or self.zone.reverses(name) else key_of(data, query)
+                    return Beyond(_without_cookie(query), name, found, limit, protocol, key=key)
             answer = found or Found(Rcode.NXDOMAIN if self._policy.alone and query.name else Rcode.REFUSED)
             orders = rotations(answer.answer)
             same = self._same_for_all(query, answer, searched is not None)
@@ -272,19 +276,13 @@ class Responder:
         """Keeps an answer, whose first order is `first`, where that may be, with all its orders."""
         if found.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             return
-        if data.find(0, HEADER) != HEADER + len(query.asked) - 5:
-            return  # a zero inside a label: the rest of the name would lose its letter case
-        key: Key = data[2:]
-        if query.edns and query.edns.cookie:
-            key, cookie = without_cookie(data)
-            if not query.edns.cookie_is_last or cookie != query.edns.cookie:
-                return
-        key, _ = lowered(key)
+        key = key_of(data, query)
+        if key is None:
+            return
         endless = self._endless(query, found)
         if endless and self.answers.is_new(key):
             return
-        name_end = 6 + len(query.asked)
-        first = first[:10] + first[10:name_end].lower() + first[name_end:]
+        first = lower_name(first, query)
         variants = Variants(first, None, len(first))
         if len(orders) > 1:
             after = len(wire.opt(query, found.rcode)) if query.edns else 0
@@ -292,9 +290,8 @@ class Responder:
             if turning is not None:
                 variants = Variants(first, turning, 4 * len(first))
             else:
-                others = [_encode(query, found, order, limit) for order in orders[1:]]
-                lower = [v[:10] + v[10:name_end].lower() + v[name_end:] for v in others]
-                variants = Variants(first, cycle([*lower, first]), sum(map(len, lower)) + len(first))
+                others = [lower_name(_encode(query, found, order, limit), query) for order in orders[1:]]
+                variants = Variants(first, cycle([*others, first]), sum(map(len, others)) + len(first))
         subject = counted(query.type), int(found.rcode)
         self.answers.put(key, variants, found.owners, subject, random=endless)
 

@@ -41,16 +41,16 @@ class Tally(msgspec.Struct, array_like=True):
 def tally(listeners: Listeners) -> Tally:
     """What a process has counted, read from the counters of the moment."""
     responder, forwarder = listeners.responder, listeners.forwarder
-    sent = responder.answers.sent()
+    sent, again = responder.answers.sent(), responder.recent.subjects.counts()
     counts = dict(sent)
-    for key, number in tuple(responder.counts.items()):
+    for key, number in (*responder.counts.items(), *again.items()):
         counts[key] = counts.get(key, 0) + number
     cache = forwarder.cache
     return Tally(
         [(*key, number) for key, number in counts.items()],
         len(responder.answers.ready),
         sum(sent.values()),
-        (len(cache), cache.hits, cache.misses, cache.stale, cache.prefetched),
+        (len(cache), cache.hits + sum(again.values()), cache.misses, cache.stale, cache.prefetched),
         {str(server.server): server.asked for server in forwarder.nameservers},
         listeners.observer.seen(MOST_SHOWN),
     )
