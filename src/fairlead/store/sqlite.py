@@ -15,7 +15,6 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -27,6 +26,7 @@ from fairlead.store.history import BYTES, EVENTS, History
 from fairlead.store.interface import Change, Closed, Condition, Conflict, Entry, Event, Failed, Page
 from fairlead.store.state import State
 from fairlead.store.watches import Subscription
+from fairlead.store.worker import Worker
 
 log = logging.getLogger("fairlead.store")
 
@@ -90,12 +90,12 @@ class SQLiteStore:
         self,
         path: Path,
         database: sqlite3.Connection,
-        thread: ThreadPoolExecutor,
+        worker: Worker,
         cache: Cache,
     ) -> None:
         self._path = path
         self._database = database
-        self._thread = thread
+        self._worker = worker
         self._cache = cache
         self._queue: list[Write] = []
         self._compact: int = 0
@@ -118,16 +118,15 @@ class SQLiteStore:
         Raises Failed where the file cannot be used, or another process has it.
         """
         place = Path(path)
-        thread = ThreadPoolExecutor(1, "fairlead-store")
-        loop = asyncio.get_running_loop()
+        worker = Worker("fairlead-store")
         try:
-            database = await loop.run_in_executor(thread, connect, place)
-            state, history = await loop.run_in_executor(thread, load, database, events, history_bytes)
+            database = await worker.do(connect, place)
+            state, history = await worker.do(load, database, events, history_bytes)
         except (sqlite3.Error, OSError) as error:
-            thread.shutdown()
+            worker.close()
             raise Failed(f"cannot use the store {place}: {meaning(error, place)}") from error
-        store = cls(place, database, thread, Cache(state, history))
-        store._ageing = loop.create_task(forget_what_is_old(store, seconds))
+        store = cls(place, database, worker, Cache(state, history))
+        store._ageing = asyncio.get_running_loop().create_task(forget_what_is_old(store, seconds))
         return store
 
     @property
@@ -195,9 +194,8 @@ class SQLiteStore:
         if self._writer is not None:
             await asyncio.wait([self._writer])
         self._cache.close()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._database.close)
-        self._thread.shutdown()
+        await self._worker.do(self._database.close)
+        self._worker.close()
 
     async def __aenter__(self) -> SQLiteStore:
         return self
@@ -213,7 +211,6 @@ class SQLiteStore:
 
     async def _write(self) -> None:
         """Commits until nothing waits any more."""
-        loop = asyncio.get_running_loop()
         history = self._cache.history
         try:
             while self._queue or self._compact:
@@ -223,7 +220,7 @@ class SQLiteStore:
                 gone = useless(history.upto(forget)) if forget else []
                 try:
                     if rows or forget:
-                        await loop.run_in_executor(self._thread, store, self._database, rows, forget, gone)
+                        await self._worker.do(store, self._database, rows, forget, gone)
                 except sqlite3.Error as error:
                     why = f"the store cannot write to {self._path}: {meaning(error, self._path)}"
                     if why != self._complaint:  # once, not for every write while it lasts
