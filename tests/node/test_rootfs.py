@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from fairlead.node import trees
 from fairlead.node.images import Image
+from tests.node.isolation import in_child
 from tests.node.places import ORDINARY, Cluster, root, with_cluster
 from tests.node.test_agent import state
 from tests.ordinary import user_namespaces
@@ -106,9 +108,32 @@ def test_a_folder_is_removed_whatever_its_modes_are(tmp_path: Path) -> None:
     (closed / "link").symlink_to(tmp_path / "kept")
     (closed / "inner").chmod(0)
     closed.chmod(0o500)
-    trees.open_up(tmp_path / "tree")  # what an ordinary user needs; root may do without
-    assert closed.stat().st_mode & 0o700 == 0o700
     trees.remove(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
     assert (tmp_path / "kept/file").exists()
     trees.remove(tmp_path / "tree")
+
+
+@root
+@pytest.mark.parametrize("user", [0, ORDINARY], ids=["root", "a user"])
+def test_a_folder_is_removed_however_deep_it_is(user: int) -> None:
+    """Deeper than Python recurses, than a process has descriptors, and than a path is long."""
+    with tempfile.TemporaryDirectory(prefix="fairlead-test-", dir="/var/tmp") as text:
+        os.chown(text, user, user)
+
+        def child() -> None:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+            os.chdir(text)
+            for name in ("tree", *["deep"] * 1500):
+                os.mkdir(name)
+                os.chdir(name)
+                Path("file").touch()
+            Path("../closed").mkdir(0o500)
+            os.chdir("..")
+            os.chmod(".", 0o500)
+            trees.remove(Path(text, "tree"))
+            assert os.listdir(text) == []
+
+        in_child(child)

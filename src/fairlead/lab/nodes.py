@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from fairlead.lab import addons, credentials, execution, members, processes, top
 from fairlead.lab.members import Member
 from fairlead.lab.network import Refused
 from fairlead.lab.state import NoLab, Record, StateDirectory
-from fairlead.node import runtime, strays
+from fairlead.node import runtime, strays, trees
 from fairlead.objects.resources import LEASES, NODES
 from fairlead.objects.scalars import microtime
 from fairlead.objects.status import StatusError
@@ -131,7 +130,7 @@ def _take_away(directory: StateDirectory, record: Record, left: Sequence[Member]
     running = [each.name for each in left if not each.stopped]
     directory.network.forget_routes(running, gone.pod_cidrs)
     runtime.remove_all(directory.path / "nodes" / name)
-    shutil.rmtree(directory.path / "nodes" / name, ignore_errors=True)
+    trees.remove(directory.path / "nodes" / name)
 
 
 def _forget_links(directory: StateDirectory, name: str) -> None:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from fairlead.node import kernelfiles, mounting, mounttable, namespaces, privileges, terminals
+from fairlead.node import kernelfiles, mounting, mounttable, namespaces, privileges, terminals, trees
 from fairlead.node.records import Mount, Start
 from fairlead.node.rootfs import FRESH, RootFS
 
@@ -143,9 +143,7 @@ def _own_files(start: Start, *, shared: Sequence[str], own_processes: bool, pod_
     """Enters the container's root, with everything mounted that it is to see."""
     namespaces.unshare(namespaces.CLONE_NEWNS)
     layers = pod_files.with_name(LAYERS) / start.name
-    shutil.rmtree(
-        layers, ignore_errors=True
-    )  # what an earlier run of the container wrote is lost, as anywhere
+    trees.remove(layers)  # what an earlier run of the container wrote is lost, as anywhere
     lowers = [start.root] if start.root else ["/"]
     if start.over_host:
         lowers.append("/")

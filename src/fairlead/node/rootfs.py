@@ -18,12 +18,11 @@ import contextlib
 import errno
 import glob
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fairlead.node import mounttable, namespaces
+from fairlead.node import mounttable, namespaces, trees
 from fairlead.node.mounttable import Mount, is_below
 
 FRESH = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108
@@ -52,7 +51,7 @@ class RootFS:
 
     def build(self) -> Path:
         """Mounts everything; gives the folder that `enter` makes the root."""
-        shutil.rmtree(self._layer, ignore_errors=True)
+        trees.remove(self._layer)
         self._layer.mkdir(parents=True)
         if mounttable.kind_at(self._mounts, os.path.realpath(self._layer)) in mounttable.NOT_ABOVE:
             namespaces.mount("tmpfs", self._layer, "tmpfs", namespaces.MS_NODEV, "mode=755")
