@@ -19,6 +19,7 @@ import uvloop
 
 from bench.cluster import DEADLINE, api_server, child, pss
 from bench.dnscluster import DOMAIN, ask_while_changing, lateness, make_services
+from bench.dnsforward import forwarded
 from bench.dnspeer import NAME as KNOT
 from bench.dnspeer import knot
 from bench.dnsperf import ask, bare_loop, free_port, round_trip
@@ -58,6 +59,7 @@ def measure(quick: bool) -> list[Measure]:
                 found += late(credentials, port, runs, CHANGES // 4 if quick else CHANGES)
                 memory = sum(pss(pid) for pid in pids()) / 1e6
                 what = f"memory of {WORKERS} workers and their parent, PSS"
+                found += forwarded(credentials, expected, file, runs, seconds, WORKERS)
                 found.append(Measure(f"{what}, before the first query", (before,), "MB"))
                 found.append(Measure(f"{what}, after all of this", (memory,), "MB", 349, PEER, budget=150))
                 return found
