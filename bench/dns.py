@@ -252,7 +252,10 @@ def wait_ready(sock: socket.socket) -> None:
 
 
 def query(sock: socket.socket, name: str) -> dns.message.Message:
-    """One question on a connected socket."""
+    """One question on a connected socket; late answers to others before it are passed over."""
     asked = dns.message.make_query(f"{name}.{DOMAIN}", "A")
     sock.send(asked.to_wire())
-    return dns.message.from_wire(sock.recv(4096))
+    while True:
+        answer = dns.message.from_wire(sock.recv(4096))
+        if asked.is_response(answer):
+            return answer

@@ -20,7 +20,7 @@ from fairlead.dns.hosts import Hosts
 from fairlead.dns.observer import ELSEWHERE, asked, service_of
 from fairlead.dns.policy import Policy
 from fairlead.dns.records import records
-from fairlead.dns.source import Pod, read
+from fairlead.dns.source import Pod, compact, read
 from fairlead.dns.tally import Board, Tally, together
 from tests.dns.cluster import ask, example_responder, example_zone, lines, query, running
 from tests.dns.others import other_server, reply
@@ -32,7 +32,7 @@ LOCAL = (ip_network("127.0.0.0/8"),)
 
 def pod(address: str, *, host: bool = False, phase: str = "Running") -> Pod:
     spec, status = {"hostNetwork": host}, {"phase": phase, "podIPs": [{"ip": address}]}
-    return read(Pod, {"spec": spec, "status": status})
+    return compact(read(Pod, {"spec": spec, "status": status}))
 
 
 HOSTS = {"192.0.2.7": ("Gateway.example", "gw.cluster.local"), "2001:db8::7": ("gateway.example",)}

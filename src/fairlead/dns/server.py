@@ -65,7 +65,7 @@ async def run(
         (Informer(api, ENDPOINTSLICES, keep=compact), Zone.put_slice),
     ]
     if config.pods == "verified":
-        watches.append((Informer(api, PODS), Zone.put_pod))
+        watches.append((Informer(api, PODS, keep=compact), Zone.put_pod))
     for informer, put in watches:
         health.waits_for(informer.resource.plural)
         informer.subscribe(partial(_apply, responder, put))
