@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace as replaced
 
-from fairlead.node import agent, registration
+from fairlead.node import agent, inputs, registration
 from fairlead.node.account import RETRY_SECONDS, Account
 from fairlead.node.inputs import Inputs
 from fairlead.node.records import SandboxRecord, read_histories, read_sandbox, start_ticks
@@ -21,7 +21,7 @@ from fairlead.objects import codec
 from fairlead.objects.core_v1 import ConfigMap, Pod
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, PODS
 from fairlead.objects.status import StatusError
-from fairlead.process import Health
+from fairlead.process import Health, listener
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
 from tests.node.test_agent import ask, eventually, signal_file, state
@@ -203,7 +203,12 @@ def told() -> ConfigMap:
 
 
 @root
-def test_while_the_api_is_away_containers_are_restarted_and_it_is_told_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mute", [False, True], ids=["it refuses", "it does not answer"])
+def test_while_the_api_is_away_containers_are_restarted_and_it_is_told_later(
+    tmp_path: Path, mute: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "PATIENCE", 0.1)
+
     async def test(cluster: Cluster) -> None:
         await cluster.api.create(CONFIGMAPS, told())
         script = f'echo "$WORD $KUBERNETES_PORT" >>{go}.runs; {until_told}; rm {go}; exit 3'
@@ -216,6 +221,7 @@ def test_while_the_api_is_away_containers_are_restarted_and_it_is_told_later(tmp
         for name in ("crash", "work"):
             await cluster.until(name, is_ready)
         await cluster.serving.stop()
+        silent = listener("127.0.0.1", cluster.serving.port) if mute else None
         go.touch()
         runs, done = Path(f"{go}.runs"), Path(f"{go}.work")
         await eventually(lambda: len(runs.read_text().splitlines()) == 2)
@@ -224,6 +230,8 @@ def test_while_the_api_is_away_containers_are_restarted_and_it_is_told_later(tmp
         assert first.startswith("kept tcp://10.96.0.1:")
         done.touch()
         assert '"pod": "web"' in await ask(web)
+        if silent is not None:
+            silent.close()
         await cluster.serving.start()
         pod = await cluster.until("crash", lambda pod: is_ready(pod) and state(pod).restartCount == 1)
         last = state(pod).lastState.terminated
