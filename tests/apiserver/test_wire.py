@@ -19,6 +19,7 @@ from tools import wire_bytes
 
 from fairlead.apiserver import connections
 from fairlead.apiserver.connections import AHEAD, HEAD_BYTES, Connection, Server, origin_form
+from fairlead.apiserver.heads import Heads, Plain
 from fairlead.apiserver.messages import Request, Response
 
 REFUSALS = {400, 413, 417, 431, 501, 505}
@@ -126,8 +127,10 @@ def heads(data: bytes) -> Iterator[bytes]:
         yield b"HTTP/1.1 " + head
 
 
-async def sent(pieces: Sequence[bytes]) -> Outcome:
+async def sent(pieces: Sequence[bytes], known: Heads | None = None) -> Outcome:
+    """What comes of the pieces, sent to a server of their own; it may know some headers."""
     client = Client()
+    client.server.heads = known or client.server.heads
     for piece in pieces:
         await client.send(piece)
     await client.settle()
@@ -196,6 +199,32 @@ def test_however_it_is_split_it_is_the_same(dice: random.Random, at: list[int]) 
     whole, split = asyncio.run(sent([data])), asyncio.run(sent(wire_bytes.split(data, at)))
     assert split == whole, data
     assert set(whole.codes) <= REFUSALS | {200}, data
+
+
+class Counted(Heads):
+    """Counts what is read by headers that are known."""
+
+    hits = 0
+
+    def read(self, data: bytes) -> Plain | None:
+        plain = super().read(data)
+        self.hits += plain is not None
+        return plain
+
+
+def test_headers_that_are_known_mean_what_they_meant_to_the_parser() -> None:
+    """Requests in a piece each, to a server that knows no headers yet, and to one that knows those of all of them."""
+    dice, known = random.Random(1), Counted()
+    streams = [[wire_bytes.request(dice) for _ in range(3)] for _ in range(900)]
+
+    async def test() -> None:
+        for stream in streams:
+            await sent(stream, known)
+        for stream in streams:
+            assert await sent(stream, known) == await sent(stream), stream
+
+    asyncio.run(test())
+    assert known.hits > 100
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
