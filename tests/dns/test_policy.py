@@ -60,6 +60,16 @@ def test_hosts(name: str, kind: str, rcode: str, answer: list[str]) -> None:
     assert (dns.rcode.to_text(message.rcode()), lines(message.answer)) == (rcode, answer)
 
 
+def test_an_external_name_may_lead_to_a_name_of_hosts() -> None:
+    """And nobody else is asked for it; CoreDNS looks its targets up by all its plugins."""
+    hosts = Hosts({"192.0.2.8": ("db.example.com",)})
+    responder = example_responder(policy=Policy(hosts=hosts, takes=lambda _: True))
+    alias = f"external-db.{D}. CNAME db.example.com."
+    for kind, answer in (("A", [alias, "db.example.com. A 192.0.2.8"]), ("AAAA", [alias]), ("MX", [alias])):
+        for _ in range(2):
+            assert lines(ask(responder, query(f"external-db.{D}", kind)).answer) == answer
+
+
 @pytest.mark.parametrize(
     ("name", "rcode"),
     [

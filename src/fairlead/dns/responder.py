@@ -255,7 +255,11 @@ class Responder:
                 return Found(Rcode.SERVFAIL)
             if not query.plain:
                 return Found(Rcode.NXDOMAIN, authority=(zone.authority(),))
-            return zone.find(name, query.type)
+            found = zone.find(name, query.type)
+            known = self._policy.hosts.find(found.beyond, query.type) if found.beyond else None
+            if known is None:
+                return found
+            return found._replace(answer=(*found.answer, *known.answer), beyond="")
         if zone.reverses(name) and query.plain:
             if not self._synced:
                 return Found(Rcode.SERVFAIL)
