@@ -12,6 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+LARGEST = 10 * 1024 * 1024
+"""Bytes of a file, as the kubelet's containerLogMaxSize, before the next one is begun."""
+
 LONGEST_PIECE = 16384
 """Bytes of one line of output before it is cut, as containerd does."""
 
@@ -23,11 +26,11 @@ def stamp(nanoseconds: int) -> str:
 
 
 class ContainerLog:
-    """A log file that is renamed to `FILE.1` when it has `limit` bytes: it and its predecessor are kept."""
+    """A log file that is renamed to `FILE.1` when it has `limit` bytes, or `LARGEST`: it and that one are kept."""
 
-    def __init__(self, path: Path, limit: int = 10 * 1024 * 1024) -> None:
+    def __init__(self, path: Path, limit: int | None = None) -> None:
         self._path = path
-        self._limit = limit
+        self._limit = LARGEST if limit is None else limit
         self._pending: dict[str, bytes] = {}
         self._failed = False
         path.parent.mkdir(parents=True, exist_ok=True)
