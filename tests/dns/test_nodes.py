@@ -141,3 +141,16 @@ def test_what_is_remembered_is_bounded() -> None:
                 assert pieces._endpoints == sum(len(kept.endpoints) for kept, _ in pieces._kept.values())
                 assert pieces._endpoints <= 100
     assert len(pieces._kept) == 2
+
+
+def test_a_thousand_ports() -> None:
+    """Each by its name, all at the Service's own, and no work for those that are not asked about."""
+    zone = Zone()
+    ports = [{"name": f"P{n}", "port": n, "protocol": "TCP" if n % 2 else "UDP"} for n in range(1, 1001)]
+    put_service(zone, clusterIP="10.96.0.1", clusterIPs=["10.96.0.1"], ports=ports)
+    assert_each_name_has_its_records(zone)
+    assert len(zone.find(NAME, Type.SRV).answer) == 1000
+    for label, rcode in (("_p2._tcp", Rcode.NXDOMAIN), ("_sctp", Rcode.NXDOMAIN), ("_udp", Rcode.NOERROR)):
+        found = zone.find(f"{label}.{NAME}", Type.SRV)
+        assert (found.rcode, found.answer) == (rcode, ())
+    assert zone.find(f"x.{NAME}", Type.A).rcode == Rcode.NXDOMAIN
