@@ -325,3 +325,23 @@ def test_the_files_are_their_owners_alone(tmp_path: Path, before: int | None) ->
         uvloop.run(main())
     finally:
         os.umask(umask)
+
+
+def test_who_is_cancelled_with_the_writer_can_still_write(tmp_path: Path) -> None:
+    """As at the end of a loop, which cancels all tasks at once."""
+
+    async def test() -> None:
+        async with await SQLiteStore.open(tmp_path / "store.db") as store:
+            first = asyncio.create_task(store.commit([], [Change("/first", b"1")]))
+            await asyncio.sleep(0)  # it is with the thread now
+            await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            revision = await store.commit([], [Change("/last", b"2")])
+            assert first.cancelled()
+            first_there, last_there = await store.get("/first"), await store.get("/last")
+            assert first_there is not None
+            assert last_there is not None
+            assert first_there.revision < last_there.revision == revision
+
+    uvloop.run(test())

@@ -220,7 +220,7 @@ class SQLiteStore:
                 gone = useless(history.upto(forget)) if forget else []
                 try:
                     if rows or forget:
-                        await self._worker.do(store, self._database, rows, forget, gone)
+                        await _settled(self._worker.do(store, self._database, rows, forget, gone))
                 except sqlite3.Error as error:
                     why = f"the store cannot write to {self._path}: {meaning(error, self._path)}"
                     if why != self._complaint:  # once, not for every write while it lasts
@@ -274,6 +274,18 @@ class SQLiteStore:
                     revision += 1
                 write.outcome = revision
         return events, rows
+
+
+async def _settled(work: asyncio.Future[None]) -> None:
+    """Waits for what the thread does, whoever cancels that: a loop that ends cancels the writer, as it does everyone.
+
+    What is in the file then is known here, so that the next write, of those who have still something to write when
+    they are cancelled, is planned upon it.
+    """
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((work,))
+    work.result()
 
 
 def useless(events: Sequence[Event]) -> list[tuple[int, str]]:
