@@ -412,3 +412,19 @@ def test_a_verdict_changes_only_after_a_whole_row(success: int, failure: int, an
             needed = success if answer else failure
             assert tally.verdict is answer
             assert answers[number + 1 - needed : number + 1] == [answer] * needed
+
+
+def test_a_container_has_its_time_before_it_is_asked() -> None:
+    """The first question comes after `initialDelaySeconds`; none comes any more once it has failed for good."""
+
+    async def main() -> tuple[float, list[bool]]:
+        to = replace(target(Done(request=0, exit_code=1)), started_at=time.time())
+        verdicts: list[bool] = []
+        asked = probe(exec={"command": ["false"]}, initialDelaySeconds=1, failureThreshold=1, periodSeconds=1)
+        async with asyncio.timeout(LIMIT):
+            await watch(to, asked, True, verdicts.append, lambda answer: None, final=True)
+        return time.time() - to.started_at, verdicts
+
+    taken, verdicts = asyncio.run(main())
+    assert taken >= 0.99
+    assert verdicts == [False]
