@@ -101,10 +101,10 @@ def wait() -> None:
 
 def main(kind: str, port: int, prefix: str, *files: str) -> None:
     """Serves for ever."""
-    for what in ("liveness", "told"):
+    signal.signal(signal.SIGTERM, lambda *_: open(f"{prefix}.told", "w").close())
+    for what in ("told", "liveness"):
         if not is_good(prefix, what):
             os.remove(f"{prefix}.{what}")
-    signal.signal(signal.SIGTERM, lambda *_: open(f"{prefix}.told", "w").close())
     if kind in ("HTTP", "HTTPS"):
         context = None
         if kind == "HTTPS":

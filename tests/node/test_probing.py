@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +22,8 @@ from tests.node.test_agent import eventually, signal_file, state
 from tests.node.test_lifecycle import reasons, shell
 
 KINDS = ("HTTP", "HTTPS", "TCP", "gRPC", "exec")
-PYTHON = "/usr/bin/python3"
+PYTHON = os.path.realpath(sys.executable)
+"""Not that of the virtual environment, which may be where pods have folders of their own."""
 
 
 class Folder:
@@ -166,7 +169,10 @@ async def a_container_that_does_not_start_in_time_is_killed(cluster: Cluster, fo
 
 async def hooks_that_ask_or_sleep(cluster: Cluster, folder: Folder) -> None:
     log = Path(f"{folder.path}/heard")
-    ask = "import http.server as h, sys; sys.stderr = open(sys.argv[1], 'a', 1); h.test(h.SimpleHTTPRequestHandler)"
+    ask = (
+        "import http.server as h, signal, sys; sys.stderr = open(sys.argv[1], 'a', 1);"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit()); h.test(h.SimpleHTTPRequestHandler)"
+    )
     port = {"name": "web", "containerPort": 8000}
     server = {
         "name": "server",
@@ -180,7 +186,7 @@ async def hooks_that_ask_or_sleep(cluster: Cluster, folder: Folder) -> None:
         "preStop": {"httpGet": {"port": 8000, "path": "/stopping", "scheme": "HTTPS"}},
     }
     asking = shell("c", "trap 'exit 0' TERM; while :; do sleep 0.02; done", lifecycle=hooks, ports=[port])
-    await cluster.run("asks", asking, initContainers=[server], terminationGracePeriodSeconds=2)
+    await cluster.run("asks", asking, initContainers=[server], terminationGracePeriodSeconds=600)
     pause = {"postStart": {"sleep": {"seconds": 1}}, "preStop": {"sleep": {"seconds": 1}}}
     begun = time.monotonic()
     await cluster.run(
