@@ -45,35 +45,36 @@ def of(*histories: History) -> dict[str, History]:
     return {history.current.name: history for history in histories}
 
 
+NONE: frozenset[str] = frozenset()
+FORMER = frozenset({"i0", "c0", "d0"})
 TRIGGERED = of(run("i", 90, 80), run("c", 70, 5, 42), run("d", 70))
-MOMENTS = {
-    "all run": (of(run("c", 70), run("d", 70)), 0, 0),
-    "another code": (of(run("c", 70, 5, 1), run("d", 70)), 0, 0),
-    "the code, of a container that has no rule": (of(run("c", 70), run("d", 70, 5, 42)), 0, 0),
-    "the code": (TRIGGERED, 0, NOW - 5),
-    "the code once more, while the first restart ends it": (TRIGGERED, NOW - 20, NOW - 20),
-    "the code again, later": (of(run("c", 10, 3, 42, 1), run("d", 10)), NOW - 20, NOW - 3),
+ENDS = {
+    "all run": (of(run("c", 70), run("d", 70)), NONE, False),
+    "another code": (of(run("c", 70, 5, 1), run("d", 70)), NONE, False),
+    "the code, of a container that has no rule": (of(run("c", 70), run("d", 70, 5, 42)), NONE, False),
+    "the code": (TRIGGERED, NONE, True),
+    "the code once more, while the first restart ends it": (TRIGGERED, FORMER, False),
+    "the code again, later": (of(run("c", 10, 3, 42, 1), run("d", 10)), FORMER, True),
 }
 
 
-@pytest.mark.parametrize("name", MOMENTS)
+@pytest.mark.parametrize("name", ENDS)
 def test_when_all_are_restarted(name: str) -> None:
-    histories, since, expected = MOMENTS[name]
-    assert wholerestart.triggered(pod(), histories, since) == expected
+    histories, former, expected = ENDS[name]
+    assert wholerestart.triggered(pod(), histories, former) is expected
 
 
 def test_the_first_rule_that_knows_the_code_decides() -> None:
     restart = {"action": "Restart", "exitCodes": {"operator": "NotIn", "values": [0]}}
     histories = of(run("c", 70, 5, 42))
-    for rules, moment in (([restart, RULE], 0), ([RULE, restart], NOW - 5)):
+    for rules, expected in (([restart, RULE], False), ([RULE, restart], True)):
         given = pod(containers=[{"name": "c", "restartPolicy": "Never", "restartPolicyRules": rules}])
-        assert wholerestart.triggered(given, histories, 0) == moment
+        assert wholerestart.triggered(given, histories, NONE) is expected
 
 
-def observed(histories: dict[str, History], since: float) -> Observed:
-    former = wholerestart.former(pod(), histories, since)
+def observed(histories: dict[str, History]) -> Observed:
     running = {one.current.id for one in histories.values() if one.current.running}
-    return Observed(sandbox=True, histories=histories, former=former, restarting=bool(former & running))
+    return Observed(sandbox=True, histories=histories, former=FORMER, restarting=bool(FORMER & running))
 
 
 STEPS = {
@@ -85,28 +86,32 @@ STEPS = {
         ["c1", "d1"],
         [],
     ),
-    "and then it is a pod as any": (of(run("i", 3, 2), run("c", 1, attempt=1), run("d", 1, attempt=1)), [], []),
+    "and then it is a pod as any": (
+        of(run("i", 3, 2, attempt=1), run("c", 1, attempt=1), run("d", 1, attempt=1)),
+        [],
+        [],
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_what_is_done_step_by_step(name: str) -> None:
     histories, starts, kills = STEPS[name]
-    found = plan(pod(), observed(histories, NOW - 5), NOW)
+    found = plan(pod(), observed(histories), NOW)
     assert [f"{start.container.name}{start.attempt}" for start in found.starts] == starts
     assert [(kill.container.name, kill.grace) for kill in found.kills] == [(kill, 0) for kill in kills]
     assert not found.finished
 
 
 def test_what_is_said_meanwhile() -> None:
-    given = observed(TRIGGERED, NOW - 5)
+    given = observed(TRIGGERED)
     facts = Facts(histories=TRIGGERED, former=given.former, restarting=given.restarting)
     made = status.make(pod(), facts, NOW)
     restarting = {c.type: c for c in made.conditions}["AllContainersRestarting"]
     assert (restarting.status, restarting.reason) == ("True", "RestartAllContainersStarted")
     assert restarting.message == "container exited with restart policy rule"
     histories = of(run("i", 90, 80), run("c", 70, 5, 42), run("d", 70, 4, 143))
-    given = observed(histories, NOW - 5)
+    given = observed(histories)
     made = status.make(pod(), Facts(histories=histories, former=given.former), NOW)
     assert made.phase == "Pending"
     found = {c.type: c.status for c in made.conditions}

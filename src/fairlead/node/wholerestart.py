@@ -6,7 +6,6 @@ nothing starts before all has ended. Upstream: KEP-5532, ShouldAllContainersRest
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,25 +22,26 @@ def is_possible(pod: Pod) -> bool:
     return any(rule.action == ACTION for container in _subject(pod) for rule in container.restartPolicyRules)
 
 
-def triggered(pod: Pod, histories: Mapping[str, History], since: float) -> float:
-    """When a container that was started after `since` ended so that all are to be restarted; `since` if none did.
+def triggered(pod: Pod, histories: Mapping[str, History], former: frozenset[str]) -> bool:
+    """Whether a container has ended so that all are to be restarted; runs from before the last time do not count.
 
-    Pure. In seconds since the epoch. Cost: that of the pod's containers.
+    Pure. Cost: that of the pod's containers.
     """
-    for container in _subject(pod):
-        history = histories.get(container.name)
-        if history is None or history.current.running or history.current.started_at <= since:
-            continue
-        if matching_action(container, history.current.exit_code) == ACTION:
-            since = max(since, history.current.finished_at)
-    return since
+    ended = (
+        (container, histories[container.name].current)
+        for container in _subject(pod)
+        if container.name in histories
+    )
+    return any(
+        not run.running and run.id not in former and matching_action(container, run.exit_code) == ACTION
+        for container, run in ended
+    )
 
 
-def former(pod: Pod, histories: Mapping[str, History], since: float) -> frozenset[str]:
-    """The runs of containers, by id, from before the restart at `since`. Pure."""
-    found = (histories.get(container.name) for container in _subject(pod)) if since else ()
-    runs = (run for one in found if one is not None for run in (one.current, one.previous) if run is not None)
-    return frozenset(run.id for run in runs if run.started_at <= since)
+def runs(pod: Pod, histories: Mapping[str, History]) -> frozenset[str]:
+    """The runs so far, by id, of the containers that such a restart is about. Pure."""
+    found = [histories[container.name] for container in _subject(pod) if container.name in histories]
+    return frozenset(run.id for one in found for run in (one.current, one.previous) if run is not None)
 
 
 class WholeRestart:
@@ -49,7 +49,7 @@ class WholeRestart:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "restarted"
-        self._since: float | None = None
+        self._known = False
         self.former: frozenset[str] = frozenset()
         """The runs from before it, by id."""
         self.begun = False
@@ -61,21 +61,21 @@ class WholeRestart:
         """Looks whether the containers' ends ask for one. Raises OSError where it cannot be written down."""
         if not is_possible(pod):
             return
-        if self._since is None:
-            self._since = self._read()
-        since = triggered(pod, histories, self._since)
-        self.begun = since > self._since
+        if not self._known:
+            self.former, self._known = self._read(), True
+        self.begun = triggered(pod, histories, self.former)
         if self.begun:
-            files.replace(self._file, repr(since).encode())
-            self._since = since
-        self.former = former(pod, histories, since)
+            former = runs(pod, histories)
+            files.replace(self._file, "\n".join(sorted(former)).encode())
+            self.former = former
         running = {one.current.id for one in histories.values() if one.current.running}
         self.under_way = self.begun or bool(self.former & running)
 
-    def _read(self) -> float:
-        with contextlib.suppress(OSError, ValueError):
-            return float(self._file.read_text())
-        return 0.0
+    def _read(self) -> frozenset[str]:
+        try:
+            return frozenset(self._file.read_text().split())
+        except OSError:
+            return frozenset()
 
 
 def _subject(pod: Pod) -> tuple[Container, ...]:
