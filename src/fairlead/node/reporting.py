@@ -35,6 +35,8 @@ class Reporting:
         self._probing = probing
         self._written = written
         self._writing: asyncio.Task[None] | None = None
+        self._asked = False
+        """Whether the pod was to be looked at again while that was under way."""
         self._backoff = Backoff(limit=5.0)
         self._again = 0.0
         """When to try again after a failure, on the monotonic clock."""
@@ -73,6 +75,8 @@ class Reporting:
         """
         now = time.time()
         hold = self._hold_until(pod, now)
+        if self._writing is not None:
+            self._asked = True
         if hold is not None or self._writing is not None:
             return hold
         pod = self._state.pod or pod
@@ -119,6 +123,9 @@ class Reporting:
             self._backoff.reset()
         finally:
             self._writing = None
+            if self._asked:  # what was written may be known already, by the informer
+                self._asked = False
+                self._state.changed.set()
 
     def _failed(self) -> None:
         self._again = time.monotonic() + self._backoff.next()
