@@ -143,8 +143,7 @@ def test_what_containers_see(tmp_path: Path) -> None:
             await cluster.api.create(PODS, one)
         wanted = [folder / of / name / "done" for of, name in SEEN]
         await eventually(lambda: all(path.exists() for path in wanted))
-        made = await cluster.get("fields")
-        assert made is not None
+        made = await cluster.until("fields", lambda pod: pod.status.podIP)
         sees_its_fields(made, environment(folder / "fields/c"))
         sees_services(address)
         sees_names()
