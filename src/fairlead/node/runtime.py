@@ -237,13 +237,29 @@ def _reap(pid: int) -> None:
 
 
 async def _read_all(fd: int) -> str:
-    """Reads a pipe to its end without blocking the loop, and closes it."""
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader),
-        os.fdopen(fd, "rb", buffering=0),
-    )
+    """Reads a pipe to its end without blocking the loop, and closes it.
+
+    By hand: uvloop's transport closes the descriptor of a pipe twice, and what another thread has opened in between
+    with it.
+    """
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    parts: list[bytes] = []
+
+    def read() -> None:
+        try:
+            part = os.read(fd, 65536)
+        except BlockingIOError:
+            return
+        parts.append(part)
+        if not part and not ended.done():
+            ended.set_result(None)
+
+    os.set_blocking(fd, False)
+    loop.add_reader(fd, read)
     try:
-        return (await reader.read()).decode()
+        await ended
     finally:
-        transport.close()
+        loop.remove_reader(fd)
+        os.close(fd)
+    return b"".join(parts).decode()
