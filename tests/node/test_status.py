@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -117,6 +119,17 @@ def test_conditions_as_the_kubelet_orders_them() -> None:
     assert {c.observedGeneration for c in made.conditions} == {3}
     assert made.startTime == THEN
     assert made.qosClass == "BestEffort"
+
+
+def test_a_container_whose_hook_failed_has_not_started_until_it_ends() -> None:
+    facts = Facts(histories={"c": running()}, ready=READY, hooking=frozenset({"c"}))
+    made = status.make(pod(), facts, NOW)
+    assert made.containerStatuses[0].state.waiting is not None
+    assert not made.containerStatuses[0].ready
+    made = status.make(pod(), dataclasses.replace(facts, histories={"c": ended(137)}), NOW)
+    terminated = made.containerStatuses[0].state.terminated
+    assert terminated is not None
+    assert terminated.exitCode == 137
 
 
 def test_a_condition_keeps_its_time_until_it_changes() -> None:

@@ -53,7 +53,7 @@ class PodState:
         """Those that the pod has taken from the node's pool."""
         self.restart = WholeRestart(self.directory)
         self.hooking: set[str] = set()
-        """Runs of containers whose postStart hook has not ended yet: to the world they have not started."""
+        """Runs of containers whose postStart hook has not succeeded yet: to the world they have not started."""
 
     @property
     def name(self) -> str:

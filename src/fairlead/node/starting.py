@@ -181,13 +181,18 @@ class Starting:
         state.event("Normal", "Created", f"Container created: {container.name}", container)
         state.event("Normal", "Started", f"Container started: {container.name}", container)
         if container.lifecycle is not None and container.lifecycle.postStart is not None:
+            state.hooking.intersection_update(one.id for one in state.running())
             state.hooking.add(record.id)
             self._hooks[record.id] = asyncio.create_task(
                 self._after_start(container, record.id, container.lifecycle.postStart)
             )
 
     async def _after_start(self, container: Container, run: str, hook: LifecycleHandler) -> None:
-        """Runs the postStart hook; a failure is the end of the container, as the plan will say."""
+        """Runs the postStart hook; a failure is the end of the container, as the plan will say.
+
+        A container whose hook has failed does not count as started either, until it has ended.
+        """
+        problem = ""
         try:
             problem = await hooks.run(self._state.target(container, run), hook)
             if problem:
@@ -196,7 +201,8 @@ class Starting:
                 self.hook_failed.intersection_update(record.id for record in self._state.running())
                 self.hook_failed.add(run)
         finally:
-            self._state.hooking.discard(run)
+            if not problem:
+                self._state.hooking.discard(run)
             self._hooks.pop(run, None)
             self._state.changed.set()
 

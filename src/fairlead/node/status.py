@@ -149,7 +149,7 @@ def _container(pod: Pod, container: Container, facts: Facts, *, init: bool) -> C
     history = facts.histories.get(container.name)
     current = history.current if history else None
     previous = history.previous if history else None
-    hooking = current is not None and current.id in facts.hooking
+    hooking = current is not None and current.running and current.id in facts.hooking
     former = current is not None and current.id in facts.former and not current.running
     state, last = ContainerState(), ContainerState()
     if previous is not None:
