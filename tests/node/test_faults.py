@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
+import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace as replaced
 
-from fairlead.node import agent, inputs, logs, registration
+from fairlead.node import agent, inputs, logs, registration, runtime
 from fairlead.node.account import RETRY_SECONDS, Account
 from fairlead.node.inputs import Inputs
 from fairlead.node.records import SandboxRecord, read_histories, read_sandbox, start_ticks
@@ -371,3 +374,28 @@ def test_a_pod_whose_folder_is_removed_begins_anew(tmp_path: Path) -> None:
 
 def remove(cluster: Cluster, pod: Pod) -> None:
     shutil.rmtree(cluster.config.state_directory / "pods" / pod.metadata.uid)
+
+
+@root
+def test_a_pod_whose_sandbox_does_not_answer_begins_anew_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    create = runtime.create
+
+    async def create_mute(*arguments: Any) -> runtime.Sandbox:
+        sandbox = await create(*arguments)
+        made.append(sandbox.record.pid)
+        if len(made) == 1:
+            os.kill(sandbox.record.pid, signal.SIGSTOP)
+        return sandbox
+
+    async def test(cluster: Cluster) -> None:
+        await cluster.run("web")
+        pod = await cluster.until("web", is_ready)
+        assert sandbox_of(cluster, pod).pid == made[-1] != made[0]
+        assert '"pod": "web"' in await ask(pod)
+
+    monkeypatch.setattr(runtime, "START_TIMEOUT", 2.0)
+    monkeypatch.setattr(runtime, "create", create_mute)
+    with_cluster(tmp_path, test)

@@ -33,7 +33,7 @@ from fairlead.node.sandbox.control import control_socket
 from fairlead.node.sandbox.process import fork
 
 START_TIMEOUT = 30.0
-"""Seconds that a sandbox may take to make its namespaces."""
+"""Seconds that a sandbox may take to make its namespaces, and to start a container."""
 
 
 class SandboxError(OSError):
@@ -59,8 +59,19 @@ class Sandbox:
         self._requests = 0
 
     async def start(self, request: Start) -> None:
-        """Starts a container. Whether its program could be started, its history tells. Raises `SandboxError`."""
-        await self._ask(request)
+        """Starts a container. Whether its program could be started, its history tells. Raises `SandboxError`.
+
+        A sandbox that has not answered within `START_TIMEOUT` is killed, and the pod with it: nobody would see its
+        containers end, and the pod begins anew in another.
+        """
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await self._ask(request)
+        except TimeoutError:
+            self._kill()
+            raise SandboxError(
+                f"the pod's sandbox did not start container {request.name} within {START_TIMEOUT:g} s; it is killed"
+            ) from None
 
     async def signal(self, container: str, number: int) -> None:
         """Signals the run of a container with this id; nothing happens if that has ended."""
@@ -72,10 +83,13 @@ class Sandbox:
 
     async def kill(self) -> None:
         """Ends the pod's every process at once, and waits until they are gone."""
+        self._kill()
+        await self.gone.wait()
+
+    def _kill(self) -> None:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        await self.gone.wait()
 
     async def release(self) -> None:
         """Lets go of the sandbox, which goes on running: the agent ends."""
