@@ -5,6 +5,8 @@ Upstream: ValidatePersistentVolumeClaim, ValidatePersistentVolumeClaimUpdate in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from fairlead.objects import labels, names
@@ -47,17 +49,23 @@ def validate(claim: PersistentVolumeClaim, old: PersistentVolumeClaim | None = N
     return errors
 
 
+def wrong_modes(modes: Sequence[str]) -> list[FieldError]:
+    """What is wrong with the access modes of a claim, or of a volume, besides that there are none."""
+    errors = [
+        not_supported("spec.accessModes", mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES
+    ]
+    if "ReadWriteOncePod" in modes and len(modes) > 1:
+        said = "may not use ReadWriteOncePod with other access modes"
+        errors.append(forbidden("spec.accessModes", said))
+    return errors
+
+
 def _validate_spec(spec: PersistentVolumeClaimSpec) -> list[FieldError]:
     errors: list[FieldError] = []
     if not spec.accessModes:
         errors.append(required("spec.accessModes", "at least 1 access mode is required"))
     errors += labels.validate_selector(spec.selector, "spec.selector")
-    for mode in spec.accessModes:
-        if mode not in ACCESS_MODES:
-            errors.append(not_supported("spec.accessModes", mode, ACCESS_MODES))
-    if "ReadWriteOncePod" in spec.accessModes and len(spec.accessModes) > 1:
-        said = "may not use ReadWriteOncePod with other access modes"
-        errors.append(forbidden("spec.accessModes", said))
+    errors += wrong_modes(spec.accessModes)
     if "storage" not in spec.resources.requests:
         errors.append(required("spec.resources[storage]"))
     if spec.storageClassName:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fairlead.objects import names, quantities
 from fairlead.objects.core_v1 import PersistentVolume, PersistentVolumeSource, PersistentVolumeSpec
 from fairlead.objects.metadata import unchanged, validate_metadata, validate_metadata_update
-from fairlead.objects.persistentvolumeclaims import ACCESS_MODES, VOLUME_MODES
+from fairlead.objects.persistentvolumeclaims import VOLUME_MODES, wrong_modes
 from fairlead.objects.status import FieldError, forbidden, invalid, not_supported, required
 
 RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
@@ -57,12 +57,7 @@ def _validate_spec(spec: PersistentVolumeSpec) -> list[FieldError]:
     errors: list[FieldError] = []
     if not spec.accessModes:
         errors.append(required("spec.accessModes"))
-    for mode in spec.accessModes:
-        if mode not in ACCESS_MODES:
-            errors.append(not_supported("spec.accessModes", mode, ACCESS_MODES))
-    if "ReadWriteOncePod" in spec.accessModes and len(spec.accessModes) > 1:
-        said = "may not use ReadWriteOncePod with other access modes"
-        errors.append(forbidden("spec.accessModes", said))
+    errors += wrong_modes(spec.accessModes)
     if not spec.capacity:
         errors.append(required("spec.capacity"))
     if set(spec.capacity) != {"storage"}:
