@@ -1,13 +1,12 @@
-"""What every controller of this room is given, and what it has to have."""
+"""What every controller of this room is given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
+from fairlead.client.controllers import Controller
 from fairlead.client.events import Recorder
-from fairlead.client.queue import WorkQueue
 from fairlead.client.writer import Writer
 from fairlead.workloads.cluster import Cluster
 from fairlead.workloads.config import WorkloadsConfig
@@ -21,21 +20,6 @@ class Context:
     writer: Writer
     recorder: Recorder
     config: WorkloadsConfig
-
-
-class Controller(Protocol):
-    """A queue of keys, and the work for one of them."""
-
-    @property
-    def queue(self) -> WorkQueue[str]:
-        """The keys to look at."""
-
-    @property
-    def workers(self) -> int:
-        """Keys that are worked on at a time."""
-
-    async def sync(self, key: str) -> None:
-        """Looks at one key and does what is missing; called again after what it raises."""
 
 
 @dataclass(frozen=True)
