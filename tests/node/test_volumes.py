@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 
 from fairlead.client.events import Recorder
-from fairlead.node import atomicwriter, mounting, mounttable, volumes
+from fairlead.node import agent, atomicwriter, mounting, mounttable, volumes
 from fairlead.node.environment import ConfigError
 from fairlead.node.fieldrefs import NodeFacts
-from fairlead.node.hostports.tables import HostPorts
-from fairlead.node.inputs import Inputs
-from fairlead.node.network import AddressPool
 from fairlead.node.payloads import File, PayloadError, Sources, Token, payload
-from fairlead.node.podstate import Node, PodState
+from fairlead.node.podstate import PodState
 from fairlead.node.records import Mount
-from fairlead.node.references import References
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import ConfigMap, Container, Pod, Secret, Volume, VolumeMount
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, PERSISTENTVOLUMECLAIMS, PODS, SECRETS
@@ -285,15 +281,7 @@ def test_a_token_in_a_volume_is_renewed_before_it_expires(tmp_path: Path) -> Non
         made = await cluster.until("web", is_ready)
         api, config = cluster.node_api, cluster.config
         recorder = Recorder(api, "test", "node1")
-        node = Node(
-            api,
-            config,
-            recorder,
-            AddressPool(config.pod_cidrs),
-            References(api),
-            Inputs(api),
-            HostPorts(config.addresses),
-        )
+        node = agent.node_of(api, config, recorder)
         kept = volumes.Volumes(PodState(node, made.metadata.uid, made))
         file = config.state_directory / "pods" / made.metadata.uid / "volumes/token/t"
         now = time.time()

@@ -38,11 +38,9 @@ async def run(api: Api, config: NodeConfig, health: Health) -> None:
         await _run(api, config, health)
 
 
-async def _run(api: Api, config: NodeConfig, health: Health) -> None:
-    health.waits_for("node", "not registered yet")
-    health.waits_for("pods", "not listed yet")
-    recorder = Recorder(api, "kubelet", config.name)
-    node = Node(
+def node_of(api: Api, config: NodeConfig, recorder: Recorder) -> Node:
+    """What the pods of a node share, of which nothing is used yet."""
+    return Node(
         api,
         config,
         recorder,
@@ -51,6 +49,13 @@ async def _run(api: Api, config: NodeConfig, health: Health) -> None:
         Inputs(api),
         HostPorts(config.addresses),
     )
+
+
+async def _run(api: Api, config: NodeConfig, health: Health) -> None:
+    health.waits_for("node", "not registered yet")
+    health.waits_for("pods", "not listed yet")
+    recorder = Recorder(api, "kubelet", config.name)
+    node = node_of(api, config, recorder)
     pods = Informer(api, PODS, fields=f"spec.nodeName={config.name}")
     try:
         async with asyncio.TaskGroup() as tasks:
