@@ -171,8 +171,12 @@ async def read(path: Path, wanted: Options, running: Callable[[], bool]) -> Asyn
                     return
                 await asyncio.sleep(0)
             if renamed:
-                os.close(files.pop())
-                files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                with contextlib.suppress(
+                    FileNotFoundError
+                ):  # it was just renamed once more: then the next time
+                    fresh = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    os.close(files.pop())
+                    files.append(fresh)
             elif goes_on:
                 await asyncio.sleep(POLL_SECONDS)
             else:
