@@ -187,13 +187,12 @@ def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) ->
         assert kubeconfig.stat().st_mode & 0o777 == 0o600
         kubectl = ["kubectl", "--kubeconfig", str(kubeconfig)]
 
-        def has_namespaces() -> bool:
-            done = subprocess.run(
-                [*kubectl, "get", "namespaces"], capture_output=True, text=True, check=False
-            )
-            return "kube-system" in done.stdout
+        def ask(*what: str) -> str:
+            done = subprocess.run([*kubectl, "get", *what], capture_output=True, text=True, check=False)
+            return done.stdout
 
-        wait_for(has_namespaces)
+        wait_for(lambda: ask("--raw", "/readyz") == "ok")
+        assert "kube-system" in ask("namespaces")
         made = [*kubectl, "create", "service", "nodeport", "web", "--tcp=80", "-o", "jsonpath={.spec}"]
         done = subprocess.run(made, capture_output=True, text=True, check=True)
         assert '"clusterIP":"10.7.0.' in done.stdout
@@ -204,7 +203,7 @@ def test_the_api_server_and_the_controllers_run_by_themselves(tmp_path: Path) ->
                 wait_for(lambda: answer(f"http://{address}:{health}/readyz") == (200, "ok"))
                 assert answer(f"http://{address}:{health}/metrics")[0] == 200
     with running(*server, folder=tmp_path):
-        wait_for(has_namespaces)
+        wait_for(lambda: "kube-system" in ask("namespaces"))
 
 
 def test_a_component_waits_for_an_api_that_is_away(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.waiting import LIMIT
+
 PREFIX = "fairlead-kernel-"
 PACKAGE = "linux-image-cloud-amd64"
 """Debian's name for its kernel for virtual machines, which leads to that of the newest version."""
@@ -111,7 +113,8 @@ def own_folder() -> Iterator[Path]:
     """A folder for the block. Those of runs that were killed are removed: nobody holds a lock on them."""
     with locked(Path(tempfile.gettempdir()), wait=True) as parent:
         for left in parent.glob(f"{PREFIX}*"):
-            with contextlib.suppress(BlockingIOError), locked(left, wait=False):
+            # Whoever it belongs to may be removing it: then it is gone, or goes while we look.
+            with contextlib.suppress(BlockingIOError, FileNotFoundError), locked(left, wait=False):
                 shutil.rmtree(left)
         place = Path(tempfile.mkdtemp(prefix=PREFIX))
         mine = contextlib.ExitStack()
@@ -216,7 +219,7 @@ def sharing_root(place: Path) -> Iterator[Path]:
         daemon.wait()
 
 
-def wait_for(wanted: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_for(wanted: Callable[[], bool], seconds: float = LIMIT) -> bool:
     deadline = time.monotonic() + seconds
     while not wanted():
         if time.monotonic() > deadline:

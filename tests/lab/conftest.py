@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+from fairlead.lab.processes import Identity
 from fairlead.lab.state import Record, StateDirectory
 from tests.waiting import LIMIT
 
@@ -24,6 +26,17 @@ def wait_for(what: Callable[[], T], seconds: float = LIMIT) -> T:
             return value
         assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}"
         time.sleep(0.01)
+
+
+def freeze(process: Identity) -> None:
+    """Stops a process; returns when it has stopped, since one on another processor goes on for a moment."""
+
+    def has_stopped() -> bool:
+        """Tells it again: somebody may let it go on."""
+        assert process.send(signal.SIGSTOP)
+        return Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+
+    wait_for(has_stopped)
 
 
 @pytest.fixture

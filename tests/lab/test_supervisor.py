@@ -18,7 +18,7 @@ from fairlead.lab.keeper import Keeper, Report, fork_keeper
 from fairlead.lab.network import Refused
 from fairlead.lab.state import NoLab, Process, StateDirectory, Taken
 from fairlead.lab.supervisor import Component, Lab, fork
-from tests.lab.conftest import record, wait_for
+from tests.lab.conftest import freeze, record, wait_for
 from tests.waiting import LIMIT
 
 
@@ -166,6 +166,7 @@ def test_no_connection_is_refused_while_the_server_comes_back(
 ) -> None:
     first = wait_for(lambda: all_of(directory))["server"].identity
     first.send(signal.SIGKILL)
+    wait_for(lambda: not first.is_alive())
 
     def ask() -> bytes:
         """The answer; empty from one that is killed when it has just accepted."""
@@ -186,7 +187,7 @@ def test_sigterm_to_either_of_the_pair_removes_the_lab(directory: StateDirectory
 def test_down_after_all_were_killed_leaves_nothing(directory: StateDirectory, lab: Keeper) -> None:
     found = wait_for(lambda: all_of(directory))
     for name in ("keeper", "supervisor"):
-        os.kill(found[name].identity.pid, signal.SIGSTOP)
+        freeze(found[name].identity)
     for process in found.values():
         process.identity.send(signal.SIGKILL)
     wait_for(lambda: lab.is_over(0))
@@ -198,7 +199,7 @@ def test_down_after_all_were_killed_leaves_nothing(directory: StateDirectory, la
 def test_down_kills_components_whose_supervisors_died(directory: StateDirectory, lab: Keeper) -> None:
     found = wait_for(lambda: all_of(directory))
     for name in ("keeper", "supervisor"):
-        os.kill(found[name].identity.pid, signal.SIGSTOP)
+        freeze(found[name].identity)
     for name in ("keeper", "supervisor"):
         found[name].identity.send(signal.SIGKILL)
     wait_for(lambda: lab.is_over(0))
