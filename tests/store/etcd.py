@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -41,6 +42,16 @@ def client_certificate(authority: Authority, directory: Path) -> tuple[Path, Pat
         .sign(authority.key, hashes.SHA256())
     )
     return write(directory, "client", certificate, key)
+
+
+def listens(url: str) -> bool:
+    """Whether a connection to a member is taken; etcdctl that finds none waits for a second before it tries again."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 class Member:
@@ -83,7 +94,8 @@ class Cluster:
         clients = [f"{scheme}://{host}:{port}" for port in ports[:size]]
         peers = [f"http://{host}:{port}" for port in ports[size:]]
         self.options = ""
-        self.ctl = ["etcdctl", "--endpoints", ",".join(clients)]
+        patience = ["--dial-timeout", f"{LIMIT:.0f}s", "--command-timeout", f"{LIMIT:.0f}s"]
+        self.ctl = ["etcdctl", "--endpoints", ",".join(clients), *patience]
         security: list[str] = []
         if tls:
             authority = make_authority(directory)
@@ -146,26 +158,21 @@ class Cluster:
         self.wait()
 
     def wait(self) -> None:
-        """Returns when a write is possible."""
+        """Returns when all members take writes: one that has only begun to start is none to do without another for."""
         deadline = time.monotonic() + LIMIT
+        for member in self.members:
+            while not listens(member.url):
+                assert time.monotonic() < deadline, f"etcd does not listen at {member.url}"
+                time.sleep(0.02)
         while True:
             done = subprocess.run(
-                [
-                    *self.ctl,
-                    "--dial-timeout",
-                    "1s",
-                    "--command-timeout",
-                    "2s",
-                    "get",
-                    "nothing",
-                    "-w",
-                    "json",
-                ],
+                [*self.ctl, "--dial-timeout", "2s", "--command-timeout", "5s", "endpoint", "health"],
                 env=os.environ | {"ETCDCTL_API": "3"},
                 capture_output=True,
+                text=True,
                 check=False,
             )
-            if done.returncode == 0 and json.loads(done.stdout)["header"]["revision"]:
+            if done.returncode == 0:
                 return
             assert time.monotonic() < deadline, done.stderr
             time.sleep(0.05)
