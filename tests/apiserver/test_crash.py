@@ -27,7 +27,7 @@ import uvloop
 
 from fairlead.process import listener
 from tests.apiserver import reserved
-from tests.apiserver.serving import pod, service
+from tests.apiserver.serving import config_map, pod, service
 from tests.store.etcd import Cluster, Member, needs_etcd
 
 SECONDS = float(os.environ.get("FAIRLEAD_CRASH_SECONDS", "3"))
@@ -135,6 +135,7 @@ class Writer:
         # aiohttp sends a DELETE again by itself where the connection broke: the first one may have done it.
         assert status in (0, 500, 503, 504) or (verb, status) == ("delete", 404), (verb, path, status, answer)
         self._ledger.unknown += 1
+        await self._wait_for_writes_under_way()
         found = await self._read(path)
         if verb == "delete":
             assert found in (before, None), (path, before, found)
@@ -167,6 +168,22 @@ class Writer:
                 request = self._session.delete(f"{url}/{name}")
         async with request as response:
             return response.status, await response.json()
+
+    async def _wait_for_writes_under_way(self) -> None:
+        """What a server had sent to etcd before it was killed may be made after it, but not after this write."""
+        self._count += 1
+        body = config_map(f"{self._name}-{self._count}")
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    async with self._session.post(
+                        "/api/v1/namespaces/default/configmaps", json=body
+                    ) as response:
+                        if response.status in (201, 409):
+                            return
+                except (aiohttp.ClientError, ConnectionError, TimeoutError):
+                    pass
+                await asyncio.sleep(0.05)
 
     async def _read(self, path: str) -> State:
         """What the server says once it is there again."""
@@ -393,14 +410,14 @@ def run(stores: list[str], directory: Path, members: Sequence[Member] | None = N
             server.stop()
 
 
-@pytest.mark.timeout(120 + 2 * SECONDS)
+@pytest.mark.timeout(300 + 2 * SECONDS)
 def test_a_server_on_sqlite(tmp_path: Path) -> None:
     run([f"sqlite:{tmp_path / 'store.db'}"], tmp_path)
     reserved.check_file(tmp_path)
 
 
 @needs_etcd
-@pytest.mark.timeout(120 + 2 * SECONDS)
+@pytest.mark.timeout(300 + 2 * SECONDS)
 @pytest.mark.parametrize("victims", ["servers", "members"])
 def test_two_servers_on_three_etcd_members(tmp_path: Path, victims: str) -> None:
     cluster = Cluster(tmp_path / "etcd", 3)
