@@ -423,4 +423,4 @@ def test_the_service_of_the_api(tmp_path: Path) -> None:
         endpoints = await client.get("/api/v1/namespaces/default/endpoints/kubernetes")
         assert endpoints["subsets"][0]["addresses"] == [{"ip": "192.168.1.1"}]
 
-    with_server(tmp_path, test)
+    with_server(tmp_path, test, advertise_address="192.168.1.1")

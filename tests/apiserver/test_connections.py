@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -462,24 +463,32 @@ def test_a_server_that_stops_sends_away_who_has_not_agreed_upon_tls(tmp_path: Pa
 
 
 def test_a_long_list_lets_others_have_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two slices of it, which here take as long as the others want."""
     monkeypatch.setattr(answers, "SLICE", 1)
 
     async def test(client: Client) -> None:
-        for i in range(200):
+        begun, answered = asyncio.Event(), asyncio.Event()
+
+        async def turn(_: float) -> None:
+            begun.set()
+            await answered.wait()
+
+        for i in range(3):
             await client.create(MAPS, config_map(f"m{i}"))
+        monkeypatch.setattr(answers, "asyncio", SimpleNamespace(sleep=turn))
         listing = asyncio.ensure_future(client.get(MAPS))
-        meanwhile = 0
-        while not listing.done():
+        async with asyncio.timeout(SECONDS):
+            await begun.wait()
+        for _ in range(3):
             await client.get("/version")
-            meanwhile += 1
-        assert len((await listing)["items"]) == 201
-        assert meanwhile > 2
+        assert not listing.done()
+        answered.set()
+        assert len((await listing)["items"]) == 4
 
     with_server(tmp_path, test)
 
 
 def test_a_client_that_reads_no_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "STALLED_SECONDS", 0.3)
     monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
     cut: list[connections.Connection] = []
     stalls = connections.Connection.overdue
@@ -494,6 +503,8 @@ def test_a_client_that_reads_no_answer_is_cut_off(tmp_path: Path, monkeypatch: p
     async def test(client: Client) -> None:
         for i in range(10):
             await client.create(MAPS, {**config_map(f"m{i}"), "data": {"a": "x" * 1_000_000}})
+        # Not before: on a machine that does other things, who is answered with a million bytes waits for them, too.
+        monkeypatch.setattr(connections, "STALLED_SECONDS", 0.3)
         async with wire(client) as deaf:
             deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
             deaf.send(f"GET {MAPS} HTTP/1.1\r\n{HEAD}\r\n" * 5)

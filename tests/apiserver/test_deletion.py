@@ -44,10 +44,10 @@ def test_a_bound_pod_stays_until_its_node_lets_it_go(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await client.create(PODS, pod())
         await client.ask("POST", f"{PODS}/web/binding", {"target": {"name": "node1"}})
-        status, deleted = await client.ask("DELETE", f"{PODS}/web", {"gracePeriodSeconds": 20})
-        assert (status, deleted["metadata"]["deletionGracePeriodSeconds"]) == (200, 20)
+        status, deleted = await client.ask("DELETE", f"{PODS}/web", {"gracePeriodSeconds": 3600})
+        assert (status, deleted["metadata"]["deletionGracePeriodSeconds"]) == (200, 3600)
         first = deleted["metadata"]["deletionTimestamp"]
-        _, longer = await client.ask("DELETE", f"{PODS}/web?gracePeriodSeconds=60")
+        _, longer = await client.ask("DELETE", f"{PODS}/web?gracePeriodSeconds=7200")
         assert longer["metadata"]["deletionTimestamp"] == first
         _, shorter = await client.ask("DELETE", f"{PODS}/web?gracePeriodSeconds=1")
         assert shorter["metadata"]["deletionTimestamp"] < first

@@ -123,6 +123,7 @@ def test_too_long_a_wait_is_429(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_who_reads_no_answer_delays_only_himself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fairlead.apiserver.server.Seats", lambda: Seats(seats=2, share=1, queue=1))
+    monkeypatch.setattr(fairness, "WAIT_SECONDS", SECONDS)
     tokens = tmp_path / "two.csv"
     tokens.write_text(f'{TOKEN},admin,1,"system:masters"\nother,other,2,"system:masters"\n')
     other = {"Authorization": "Bearer other"}

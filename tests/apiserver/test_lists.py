@@ -175,7 +175,7 @@ def test_bookmarks_follow_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             while True:
                 kind, bookmark = await frames.next()
                 assert kind == "BOOKMARK"
-                if bookmark["metadata"]["resourceVersion"] == later["metadata"]["resourceVersion"]:
+                if int(bookmark["metadata"]["resourceVersion"]) >= int(later["metadata"]["resourceVersion"]):
                     break
 
     with_server(tmp_path, test)
