@@ -13,6 +13,7 @@ from fairlead.client.informer import Change
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.process import Health
+from fairlead.proxy import proxier as module
 from fairlead.proxy.dataplane import Everything, Refused, Selected
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.ledger import Ledger
@@ -29,6 +30,9 @@ class Slow:
     def __init__(self) -> None:
         self.begun, self.may_end = threading.Event(), threading.Event()
         self.refusals = 0
+        self.harm: list[Exception | bool] = []
+        """What `harmed` finds, one after the other; nothing after that."""
+        self.untidy: list[Exception] = []
         self.took: list[tuple[str, set[str]]] = []
         self.threads: set[int] = set()
         self.addresses: tuple[bytes, ...] = ()
@@ -52,10 +56,14 @@ class Slow:
         self.addresses = addresses
 
     def harmed(self) -> bool:
-        return False
+        found = self.harm.pop(0) if self.harm else False
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def tidy(self) -> None:
-        pass
+        if self.untidy:
+            raise self.untidy.pop()
 
     def close(self) -> None:
         pass
@@ -112,6 +120,37 @@ async def refused(dataplane: Slow, proxier: Proxier) -> None:
     assert dataplane.took == [("rebuild", set()), ("rebuild", {"default/s1"})]
 
 
+async def harmed(dataplane: Slow, proxier: Proxier) -> None:
+    """What a turn finds harmed it mends: after its commit it would look as if it had been left so."""
+    dataplane.may_end.set()
+    await proxier.begin()
+    found: tuple[Exception | bool, ...] = (True, Refused("no"), OSError("no"), False)
+    for number, harm in enumerate(found, 1):
+        dataplane.harm = [harm]
+        proxier.service_changed(change(number))
+        await until(dataplane.took, 1 + number)
+    every = [f"default/s{number}" for number in range(1, 5)]
+    assert dataplane.took == [
+        ("rebuild", set()),
+        *(("rebuild", set(every[:number])) for number in (1, 2, 3)),
+        ("commit", {every[3]}),
+    ]
+
+
+async def untidy(dataplane: Slow, proxier: Proxier) -> None:
+    """What cannot be tidied up, or looked at, is compared anew; the proxy goes on."""
+    dataplane.may_end.set()
+    await proxier.begin()
+    dataplane.harm = [False, Refused("it cannot be told")]
+    dataplane.untidy = [Refused("it stays")]
+    watching = asyncio.create_task(proxier.watch())
+    await until(dataplane.took, 3)
+    assert not watching.done()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert dataplane.took == [("rebuild", set())] * 3
+
+
 async def cancelled(dataplane: Slow, proxier: Proxier) -> None:
     beginning = asyncio.create_task(proxier.begin())
     await asyncio.to_thread(dataplane.begun.wait, LIMIT)
@@ -124,8 +163,10 @@ async def cancelled(dataplane: Slow, proxier: Proxier) -> None:
     assert dataplane.took == [("rebuild", set())]
 
 
-@pytest.mark.parametrize("test", [meanwhile, refused, cancelled])
-def test_a_dataplane_that_is_told_apart(test: object) -> None:
+@pytest.mark.parametrize("test", [meanwhile, refused, harmed, untidy, cancelled])
+def test_a_dataplane_that_is_told_apart(test: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.01)
+
     async def run() -> None:
         dataplane = Slow()
         proxier = Proxier(Ledger(Node("node1")), dataplane, Health(), mode="iptables", apart=True)

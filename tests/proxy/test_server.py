@@ -31,7 +31,10 @@ from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTSLICES, NODES, SERVICES
 from fairlead.process import Health
 from fairlead.proxy import traffic
+from fairlead.proxy.dataplane import Everything, Refused
 from fairlead.proxy.detection import LocalPods
+from fairlead.proxy.family import IPV6
+from fairlead.proxy.nftables import Nftables
 from fairlead.proxy.resources import SERVICE_NAME
 from fairlead.proxy.server import ProxyConfig, cleanup, run
 from fairlead.proxy.traffic import Counted
@@ -81,7 +84,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 SILENCE = 0.3
-"""Seconds without an answer that count as a drop where one is waited for."""
+"""Seconds without an answer that count as a drop, and for which the first try of `leads` waits for one."""
 
 
 async def outcome(address: str, port: int = 80, seconds: float = LIMIT) -> str:
@@ -123,11 +126,11 @@ async def follow(directory: Path, mode: str) -> None:
     async with api_server(directory) as config, Api(config) as api:
         health = Health()
         async with running(run(api, ProxyConfig("node1", mode), health), health):
-            assert await comes(WEB, 80, "TimeoutError")  # no Service has the address
+            assert await outcome(WEB, 80, SILENCE) == "TimeoutError"  # no Service has the address
             await api.create(SERVICES, WEB_SERVICE, "default")
-            await until(lambda: comes(WEB, 80, "ConnectionRefusedError"))
+            await leads(WEB, 80, "ConnectionRefusedError")
             piece = await api.create(ENDPOINTSLICES, web_slice(True), "default")
-            await until(lambda: comes(WEB, 80, "hello"))
+            await leads(WEB, 80, "hello")
             await api.create(
                 NODES,
                 Node(
@@ -139,17 +142,17 @@ async def follow(directory: Path, mode: str) -> None:
             if node.status is None or not node.status.addresses:
                 status = NodeStatus(addresses=(NodeAddress(type="InternalIP", address=NODE),))
                 await api.replace(NODES, msgspec.structs.replace(node, status=status), subresource="status")
-            await until(lambda: comes(NODE, 30080, "hello"))
+            await leads(NODE, 30080, "hello")
             changed = web_slice(False)
             changed = msgspec.structs.replace(changed, metadata=piece.metadata)
             piece = await api.replace(ENDPOINTSLICES, changed)
-            await until(lambda: comes(WEB, 80, "ConnectionRefusedError"))
+            await leads(WEB, 80, "ConnectionRefusedError")
             await api.replace(
                 ENDPOINTSLICES, msgspec.structs.replace(web_slice(True), metadata=piece.metadata)
             )
-            await until(lambda: comes(WEB, 80, "hello"))
+            await leads(WEB, 80, "hello")
             libnftables.run("flush ruleset\n")
-            await until(lambda: comes(WEB, 80, "hello"))
+            await leads(WEB, 80, "hello")
         # The proxy is gone, its rules stay; the next one takes them over.
         assert await outcome(WEB) == "hello"
         health = Health()
@@ -169,15 +172,25 @@ async def follow(directory: Path, mode: str) -> None:
             assert TRACES[mode] not in libnftables.run("list ruleset\n")
             assert traffic.TABLE not in libnftables.run("list tables\n")
             await api.delete(SERVICES, "web", "default")
-            await until(lambda: comes(WEB, 80, "TimeoutError"))
+            await leads(WEB, 80, "TimeoutError")
     cleanup()
     assert not [trace for trace in TRACES.values() if trace in libnftables.run("list ruleset\n")]
     cleanup()
     server.close()
 
 
-async def comes(address: str, port: int, wanted: str) -> bool:
-    return await outcome(address, port, SILENCE) == wanted
+async def leads(address: str, port: int, wanted: str) -> None:
+    """Waits until connecting there leads to it.
+
+    A connection keeps what it met at first, so a silent one is given up for another: after twice as long as the one
+    before, for on a slow machine the right answer takes its time.
+    """
+    patience = SILENCE
+    async with asyncio.timeout(LIMIT):
+        while (became := await outcome(address, port, patience)) != wanted:
+            if became == "TimeoutError":
+                patience *= 2
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("mode", TRACES)
@@ -237,20 +250,44 @@ def test_how_the_nodes_pods_are_told(
     assert ProxyConfig("node1", **config).local_pods(node) == found  # type: ignore[arg-type]
 
 
+async def refused_at_first(directory: Path) -> None:
+    """The rules of the mode before stay until those of this one are there, however often that is tried."""
+    rebuild, met = Nftables.rebuild, []
+
+    def refused(self: Nftables, everything: Everything) -> None:
+        met.append("KUBE-SERVICES" in libnftables.run("list ruleset\n"))
+        if len(met) == 1:
+            raise Refused("not yet")
+        rebuild(self, everything)
+
+    Nftables.rebuild = refused  # type: ignore[method-assign] # this process ends with the test
+    libnftables.run("table ip nat { chain KUBE-SERVICES { }\n }\n")
+    async with api_server(directory) as reached, Api(reached) as api:
+        health = Health()
+        async with running(run(api, ProxyConfig("node1"), health), health):
+            assert met == [True, True]
+            assert "KUBE-SERVICES" not in libnftables.run("list ruleset\n")
+    cleanup()
+
+
+def test_the_mode_before_serves_until_this_one_does(tmp_path: Path) -> None:
+    in_a_node(refused_at_first, tmp_path)
+
+
 async def wait_for_pod_cidrs(directory: Path) -> None:
     async with api_server(directory) as reached, Api(reached) as api:
         health = Health()
-        config = ProxyConfig("node1", detect_local_mode="NodeCIDR")
+        config = ProxyConfig("node1", families=(IPV6,), detect_local_mode="NodeCIDR")
         task = asyncio.create_task(run(api, config, health))
 
         async def waits() -> bool:
             return "the Node node1 has no podCIDRs yet" in health.report(readiness=True)[1]
 
         await until(waits)
-        spec = NodeSpec(podCIDR="10.244.3.0/24", podCIDRs=("10.244.3.0/24",))
-        await api.create(NODES, Node(metadata=ObjectMeta(name="node1"), spec=spec))
+        await api.create(NODES, Node(metadata=ObjectMeta(name="node1"), spec=NODE_WITH_PODS.spec))
         await asyncio.wait_for(health.ready(), LIMIT)
-        assert "10.244.3.0/24" in libnftables.run("list table ip fairlead\n")
+        assert "fd00:244:3::/64" in libnftables.run("list table ip6 fairlead\n")
+        assert "table ip fairlead" not in libnftables.run("list tables\n")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     cleanup()

@@ -41,10 +41,13 @@ class Dataplane(Protocol):
         """The node's primary addresses of this family, where some modes open node ports; told before `rebuild` too."""
 
     def harmed(self) -> bool:
-        """Whether somebody else touched what is ours since the last look. Cheap: asked twice a second."""
+        """Whether somebody else touched what is ours since the last look. Cheap: asked twice a second and at each turn.
+
+        Raises OSError or `Refused` where it cannot be told.
+        """
 
     def tidy(self) -> None:
-        """Removes leftovers that need not go at once."""
+        """Removes leftovers that need not go at once. Raises OSError or `Refused`."""
 
     def close(self) -> None:
         """Lets the kernel keep everything as it is."""

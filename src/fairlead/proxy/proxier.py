@@ -23,7 +23,7 @@ from fairlead.proxy import metrics
 from fairlead.proxy.connections import Connections
 from fairlead.proxy.conntrack import noting
 from fairlead.proxy.dataplane import Dataplane, Refused, Selected
-from fairlead.proxy.family import IPV4, Family
+from fairlead.proxy.family import Family
 from fairlead.proxy.healthchecks import HealthChecks
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.resources import TRIGGER_TIME, EndpointSlice
@@ -123,8 +123,10 @@ class Proxier:
         self._mode, self._interval, self._apart = mode, interval, apart
         # One of its own, which is in the network namespace of the thread that first gives it something to do.
         self._thread = ThreadPoolExecutor(1) if apart else None
-        self._work = mode if dataplane.family is IPV4 else f"{mode} for {dataplane.family.address_type}"
+        self._work = f"{mode} for {dataplane.family.address_type}"
         """What health calls it."""
+        self.in_place = asyncio.Event()
+        """Set when the kernel has had all that it should have for the first time."""
         self._synced = -math.inf
         self._label = dataplane.family.address_type
         self._service_changes = metrics.SERVICE_CHANGES.labels(self._label)
@@ -183,7 +185,7 @@ class Proxier:
         self.sync()
 
     async def begin(self) -> None:
-        """The same as `start`, in a thread where that is wanted; waits for the first transaction."""
+        """The same as `start`, in a thread where that is wanted; waits for the first transaction, which may fail."""
         if not self._apart:
             self.start()
             return
@@ -228,6 +230,7 @@ class Proxier:
 
     def sync(self) -> None:
         """Brings the kernel to what the ledger wants. On failure everything is compared anew, after a while."""
+        self._doubtful = self._doubtful or self._harmed()
         with uncollected() if self._doubtful else contextlib.nullcontext():
             turn = self._turn()
             try:
@@ -239,6 +242,7 @@ class Proxier:
 
     async def _sync_apart(self) -> None:
         """The same, but the thread has only the dataplane: what it is told is gathered before."""
+        self._doubtful = self._doubtful or self._harmed()
         with uncollected() if self._doubtful else contextlib.nullcontext():
             turn = self._turn()
             try:
@@ -299,6 +303,7 @@ class Proxier:
         self._doubtful = False
         self._backoff.reset()
         self._health.has(self._work)
+        self.in_place.set()
         self._connections.changed(turn.changes)
         if self._healthchecks is not None:
             self._healthchecks.look(self.ledger, self.ledger.keys() if turn.full else turn.changes)
@@ -334,20 +339,28 @@ class Proxier:
                 await asyncio.wait({self._task})
 
     def _look(self) -> None:
-        try:
-            if not self.dataplane.harmed():
-                self._tidy()
-                return
-            log.warning("somebody changed or removed what is ours in %s; putting it right", self._mode)
-        except OSError as error:
-            log.error("%s; reading the kernel again", error)
-        self._doubtful = True
-        self._go()
+        if self._harmed() or not self._tidied():
+            self._doubtful = True
+            self._go()
 
-    def _tidy(self) -> None:
+    def _harmed(self) -> bool:
+        """Whether the kernel is not as it was left. Asked before each turn, too: a dataplane knows its own changes by
+        how the kernel is after them, and would take for its own what somebody else did just before."""
+        try:
+            harmed = self.dataplane.harmed()
+        except (OSError, Refused) as error:
+            log.error("%s; reading the kernel again", error)
+            return True
+        if harmed:
+            log.warning("somebody changed or removed what is ours in %s; putting it right", self._mode)
+        return harmed
+
+    def _tidied(self) -> bool:
         try:
             self.dataplane.tidy()
-        except OSError:
+        except (OSError, Refused) as error:
+            log.error("%s; reading the kernel again", error)
             if self._mode == "nftables":
                 metrics.CLEANUP_FAILURES.labels(self._label).inc()
-            raise
+            return False
+        return True

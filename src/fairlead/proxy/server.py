@@ -167,8 +167,11 @@ async def _follow(
     for proxier in proxiers:
         await proxier.begin()
         tasks.create_task(proxier.watch())
+    for proxier in proxiers:
+        await proxier.in_place.wait()
     _count(config.traffic, proxiers, stack)
     clean_others(config.mode)
+    state.health.has(config.mode)
 
 
 def _count(counted: Counted, proxiers: Sequence[Proxier], stack: contextlib.AsyncExitStack) -> None:
