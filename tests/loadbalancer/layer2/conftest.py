@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from fairlead.loadbalancer.pools import Address
 from fairlead.node import namespaces
+from tests.waiting import LIMIT
+
+IFA_F_TENTATIVE = 0x40
+"""linux/if_addr.h"""
 
 
 @dataclass
@@ -57,6 +62,26 @@ def told(network: int, work: Callable[[IPRoute], Any]) -> Any:
         return thread.submit(ask).result()
 
 
+def until(network: int, holds: Callable[[IPRoute], object]) -> None:
+    """Waits until it holds there."""
+    deadline = time.monotonic() + LIMIT
+    while not told(network, holds):
+        assert time.monotonic() < deadline, "the kernel does not come to it"
+        time.sleep(0.005)
+
+
+def usable(kernel: IPRoute) -> set[str]:
+    """The addresses of eth0 that the kernel answers for, once its link is up: in IPv6 it takes them up later."""
+    (link,) = kernel.get_links(ifname="eth0")
+    if link.get_attr("IFLA_OPERSTATE") != "UP":
+        return set()
+    return {
+        each.get_attr("IFA_ADDRESS")
+        for each in kernel.get_addr(index=link["index"])
+        if not each.get_attr("IFA_FLAGS") & IFA_F_TENTATIVE
+    }
+
+
 def _family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
@@ -78,6 +103,8 @@ def segment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
                 if fd == there:
                     kernel.route("add", dst="203.0.113.0/24", oif=index, scope="link")
                     kernel.route("add", dst="2001:db8::/64", oif=index, family=socket.AF_INET6)
+        for fd in (here, there):
+            until(fd, lambda kernel: len(usable(kernel)) == 2)  # the one above, and the one of the link alone
         yield Segment(here, there)
     finally:
         for fd, path in zip((here, there), paths, strict=True):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -45,6 +47,12 @@ def _route(kernel: IPRoute) -> None:
     kernel.route("replace", dst="203.0.113.0/24", oif=kernel.link_lookup(ifname="eth0")[0], scope="link")
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is taken for dead because this machine was busy."""
+    monkeypatch.setattr(members.Members, "expire", lambda self, now: frozenset())
+
+
 class Speaking:
     """The heartbeats of one node, in its namespace, and how often it was told of a change."""
 
@@ -77,7 +85,7 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_speakers_hear_of_each_other_and_of_the_end(segment_of: Segment) -> None:
+def test_speakers_hear_of_each_other_and_of_the_end(segment_of: Segment, patient: None) -> None:
     async def main() -> None:
         here, there = Speaking("here", segment_of.here), Speaking("there", segment_of.there)
         await until(lambda: here.alive == there.alive == {"here", "there"})
@@ -102,6 +110,36 @@ def test_a_speaker_that_falls_silent_is_dead(segment: Segment, monkeypatch: pyte
     asyncio.run(main())
 
 
+def test_whose_heartbeat_waits_to_be_read_is_not_dead(segment: Segment) -> None:
+    """As after a while in which this process was stopped."""
+    with namespaces.entered(segment.here):
+        link = asyncio.run(_link())
+        heartbeats = Heartbeats("here", [link], Speaking.is_known, lambda come: None)
+    ((mine, to),) = heartbeats._sockets
+    said = members.write("there", "there-uid", (bytes(6),))
+    heard = members.read(said)
+    assert heard is not None
+    with namespaces.socket_in(segment.there, socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("192.168.1.3"))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+        heartbeats.members.hear(heard, time.monotonic() - 10)
+        for _ in range(100):  # more than are read at a time
+            sock.sendto(said, to)
+            assert select.select([mine], [], [], LIMIT)[0]
+    heartbeats._look()
+    assert heartbeats.members.alive == {"here", "there"}
+    heartbeats.members.hear(heard, time.monotonic() - 10)
+    heartbeats._look()
+    assert heartbeats.members.alive == {"here"}
+    heartbeats.close()
+
+
+async def _link() -> Link:
+    made = Link("eth0", lambda link, heard: None)
+    made.close()
+    return made
+
+
 def test_a_speaker_says_nothing_before_it_knows_who_lives(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +158,7 @@ def test_a_speaker_says_nothing_before_it_knows_who_lives(
     asyncio.run(main())
 
 
-def test_what_passed_a_router_and_who_is_unknown_are_not_heard(segment: Segment) -> None:
+def test_what_passed_a_router_and_who_is_unknown_are_not_heard(segment: Segment, patient: None) -> None:
     async def main() -> None:
         here = Speaking("here", segment.here)
         await here.ready.wait()

@@ -28,6 +28,8 @@ GROUP_6 = "ff02::114"
 _HOPS = 255
 """RFC 5082: what comes with less has passed a router."""
 _IP_RECVTTL = 12
+_AT_A_TIME, _MOST_ROUNDS = 64, 64
+"""Datagrams that are read at a time, and how often that at most before somebody is taken for dead."""
 
 
 class Heartbeats:
@@ -83,32 +85,42 @@ class Heartbeats:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(left, members.BEAT))
-            dead = self.members.expire(time.monotonic())
-            if dead:
-                log.info("not heard of any more: %s", ", ".join(sorted(dead)))
-                speakermetrics.lives(len(self.members.alive))
-                self._changed(False)
+            self._look()
+
+    def _look(self) -> None:
+        """Who is silent is dead; but not who was not listened to, while this process was stopped or busy."""
+        for sock, _ in self._sockets:
+            for _ in range(_MOST_ROUNDS):
+                if not self._read(sock):
+                    break
+        dead = self.members.expire(time.monotonic())
+        if dead:
+            log.info("not heard of any more: %s", ", ".join(sorted(dead)))
+            speakermetrics.lives(len(self.members.alive))
+            self._changed(False)
 
     def _send(self, data: bytes) -> None:
         for sock, to in self._sockets:
             with contextlib.suppress(OSError):  # the link is down, or full: the next one is soon
                 sock.sendto(data, to)
 
-    def _read(self, sock: socket.socket) -> None:
-        for _ in range(64):
+    def _read(self, sock: socket.socket) -> bool:
+        """Takes up what waits; whether there may be more, for who floods us must not stop us."""
+        for _ in range(_AT_A_TIME):
             try:
                 data, ancillary, _, _ = sock.recvmsg(members.MAX_SIZE + 1, 64)
             except BlockingIOError:
-                return
+                return False
             except OSError as error:
                 log.debug("heartbeats: %s", error)
-                return
+                return False
             hops = [struct.unpack("i", value[:4])[0] for _, _, value in ancillary]
             if hops != [_HOPS]:
                 continue
             heartbeat = members.read(data)
             if heartbeat is not None and self._is_known(heartbeat.node, heartbeat.uid):
                 self._hear(heartbeat)
+        return True
 
     def _hear(self, heartbeat: Heartbeat) -> None:
         if self.members.hear(heartbeat, time.monotonic()):
