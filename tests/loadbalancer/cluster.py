@@ -185,6 +185,14 @@ class Cluster:
                     found += [(each.reason, each.message)] * (each.count or 1)
         return found
 
+    async def told_of(self, *names: str) -> None:
+        """Events are written in their order: all that were told before are there, too."""
+
+        async def so() -> bool:
+            return all([await self.events(name) for name in names])
+
+        await eventually(so, f"Events tell of {names}")
+
     async def told(self, name: str, message: str) -> None:
         async def so() -> bool:
             return message in [text for _, text in await self.events(name)]

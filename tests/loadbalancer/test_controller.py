@@ -17,6 +17,7 @@ from fairlead.objects.status import StatusError
 from fairlead.process import Health
 from tests.client.cluster import eventually, running
 from tests.loadbalancer.cluster import POOL, Cluster, scenario
+from tests.waiting import LIMIT
 
 
 def test_a_service_gets_an_address_and_gives_it_back() -> None:
@@ -316,7 +317,7 @@ def test_nothing_is_written_by_one_who_may_not_lead_any_more() -> None:
         health = Health()
         async with running(controller.run(cluster.limited, cluster.config, health, check), health):
             service = await cluster.make("web")
-            await asyncio.wait_for(asked.wait(), 10)
+            await asyncio.wait_for(asked.wait(), LIMIT)
             assert (await cluster.now("web")).metadata.resourceVersion == service.metadata.resourceVersion
             leads = True
             await cluster.has("web", "192.0.2.1")
@@ -333,8 +334,8 @@ def test_of_two_replicas_one_leads_and_the_other_takes_over() -> None:
             election = ElectionConfig(
                 "fairlead-loadbalancer",
                 "kube-system",
-                lease_duration=3,
-                renew_deadline=2,
+                lease_duration=3 * LIMIT,  # what is taken over is what the first one released
+                renew_deadline=2 * LIMIT,
                 retry_period=0.05,
                 identity=name,
             )

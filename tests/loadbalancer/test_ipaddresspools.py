@@ -169,9 +169,12 @@ def test_by_namespace_and_label() -> None:
         await cluster.has("plain", "192.0.2.0")
         await cluster.make("golden", labels={"tier": "gold"})
         await cluster.has("golden", "203.0.113.0")
+        await cluster.make("early", {POOL: "prod"})
+        await cluster.says("early", "False", "NotAllowed")
         await cluster.api.patch(NAMESPACES, "default", "", {"metadata": {"labels": {"env": "prod"}}})
+        await cluster.has("early", "198.51.100.0")
         await cluster.make("late", labels={"tier": "gold"})
-        await cluster.has("late", "198.51.100.0")
+        await cluster.has("late", "198.51.100.1")
         await cluster.has("plain", "192.0.2.0")
 
     scenario(test)
@@ -224,6 +227,8 @@ def test_a_restart_writes_and_tells_nothing() -> None:
         await cluster.make("d", {POOL: "bad"})
         await cluster.says("d", "False", "NoSuchPool")
         await cluster.pool_counts("lan", 2, 0, 1, 0)
+        names = ("a", "b", "c", "d", "lan", "bad")
+        await cluster.told_of(*names)  # the last thing that a decision brings
         await cluster.stop()
         await cluster.start()
         await cluster.stop()
@@ -231,7 +236,8 @@ def test_a_restart_writes_and_tells_nothing() -> None:
         # What it does after this, it has done with all that were there before.
         await cluster.make("last", {POOL: "bad"})
         await cluster.says("last", "False", "NoSuchPool")
-        for name in ("a", "b", "c", "d", "lan", "bad"):
+        await cluster.told_of("last")
+        for name in names:
             told = await cluster.events(name)
             assert len(told) == 1, told
 
@@ -243,6 +249,7 @@ def test_a_restart_writes_and_tells_nothing() -> None:
         await cluster.restart()
         await cluster.make("very-last", {POOL: "bad"})
         await cluster.says("very-last", "False", "NoSuchPool")
+        await cluster.told_of("very-last")
         assert await versions() == before
 
     scenario(test)
@@ -305,6 +312,7 @@ def test_kubectl_tells_the_whole_story() -> None:
         service = await cluster.now("web")
         assert service.metadata.finalizers == ()
         assert service.status.conditions == ()
+        await cluster.pool_says("lan", "Usable", "1 address of IPv4")
         described = await cluster.kubectl("describe", "ipaddresspool", "lan")
         assert "1 address of IPv4 can be given to Services" in described
 

@@ -22,7 +22,7 @@ from fairlead.proxy import modes
 from fairlead.proxy.dataplane import Unusable
 from tests.client.cluster import TOKEN, api_server
 from tests.proxy.chosen import CHOSEN
-from tests.proxy.test_server import WEB, WEB_SERVICE, answer, comes, in_a_node, until, web_slice
+from tests.proxy.test_server import WEB, WEB_SERVICE, answer, in_a_node, leads, until, web_slice
 from tests.proxy.topology import root
 from tests.waiting import LIMIT
 
@@ -128,7 +128,7 @@ async def faults(directory: Path, mode: str) -> None:
         await api.create(SERVICES, WEB_SERVICE, "default")
         piece = await api.create(ENDPOINTSLICES, piece_of(None, PODS), "default")
         async with proxy(file, mode):
-            await until(lambda: comes(WEB, 80, "hello"))
+            await leads(WEB, 80, "hello")
             async with clients.asking():
                 await clients.more()
                 # Every endpoint goes in turn and comes again, as in a rolling update.
@@ -147,7 +147,7 @@ async def faults(directory: Path, mode: str) -> None:
             await until(ready)
             # What is sent while no rule is there goes astray; it is what comes after that must not fail.
             flush(mode)
-            await until(lambda: comes(WEB, 80, "hello"))
+            await leads(WEB, 80, "hello")
             clients.failed.clear()
             async with clients.asking():
                 await clients.more()

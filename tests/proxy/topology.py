@@ -159,9 +159,11 @@ def topology() -> Iterator[Topology]:
             sockets += [("outside", _listening(made, "outside", kind, 80, far)) for kind in KINDS.values()]
         thread = threading.Thread(target=_answer, args=(sockets, stop), daemon=True)
         thread.start()
-        yield made
-        stopper.send(b"x")
-        thread.join(10)
+        try:
+            yield made
+        finally:
+            stopper.send(b"x")
+            thread.join(LIMIT)
     finally:
         for end in (stop, stopper, *(sock for _, sock in sockets)):
             end.close()

@@ -332,7 +332,7 @@ def test_legacy_tables_that_hold_kubernetes_chains_are_kept_to(inside: None, fam
     """Rules in both kinds of tables would contradict each other."""
     word = "iptables-legacy" if family is IPV4 else "ip6tables-legacy"
     assert not find(family).legacy
-    run(word, "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
+    run(word, "-w", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
     assert find(family).legacy
     known, made = ledger(family), dataplane(family)
     made.rebuild(known.everything)
@@ -354,12 +354,12 @@ def test_a_flush_of_legacy_tables_is_noticed_at_the_next_look(
     inside: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fairlead.proxy.iptables.dataplane.LEGACY_LOOK", 0.0)
-    run("iptables-legacy", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
+    run("iptables-legacy", "-w", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
     made, known = dataplane(), ledger()
     made.rebuild(known.everything)
     assert not made.harmed()
-    run("iptables-legacy", "-t", "nat", "-F")
-    run("iptables-legacy", "-t", "nat", "-X")
+    run("iptables-legacy", "-w", "-t", "nat", "-F")
+    run("iptables-legacy", "-w", "-t", "nat", "-X")
     assert made.harmed()
     made.rebuild(known.everything)
     assert "-j DNAT" in run("iptables-legacy-save")
