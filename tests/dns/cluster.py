@@ -162,7 +162,7 @@ DOMAIN = "cluster.local"
 
 @cache
 def parsed(manifests: str) -> tuple[Any, ...]:
-    return tuple(yaml.safe_load_all(manifests))
+    return tuple(yaml.load_all(manifests, Loader=yaml.CSafeLoader))
 
 
 def apply(zone: Zone, manifests: str) -> set[str]:

@@ -15,6 +15,7 @@ import dns.rrset
 
 from fairlead.dns.upstreams import Upstream
 from tests.dns.cluster import receive_message, send_message
+from tests.loopback import own_address
 
 Reply = Callable[[dns.message.Message], list[bytes]]
 
@@ -35,10 +36,10 @@ def reply(*records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR, flags: int 
 
 
 def udp_and_tcp() -> tuple[socket.socket, socket.socket]:
-    """Sockets of one port. What is free over UDP may be in use over TCP: then another one."""
+    """Sockets of one port, to which nobody else sends. What is free over UDP may be taken over TCP: then another."""
     for _ in range(50):
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind(("127.0.0.1", 0))
+        udp.bind((own_address(), 0))
         try:
             return udp, socket.create_server(udp.getsockname())
         except OSError:

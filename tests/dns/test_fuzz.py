@@ -16,6 +16,7 @@ import dns.rrset
 import pytest
 
 from tests.dns.cluster import query
+from tests.waiting import LIMIT
 
 SECONDS = int(os.environ.get("FAIRLEAD_FUZZ_SECONDS", "2"))
 
@@ -43,7 +44,7 @@ def seeds() -> dict[str, list[bytes]]:
 @pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="needs atheris, which there is for x86-64 only"
 )
-@pytest.mark.timeout(60 + 2 * SECONDS)
+@pytest.mark.timeout(5 * LIMIT + 2 * SECONDS)
 @pytest.mark.parametrize("target", ["query", "reply"])
 def test_no_bytes_break_it(target: str, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
@@ -57,7 +58,7 @@ def test_no_bytes_break_it(target: str, tmp_path: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=50 + 2 * SECONDS,
+        timeout=4 * LIMIT + 2 * SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]

@@ -14,6 +14,7 @@ import dns.rdatatype
 import dns.zone
 import pytest
 
+from fairlead import files
 from fairlead.dns import server as dns_server
 from fairlead.dns.exposition import Metrics, view
 from fairlead.dns.hosts import Hosts
@@ -344,7 +345,9 @@ def test_which_service_a_name_is_about() -> None:
         assert service_of(name, suffix) == service
 
 
-def test_another_configuration_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_configuration_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(dns_server, "LOOK", 0.02)
     path = tmp_path / "dns.yaml"
     path.write_text("forward: {to: []}\n")
@@ -360,16 +363,17 @@ def test_another_configuration_without_a_restart(tmp_path: Path, monkeypatch: py
             server.until(lambda: rcode() == wanted)
 
         assert rcode() == "REFUSED"
-        path.write_text(f"forward: {{to: ['{address}']}}\n")
+        files.replace(path, f"forward: {{to: ['{address}']}}\n".encode())
         becomes("NOERROR")
-        path.write_text("forward: {to: [nobody]}\n")
-        (tmp_path / "other").write_text(f"ttl: 7\ndomain: other.example\nforward: {{to: ['{address}']}}\n")
-        (tmp_path / "other").replace(path)
+        files.replace(path, b"forward: {to: [nobody]}\n")
+        server.until(lambda: "the configuration stays as it was" in caplog.text)
+        assert rcode() == "NOERROR"
+        files.replace(path, f"ttl: 7\ndomain: other.example\nforward: {{to: ['{address}']}}\n".encode())
         server.until(
             lambda: dns.message.from_wire(server.udp(query(f"my-service.{D}").to_wire())).answer[0].ttl == 7
         )
         assert rcode() == "NOERROR"
         path.unlink()
-        path.write_text("forward: {to: []}\n")
+        files.replace(path, b"forward: {to: []}\n")
         becomes("REFUSED")
         following.cancel()

@@ -29,7 +29,7 @@ def slow_server() -> Iterator[tuple[Upstream, list[str], Event]]:
     answer = reply(f"{AWAY}. 300 A 192.0.2.80")
 
     def when_told(asked: dns.message.Message) -> list[bytes]:
-        go.wait(30)
+        go.wait(2 * LIMIT)
         return answer(asked)
 
     with other_server(when_told) as (upstream, asked):
@@ -39,6 +39,13 @@ def slow_server() -> Iterator[tuple[Upstream, list[str], Event]]:
             go.set()
 
 
+@pytest.fixture
+def time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits for longer than any test."""
+    monkeypatch.setattr(listeners, "DRAIN", 10 * LIMIT)
+
+
+@pytest.mark.usefixtures("time_to_drain")
 def test_queries_that_the_kernel_holds_are_answered() -> None:
     with running() as server:
         sockets = [socket.create_connection((server.host, server.port), LIMIT)]
@@ -69,6 +76,7 @@ def test_queries_that_the_kernel_holds_are_answered() -> None:
         sockets[0].close()
 
 
+@pytest.mark.usefixtures("time_to_drain")
 def test_questions_that_wait_for_others_get_their_answers() -> None:
     with (
         slow_server() as (upstream, asked, go),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -115,13 +116,13 @@ class Listeners:
 
     async def stop(self) -> None:
         """Takes no more queries; what has come is answered, from other servers too, within `DRAIN` seconds."""
-        for udp in self._udp:
-            udp.stop()
-        # What the threads handed over just before they ended is begun.
-        await asyncio.sleep(0)
         streams = asyncio.gather(*(tcp.stop(DRAIN) for tcp in self._tcp))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=DRAIN)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN):
+                await asyncio.gather(*(udp.stop() for udp in self._udp))
+                # What the threads handed over is among the tasks: that came to this loop before their end did.
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
         await streams
         for task in self._tasks:
             task.cancel()

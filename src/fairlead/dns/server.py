@@ -40,6 +40,9 @@ GRACE = 2.0
 """Seconds that questions wait in the kernel for the zone, at the start and when a worker is started again, before
 those about the cluster get SERVFAIL. CoreDNS: 5."""
 
+START = "start"
+"""What a process that has not begun to follow the cluster waits for, in words of `Health`."""
+
 SWITCH = 0.0002
 """Seconds for which the event loop may keep the UDP thread from the interpreter; Python's 5 ms would be an outage."""
 
@@ -69,6 +72,7 @@ async def run(
     for informer, put in watches:
         health.waits_for(informer.resource.plural)
         informer.subscribe(partial(_apply, responder, put))
+    health.has(START)
 
     async def complete() -> None:
         for informer, _ in watches:
@@ -174,6 +178,7 @@ def serve(
 
         async def main() -> None:
             health = Health()
+            health.waits_for(START, "not started yet")  # health is shown before `run` says what it waits for
             async with AsyncExitStack() as stack:
                 api = await stack.enter_async_context(Api(credentials, "fairlead-dns"))
                 listeners = Listeners(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -59,19 +60,31 @@ class UdpLoop:
         self._responder = responder
         self._elsewhere = elsewhere
         self._running = True
-        self._thread = Thread(target=self._run, name="dns-udp", daemon=True)
+        self._ended: asyncio.Event | None = None
 
     def start(self) -> None:
         """Starts the thread."""
-        self._thread.start()
+        loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
 
-    def stop(self) -> None:
-        """Takes nothing more; what came before is answered. The socket stays open for answers from elsewhere."""
+        def run(ended: asyncio.Event) -> None:
+            try:
+                self._run()
+            finally:
+                with suppress(RuntimeError):  # the event loop has not waited for us
+                    loop.call_soon_threadsafe(ended.set)
+
+        Thread(target=run, args=(self._ended,), name="dns-udp", daemon=True).start()
+
+    async def stop(self) -> None:
+        """Takes nothing more; returns when what came before is answered, or in the hands of `elsewhere`.
+
+        The socket stays open for answers from there.
+        """
         self._running = False
         with suppress(OSError):  # the kernel says that it is not connected, and wakes the reader all the same
             self.socket.shutdown(socket.SHUT_RD)
-        if self._thread.ident is not None:
-            self._thread.join(1)
+        if self._ended is not None:
+            await self._ended.wait()
 
     def _run(self) -> None:
         sampler = Sampler(self._observer)
