@@ -14,7 +14,7 @@ from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.process import Health
 from fairlead.proxy import proxier as module
-from fairlead.proxy.dataplane import Everything, Refused, Selected
+from fairlead.proxy.dataplane import Everything, Refused, Selected, Unusable
 from fairlead.proxy.family import IPV4
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.proxier import Proxier
@@ -29,7 +29,7 @@ class Slow:
 
     def __init__(self) -> None:
         self.begun, self.may_end = threading.Event(), threading.Event()
-        self.refusals = 0
+        self.refusals: list[Exception] = []
         self.harm: list[Exception | bool] = []
         """What `harmed` finds, one after the other; nothing after that."""
         self.untidy: list[Exception] = []
@@ -42,8 +42,7 @@ class Slow:
         self.begun.set()
         assert self.may_end.wait(LIMIT)
         if self.refusals:
-            self.refusals -= 1
-            raise Refused("no")
+            raise self.refusals.pop()
         self.took.append((how, keys))
 
     def rebuild(self, everything: Everything) -> None:
@@ -113,11 +112,18 @@ async def meanwhile(dataplane: Slow, proxier: Proxier) -> None:
 async def refused(dataplane: Slow, proxier: Proxier) -> None:
     dataplane.may_end.set()
     await proxier.begin()
-    dataplane.refusals = 1
+    dataplane.refusals = [Unusable("where is it?"), OSError("not yet"), Refused("no")]
     proxier.service_changed(change(1))
     await until(dataplane.took, 2)
     # What was refused may be there in part: everything is compared.
     assert dataplane.took == [("rebuild", set()), ("rebuild", {"default/s1"})]
+
+
+async def impossible(dataplane: Slow, proxier: Proxier) -> None:
+    dataplane.may_end.set()
+    dataplane.refusals = [Unusable("there is no such thing here")]
+    with pytest.raises(Unusable):
+        await proxier.begin()
 
 
 async def harmed(dataplane: Slow, proxier: Proxier) -> None:
@@ -163,7 +169,7 @@ async def cancelled(dataplane: Slow, proxier: Proxier) -> None:
     assert dataplane.took == [("rebuild", set())]
 
 
-@pytest.mark.parametrize("test", [meanwhile, refused, harmed, untidy, cancelled])
+@pytest.mark.parametrize("test", [meanwhile, refused, impossible, harmed, untidy, cancelled])
 def test_a_dataplane_that_is_told_apart(test: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK", 0.01)
 

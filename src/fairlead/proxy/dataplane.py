@@ -31,7 +31,7 @@ class Dataplane(Protocol):
     def rebuild(self, everything: Everything) -> None:
         """Takes over what is in the kernel, whoever left it, and changes only what differs from `everything`.
 
-        Raises `Unusable`; OSError and `Refused`, after which it may be called again.
+        Raises OSError and `Refused`, after which it may be called again, and `Unusable`.
         """
 
     def commit(self, changes: Mapping[str, Selected]) -> None:
@@ -43,11 +43,11 @@ class Dataplane(Protocol):
     def harmed(self) -> bool:
         """Whether somebody else touched what is ours since the last look. Cheap: asked twice a second and at each turn.
 
-        Raises OSError or `Refused` where it cannot be told.
+        Raises OSError, `Refused` or `Unusable` where it cannot be told.
         """
 
     def tidy(self) -> None:
-        """Removes leftovers that need not go at once. Raises OSError or `Refused`."""
+        """Removes leftovers that need not go at once. Raises OSError, `Refused` or `Unusable`."""
 
     def close(self) -> None:
         """Lets the kernel keep everything as it is."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from fairlead.client.informer import Change
 from fairlead.objects.core_v1 import Node
 from fairlead.process import Health
 from fairlead.proxy import metrics
@@ -35,6 +36,11 @@ class ProxyHealth:
         self.health = health
         self.node_eligible = True
         self._updated = datetime.now(UTC)
+
+    def node_changed(self, change: Change[Node]) -> None:
+        """The node's object came, changed or went; one that is deleted said so by then."""
+        if change.new is not None:
+            self.node_eligible = eligible(change.new)
 
     def healthy(self) -> bool:
         """Whether the kernel follows the API, as far as is known."""

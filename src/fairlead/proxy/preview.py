@@ -10,7 +10,7 @@ from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.manifests import Manifests
 from fairlead.proxy.options import ProxyOptions
-from fairlead.proxy.proxier import seen
+from fairlead.proxy.ownnode import seen
 
 Note = Callable[[str], None]
 """Tells the reader something beside the rules, in a sentence."""

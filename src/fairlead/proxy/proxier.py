@@ -10,28 +10,23 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
 
 from fairlead.client.informer import Change
 from fairlead.client.retry import Backoff
 from fairlead.objects.core_v1 import Node as ApiNode
 from fairlead.objects.core_v1 import Service
 from fairlead.process import Health
-from fairlead.proxy import metrics
 from fairlead.proxy.connections import Connections
 from fairlead.proxy.conntrack import noting
-from fairlead.proxy.dataplane import Dataplane, Refused, Selected
-from fairlead.proxy.family import Family
+from fairlead.proxy.dataplane import Dataplane, Refused, Selected, Unusable
 from fairlead.proxy.healthchecks import HealthChecks
 from fairlead.proxy.ledger import Ledger
-from fairlead.proxy.resources import TRIGGER_TIME, EndpointSlice
-from fairlead.proxy.selection import Node
+from fairlead.proxy.ownnode import seen
+from fairlead.proxy.resources import EndpointSlice
+from fairlead.proxy.turnmetrics import Taken, TurnMetrics
 
 log = logging.getLogger("fairlead.proxy")
-
-ZONE = "topology.kubernetes.io/zone"
 
 LOOK = 0.5
 """Seconds between looks at whether somebody else harmed our table."""
@@ -53,48 +48,17 @@ def uncollected() -> Iterator[None]:
             gc.freeze()
 
 
-def seen(node: ApiNode | None, name: str, family: Family) -> Node:
-    """What a node's object says of the node; one without an object has no addresses and no zone.
-
-    The primary address is the first InternalIP of the family, or the first ExternalIP where it has none
-    (kube-proxy: GetNodeHostIPs, component-helpers).
-    """
-    if node is None:
-        return Node(name)
-    listed = node.status.addresses if node.status is not None else ()
-    packed = [
-        address
-        for kind in ("InternalIP", "ExternalIP")
-        for each in listed
-        if each.type == kind and (address := family.pack(each.address)) is not None
-    ]
-    return Node(name, tuple(packed[:1]), node.metadata.labels.get(ZONE, ""))
-
-
-@dataclass(slots=True)
-class Pending:
-    """How many changes the kernel does not have yet."""
-
-    services: int
-    slices: int
-
-
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One transaction on its way."""
 
-    began: float
-    full: bool
-    """Whether everything is compared with what the kernel holds."""
     changes: dict[str, Selected]
     work: Callable[[], None]
     """Tells the dataplane. Raises `dataplane.Unusable`, `dataplane.Refused`, OSError."""
-    pending: Pending
-    """What it takes up."""
     readdressed: bool
     """Whether it tells the node's addresses."""
-    triggers: list[float]
-    """When the pods changed that it is about."""
+    taken: Taken
+    """For the metrics."""
 
 
 class Proxier:
@@ -128,13 +92,11 @@ class Proxier:
         self.in_place = asyncio.Event()
         """Set when the kernel has had all that it should have for the first time."""
         self._synced = -math.inf
-        self._label = dataplane.family.address_type
-        self._service_changes = metrics.SERVICE_CHANGES.labels(self._label)
-        self._endpoint_changes = metrics.ENDPOINT_CHANGES.labels(self._label)
-        self._pending = Pending(0, 0)
-        metrics.SERVICES_PENDING.labels(self._label).set_function(lambda: self._pending.services)
-        metrics.ENDPOINTS_PENDING.labels(self._label).set_function(lambda: self._pending.slices)
+        self._metrics = TurnMetrics(mode, dataplane.family.address_type)
         self._started = False
+        self._tried = False
+        """Whether a turn was made: what is missing at the first ends the proxy; what is missing later, as while a
+        package is upgraded, may come back."""
         self._task: asyncio.Task[None] | None = None
         """The turn that is under way in a thread."""
         self._again = False
@@ -145,25 +107,18 @@ class Proxier:
         self._backoff = Backoff()
         self._readdressed = False
         """Whether the node's addresses are news to the dataplane."""
-        self._triggers: list[float] = []
 
     def service_changed(self, change: Change[Service]) -> None:
         """A Service came, changed or went."""
         self.ledger.service_changed(change.key, change.new)
-        self._pending.services += 1
+        self._metrics.service_came()
         self._schedule()
 
     def slice_changed(self, change: Change[EndpointSlice]) -> None:
         """A slice came, changed or went."""
         self.ledger.slice_changed(change.key, change.old, change.new)
-        self._pending.slices += 1
-        if self._started and change.new is not None:
-            moment = change.new.metadata.annotations.get(TRIGGER_TIME)
-            if moment:
-                try:
-                    self._triggers.append(datetime.fromisoformat(moment).timestamp())
-                except ValueError:
-                    log.warning("slice %s: %s is no time: %r", change.key, TRIGGER_TIME, moment)
+        # When the pods changed that were there at the start says nothing of how long it took to follow.
+        self._metrics.slice_came(change.new.metadata if self._started and change.new is not None else None)
         self._schedule()
 
     def node_changed(self, change: Change[ApiNode]) -> None:
@@ -210,7 +165,7 @@ class Proxier:
         if self._busy:
             self._again = True
         elif self._scheduled is None:
-            metrics.LAST_QUEUED.labels(self._label).set_to_current_time()
+            self._metrics.queued()
             loop = asyncio.get_running_loop()
             wait = self._synced + self._interval - time.monotonic() if self._interval else 0
             self._scheduled = loop.call_later(wait, self._go) if wait > 0 else loop.call_soon(self._go)
@@ -235,7 +190,7 @@ class Proxier:
             turn = self._turn()
             try:
                 turn.work()
-            except (OSError, Refused) as error:
+            except (OSError, Refused, Unusable) as error:
                 self._failed(turn, error)
                 return
         self._done(turn)
@@ -247,7 +202,7 @@ class Proxier:
             turn = self._turn()
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, turn.work)
-            except (OSError, Refused) as error:
+            except (OSError, Refused, Unusable) as error:
                 self._failed(turn, error)
                 return
         self._done(turn)
@@ -261,10 +216,10 @@ class Proxier:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
-        began = time.perf_counter()
         doubtful, self._doubtful = self._doubtful, True
         addresses = self.ledger.node.addresses if self._readdressed else None
         self._readdressed = False
+        taken = self._metrics.take(full=doubtful)
         changes: dict[str, Selected] = {}
         if doubtful:
             self._connections.restart()
@@ -283,16 +238,15 @@ class Proxier:
             else:
                 self.dataplane.commit(changes)
 
-        told = addresses is not None
-        return Turn(began, doubtful, changes, work, copy(self._pending), told, self._triggers[:])
+        return Turn(changes, work, addresses is not None, taken)
 
     def _failed(self, turn: Turn, error: Exception) -> None:
+        if isinstance(error, Unusable) and not self._tried:
+            raise error
+        self._tried = True
         delay = self._backoff.next()
         log.error("%s; reading the kernel and trying again in %.1f s", error, delay)
-        if self._mode in metrics.SYNC_FAILURES:
-            metrics.SYNC_FAILURES[self._mode].labels(self._label).inc()
-        if self._mode == "iptables" and not turn.full:
-            metrics.PARTIAL_FAILURES.labels(self._label).inc()
+        self._metrics.failed(turn.taken)
         self._health.fails(self._work, str(error))
         self._readdressed = self._readdressed or turn.readdressed
         if self._scheduled is not None:
@@ -300,32 +254,15 @@ class Proxier:
         self._scheduled = asyncio.get_running_loop().call_later(delay, self._go)
 
     def _done(self, turn: Turn) -> None:
-        self._doubtful = False
+        self._doubtful, self._tried = False, True
         self._backoff.reset()
         self._health.has(self._work)
         self.in_place.set()
         self._connections.changed(turn.changes)
         if self._healthchecks is not None:
-            self._healthchecks.look(self.ledger, self.ledger.keys() if turn.full else turn.changes)
-        self._pending.services -= turn.pending.services
-        self._pending.slices -= turn.pending.slices
-        self._service_changes.inc(turn.pending.services)
-        self._endpoint_changes.inc(turn.pending.slices)
-        self._observe(turn)
-
-    def _observe(self, turn: Turn) -> None:
-        took = time.perf_counter() - turn.began
-        kind = metrics.FULL_DURATION if turn.full else metrics.PARTIAL_DURATION
-        for duration in (metrics.SYNC_DURATION, kind):
-            duration.labels(self._label).observe(took)
+            self._healthchecks.look(self.ledger, self.ledger.keys() if turn.taken.full else turn.changes)
         self._synced = time.monotonic()
-        metrics.LAST_SYNC.labels(self._label).set_to_current_time()
-        for policy, count in self.ledger.without_local().items():
-            metrics.NO_LOCAL_ENDPOINTS.labels(self._label, policy).set(count)
-        now = time.time()
-        for moment in turn.triggers:
-            metrics.PROGRAMMING_DURATION.labels(self._label).observe(max(0.0, now - moment))
-        del self._triggers[: len(turn.triggers)]
+        self._metrics.done(turn.taken, self.ledger.without_local())
 
     async def watch(self) -> None:
         """Mends what others do to our table, and tidies it, until cancelled; then waits for what is under way."""
@@ -344,11 +281,14 @@ class Proxier:
             self._go()
 
     def _harmed(self) -> bool:
-        """Whether the kernel is not as it was left. Asked before each turn, too: a dataplane knows its own changes by
-        how the kernel is after them, and would take for its own what somebody else did just before."""
+        """Whether the kernel is not as it was left.
+
+        Asked before each turn, too: a dataplane knows its own changes by how the kernel is after them, and would take
+        for its own what somebody else did just before.
+        """
         try:
             harmed = self.dataplane.harmed()
-        except (OSError, Refused) as error:
+        except (OSError, Refused, Unusable) as error:
             log.error("%s; reading the kernel again", error)
             return True
         if harmed:
@@ -358,9 +298,8 @@ class Proxier:
     def _tidied(self) -> bool:
         try:
             self.dataplane.tidy()
-        except (OSError, Refused) as error:
+        except (OSError, Refused, Unusable) as error:
             log.error("%s; reading the kernel again", error)
-            if self._mode == "nftables":
-                metrics.CLEANUP_FAILURES.labels(self._label).inc()
+            self._metrics.untidy()
             return False
         return True

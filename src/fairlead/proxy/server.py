@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from fairlead.client.api import Api
 from fairlead.client.events import Recorder
-from fairlead.client.informer import Change, Informer
+from fairlead.client.informer import Informer
 from fairlead.objects.core_v1 import Node as ApiNode
 from fairlead.objects.core_v1 import Service
 from fairlead.process import Health
@@ -26,6 +26,7 @@ from fairlead.proxy.healthchecks import HealthChecks
 from fairlead.proxy.healthserver import ProxyHealth
 from fairlead.proxy.ledger import Ledger, Report, log_only
 from fairlead.proxy.options import IpvsOptions, ProxyOptions
+from fairlead.proxy.ownnode import OwnNode
 from fairlead.proxy.proxier import Proxier
 from fairlead.proxy.resources import ENDPOINTSLICES, NODES, PROXY_NAME, SERVICES
 from fairlead.proxy.rulesets import KernelWithout
@@ -133,9 +134,12 @@ async def _follow(
     slices = Informer(api, ENDPOINTSLICES, labels=NOT_HEADLESS)
     for informer in (nodes, services, slices):
         tasks.create_task(informer.run())
-    own = _OwnNode(state)
+    own = OwnNode()
     nodes.subscribe(own.changed)
-    options = config.options(await own.sufficient(config))
+    nodes.subscribe(state.node_changed)
+    state.health.waits_for("node", f"the Node {config.node_name} has no podCIDRs yet")
+    options = config.options(await own.until(lambda node: config.local_pods(node) is not None))
+    state.health.has("node")
     checks = HealthChecks(state.healthy, report)
     tasks.create_task(checks.run())
     proxiers: list[Proxier] = []
@@ -194,31 +198,6 @@ def _count(counted: Counted, proxiers: Sequence[Proxier], stack: contextlib.Asyn
         collector = TrafficCollector(counted, sources)
         REGISTRY.register(collector)
         stack.callback(REGISTRY.unregister, collector)
-
-
-class _OwnNode:
-    """What the node's object says, as it comes."""
-
-    def __init__(self, state: ProxyHealth) -> None:
-        self._state = state
-        self._node: ApiNode | None = None
-        self._came = asyncio.Event()
-
-    def changed(self, change: Change[ApiNode]) -> None:
-        # An object that is deleted says so by then; one that comes again is another node.
-        self._node = change.new
-        if change.new is not None:
-            self._state.node_eligible = healthserver.eligible(change.new)
-        self._came.set()
-
-    async def sufficient(self, config: ProxyConfig) -> ApiNode | None:
-        """The node's object, as soon as it says how the node's pods are told; None where nobody asks it."""
-        while config.local_pods(self._node) is None:
-            self._state.health.waits_for("node", f"the Node {config.node_name} has no podCIDRs yet")
-            self._came.clear()
-            await self._came.wait()
-        self._state.health.has("node")
-        return self._node
 
 
 def _reporter(recorder: Recorder) -> Report:

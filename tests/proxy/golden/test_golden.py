@@ -21,8 +21,8 @@ from fairlead.proxy.iptables.commands import find
 from fairlead.proxy.ledger import Ledger
 from fairlead.proxy.manifests import ManifestError, read
 from fairlead.proxy.options import ProxyOptions
+from fairlead.proxy.ownnode import seen
 from fairlead.proxy.preview import preview
-from fairlead.proxy.proxier import seen
 from tests.proxy.topology import namespace, root
 
 HERE = Path(__file__).parent
