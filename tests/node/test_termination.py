@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from fairlead.node.logs import ContainerLog, last_words, prune
 from fairlead.node.termination import FALLBACK, file_of, make_file, message
+from tests.node.isolation import in_child
 
 
 def log(directory: Path, *lines: bytes, limit: int = 1 << 20) -> Path:
@@ -67,6 +69,20 @@ def test_a_log_and_its_predecessor_are_all_that_is_kept(tmp_path: Path) -> None:
         (path.parent / name).touch()
     prune(path.parent, 3)
     assert {found.name for found in path.parent.iterdir()} == {"2.log", "3.log", "other"}
+
+
+def test_a_line_for_half_of_which_there_is_room_is_dropped_whole(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+
+    def child() -> None:
+        log = ContainerLog(path)
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        for line, size in ((b"first\n", most), (b"x" * 100 + b"\n", 100), (b"last\n", most)):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+            log.write("stdout", line)
+
+    in_child(child)
+    assert [line.split(" ", 3)[3] for line in path.read_text().splitlines()] == ["first", "last"]
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

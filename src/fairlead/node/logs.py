@@ -75,13 +75,24 @@ class ContainerLog:
         try:
             if self._size >= self._limit:
                 self._rotate()
-            self._size += os.write(self._fd, f"{moment} {stream} {tag} ".encode() + text + b"\n")
+            self._write(f"{moment} {stream} {tag} ".encode() + text + b"\n")
         except OSError as error:
             if not self._failed:
                 complain(f"{self._path}: {error}: lines are dropped")
             self._failed = True
         else:
             self._failed = False
+
+    def _write(self, line: bytes) -> None:
+        """Writes a whole line. Raises OSError, with nothing of it in the file: the next one would go on there."""
+        written = os.write(self._fd, line)
+        try:
+            while written < len(line):  # the disk had room for so much
+                written += os.write(self._fd, line[written:])
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += written
 
     def _rotate(self) -> None:
         self._path.rename(self._path.with_name(self._path.name + ".1"))
