@@ -99,6 +99,7 @@ def become(
         if run is None:
             _execute(start.argv)
         forget_descriptors((report,))
+        _handle_signals()
         os.close(report)
     except BaseException as error:
         os.write(report, (str(error) or repr(error)).encode())
@@ -229,16 +230,22 @@ def _execute(argv: Sequence[str]) -> None:
         raise OSError(f'exec: "{program}": {(error.strerror or "").lower()}') from error
 
 
+def _handle_signals() -> None:
+    """Gives this process the handlers of signals that a built-in image begins with, before anybody may send one.
+
+    PID 1 ignores what it has no handler for, and programs that are imported first are late with theirs.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter does at its start
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+
+
 def _call(run: Callable[[], int], argv: Sequence[str]) -> int:
     """Calls a built-in image as if its program had just started; gives the exit status."""
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     sys.argv = list(argv)
     logging.getLogger("fairlead").handlers.clear()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter does at its start
-    # PID 1 ignores what it has no handler for, and programs that are imported first are late with theirs.
-    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     try:
         status = run()
     except SystemExit as error:
