@@ -246,11 +246,12 @@ def read_sandbox(directory: Path) -> SandboxRecord | None:
 
 
 def read_histories(directory: Path) -> dict[str, History]:
-    """The containers' histories in a pod's state directory."""
+    """The containers' histories in a pod's state directory; those that are removed meanwhile are not among them."""
     found = {}
     for path in sorted((directory / "containers").glob("*.json")):
-        history = msgspec.json.decode(path.read_bytes(), type=History)
-        found[history.current.name] = history
+        with contextlib.suppress(FileNotFoundError):
+            history = msgspec.json.decode(path.read_bytes(), type=History)
+            found[history.current.name] = history
     return found
 
 

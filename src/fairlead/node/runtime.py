@@ -132,15 +132,17 @@ class Sandbox:
         self._reading = asyncio.create_task(self._read(reader))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
+        """Hears what the sandbox says, to the end. One that hangs up is killed: nobody would see its containers end."""
         try:
-            while line := await reader.readline():
-                self._heard(records.decode_message(line))
-                self._changed()
-        except (OSError, ValueError):
-            pass
+            with contextlib.suppress(OSError, ValueError):
+                while line := await reader.readline():
+                    self._heard(records.decode_message(line))
+                    self._changed()
+            self._kill()
         finally:
             if self._writer is not None:
                 self._writer.close()
+                self._writer = None
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(SandboxError("the pod's sandbox is gone"))
