@@ -5,7 +5,8 @@
 KIND is HTTP, HTTPS, TCP, gRPC or exec. Each of a container's three probes, WHAT, is answered for itself: HTTP and HTTPS
 at the path /WHAT, gRPC for the service WHAT, TCP at the port PORT, PORT + 1 or PORT + 2. It fails while there is a file
 PREFIX.WHAT. That of the liveness probe is removed at the start, as a restart mends what was wrong. Told to end by
-SIGTERM, it makes a file PREFIX.told and goes on. Runs on any Python: it imports nothing of ours.
+SIGTERM, it makes a file PREFIX.told and goes on; as soon as it would, there is a file PREFIX.listens. Runs on any
+Python: it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def main(kind: str, port: int, prefix: str, *files: str) -> None:
     for what in ("told", "liveness"):
         if not is_good(prefix, what):
             os.remove(f"{prefix}.{what}")
+    open(f"{prefix}.listens", "w").close()
     if kind in ("HTTP", "HTTPS"):
         context = None
         if kind == "HTTPS":

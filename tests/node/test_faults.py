@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import shutil
@@ -22,6 +23,7 @@ from fairlead.node.inputs import Inputs
 from fairlead.node.records import SandboxRecord, read_histories, read_sandbox, start_ticks
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import ConfigMap, Pod
+from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, PODS
 from fairlead.objects.status import StatusError
 from fairlead.process import Health, listener
@@ -29,6 +31,7 @@ from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
 from tests.node.test_agent import ask, eventually, signal_file, state
 from tests.node.test_lifecycle import shell
+from tests.waiting import LIMIT
 
 MANY = 100
 
@@ -77,7 +80,7 @@ def test_an_agent_that_is_killed_finds_a_hundred_pods_again(tmp_path: Path) -> N
         async def all_are_ready() -> bool:
             return len(await versions()) == MANY
 
-        await holds(all_are_ready, f"{MANY} pods are ready")
+        await holds(all_are_ready, f"{MANY} pods are ready", 3 * LIMIT)
         before, written = processes(cluster), await versions()
         assert len(before) == MANY
         cluster.kill_program()
@@ -113,15 +116,14 @@ def test_a_container_that_fills_its_log_has_the_end_of_it(
         pod = await cluster.until("full", is_ready)
         folder = cluster.config.state_directory / "pods" / pod.metadata.uid / "logs" / "c"
         first, second = folder / "0.log", folder / "0.log.1"
-        seen: set[int] = set()
+        seen: set[tuple[int, int]] = set()
         most = 0
 
         def looked() -> bool:
             nonlocal most
             with suppress(FileNotFoundError):  # renamed while we look
-                sizes = [file.stat().st_size for file in (first, second)]
-                most = max(most, *sizes)
-                seen.add(second.stat().st_ino)
+                most = max(most, first.stat().st_size, (full := second.stat()).st_size)
+                seen.add((full.st_ino, full.st_ctime_ns))  # numbers are used again
             return len(seen) > 2
 
         def kept() -> bool:
@@ -311,9 +313,16 @@ def test_a_disk_that_is_full_for_all_is_told_and_nothing_is_lost(tmp_path: Path)
             while file.write(bytes(4096)):
                 pass
 
+        numbers = itertools.count()
+
         async def refused() -> bool:
+            meta = ObjectMeta(
+                name=f"large-{next(numbers)}", namespace="default"
+            )  # the store may have room for some
             try:
-                await cluster.api.create(CONFIGMAPS, replaced(told(), data={"x": "x" * 100_000}))
+                await cluster.api.create(
+                    CONFIGMAPS, replaced(told(), metadata=meta, data={"x": "x" * 100_000})
+                )
             except StatusError as error:
                 return "disk is full" in str(error)
             return False
@@ -371,7 +380,7 @@ def test_a_pod_whose_folder_is_removed_begins_anew(tmp_path: Path) -> None:
         )
         for name in ("asked", "left"):
             assert f'"pod": "{name}"' in await ask(await cluster.until(name, is_ready))
-        assert [start_ticks(one.pid) == one.ticks for one in sandboxes] == [False, False]
+        await eventually(lambda: not any(start_ticks(one.pid) == one.ticks for one in sandboxes))
         assert defects.said == []
 
     with_cluster(tmp_path, test)
@@ -389,10 +398,12 @@ def test_a_pod_whose_sandbox_does_not_answer_begins_anew_in_another(
     create = runtime.create
 
     async def create_mute(*arguments: Any) -> runtime.Sandbox:
+        monkeypatch.setattr(runtime, "START_TIMEOUT", LIMIT)
         sandbox = await create(*arguments)
         made.append(sandbox.record.pid)
         if len(made) == 1:
             os.kill(sandbox.record.pid, signal.SIGSTOP)
+            monkeypatch.setattr(runtime, "START_TIMEOUT", 0.5)  # of this one only
         return sandbox
 
     async def test(cluster: Cluster) -> None:
@@ -401,6 +412,5 @@ def test_a_pod_whose_sandbox_does_not_answer_begins_anew_in_another(
         assert sandbox_of(cluster, pod).pid == made[-1] != made[0]
         assert '"pod": "web"' in await ask(pod)
 
-    monkeypatch.setattr(runtime, "START_TIMEOUT", 2.0)
     monkeypatch.setattr(runtime, "create", create_mute)
     with_cluster(tmp_path, test)

@@ -21,6 +21,7 @@ from fairlead.objects.core_v1 import Container, ContainerPort, Pod, PodSpec
 from fairlead.objects.resources import EVENTS, PODS
 from tests.client.cluster import eventually
 from tests.node.places import ADDRESS, Cluster, in_child, is_ready, own_network, root, with_cluster
+from tests.waiting import LIMIT
 
 V4, V6 = "10.244.1.2", "fd00:10:244:1::2"
 NODE6 = "fd00::10"
@@ -131,7 +132,7 @@ def _serve(pod_network: int) -> None:
 def _ask(host: str, number: int) -> str:
     """Whom the pod saw; "" if nobody answers."""
     try:
-        with socket.create_connection((host, number), 5) as connection:
+        with socket.create_connection((host, number), LIMIT) as connection:
             return connection.recv(64).decode()
     except OSError:
         return ""

@@ -20,9 +20,20 @@ def shell(name: str, script: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "image": "any", "command": ["sh", "-c", script], **more}
 
 
+def obedient(name: str, last: str, **more: Any) -> dict[str, Any]:
+    """A container that runs the command `last` when it is told to end.
+
+    It has started when it would: the first process of a PID namespace ignores what it has no handler for yet.
+    """
+    script = f"trap '{last}' TERM; touch /tmp/listens; while :; do sleep 0.02; done"
+    listens = {"exec": {"command": ["sh", "-c", "until test -e /tmp/listens; do sleep 0.02; done"]}}
+    hooks = {"postStart": listens, **more.pop("lifecycle", {})}
+    return shell(name, script, lifecycle=hooks, **more)
+
+
 def telling(name: str, file: Path, **more: Any) -> dict[str, Any]:
     """A container that writes its name into a file when it is told to end."""
-    return shell(name, f"trap 'echo {name} >>{file}; exit 0' TERM; while :; do sleep 0.02; done", **more)
+    return obedient(name, f"echo {name} >>{file}; exit 0", **more)
 
 
 async def reasons(cluster: Cluster, name: str) -> list[str]:

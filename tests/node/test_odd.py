@@ -28,7 +28,7 @@ STAYS = {
 
 ENDS = {
     "daemon": ("setsid sh -c 'setsid sleep 1000 &'; exit 0", 0),
-    "floods": ("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 3", 3),
+    "floods": ("head -c 25000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 3", 3),  # of logs of 10 MiB
 }
 """Scripts of containers that end, and their exit codes."""
 

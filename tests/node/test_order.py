@@ -12,7 +12,7 @@ from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
 from tests.node.places import Cluster, is_ready, root, with_cluster
 from tests.node.test_agent import eventually, signal_file
-from tests.node.test_lifecycle import shell
+from tests.node.test_lifecycle import obedient, shell
 
 Event = WatchEvent[Pod]
 
@@ -42,10 +42,10 @@ def test_a_pods_life_is_told_in_order_and_its_address_is_free_after_it(tmp_path:
         await cluster.start()
         told: list[Event] = []
         following = asyncio.create_task(follow(cluster, told))
-        script = "trap 'exit 3' TERM; while :; do sleep 0.02; done"
-        probe = {"exec": {"command": ["test", "-e", f"{go}.ready"]}, "periodSeconds": 1}
+        ready = ["test", "-e", f"{go}.ready"]
+        probe = {"exec": {"command": ready}, "periodSeconds": 1, "timeoutSeconds": 60}
         await cluster.run(
-            "old", shell("c", script, readinessProbe=probe), initContainers=[shell("init", until_told)]
+            "old", obedient("c", "exit 3", readinessProbe=probe), initContainers=[shell("init", until_told)]
         )
         await cluster.until("old", lambda pod: sandboxed <= set(_step(pod)))
         go.touch()

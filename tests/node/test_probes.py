@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent import futures
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ from fairlead.objects.core_v1 import (
     PodSpec,
     Probe,
 )
+from tests.loopback import own_address
 from tests.waiting import LIMIT
+
+HOST = own_address()
+"""Where no port is anybody else's a moment after it was closed."""
 
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -54,13 +58,22 @@ class Commands:
 
 
 def target(done: Done | None = None, **fields: Any) -> Target:
-    return Target(
-        Container(name="c", **fields), "run", "127.0.0.1", Commands(done or Done(request=0)), started_at=0
-    )
+    return Target(Container(name="c", **fields), "run", HOST, Commands(done or Done(request=0)), started_at=0)
 
 
 def probe(**fields: Any) -> Probe:
-    return codec.decode(Probe, json.dumps(fields).encode())
+    """A probe that waits for this machine, however busy it is, unless the fields say otherwise."""
+    return codec.decode(Probe, json.dumps({"timeoutSeconds": round(LIMIT), **fields}).encode())
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """A loop for which time passes only when `now` is set forward."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        """Seconds."""
+        return self.now
 
 
 @asynccontextmanager
@@ -71,7 +84,7 @@ async def server(answer: Answering, tls: ssl.SSLContext | None = None) -> AsyncI
         finally:
             writer.close()
 
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
+    listening = await asyncio.start_server(handle, HOST, 0, ssl=tls)
     async with listening:
         yield listening.sockets[0].getsockname()[1]
 
@@ -133,7 +146,7 @@ STATUSES = {
 def test_http_answers(name: str) -> None:
     text, outcome, message = STATUSES[name]
     answer, port = get(saying(text))
-    assert answer == Answer(outcome, message.replace("URL", f"http://127.0.0.1:{port}/"))
+    assert answer == Answer(outcome, message.replace("URL", f"http://{HOST}:{port}/"))
 
 
 def test_a_redirect_on_the_same_host_is_followed() -> None:
@@ -193,14 +206,14 @@ def test_https_needs_no_valid_certificate(tmp_path: Path) -> None:
     async def main() -> tuple[Answer, Answer]:
         async with server(saying(OK), context) as port, server(refusing) as plain:
             secure = await ask(target(), probe(httpGet={"port": port, "scheme": "HTTPS"}))
-            wrong = await ask(target(), probe(httpGet={"port": plain, "scheme": "HTTPS"}, timeoutSeconds=10))
-            return secure, Answer(wrong.outcome, wrong.message.replace(str(plain), "PORT"))
+            wrong = await ask(target(), probe(httpGet={"port": plain, "scheme": "HTTPS"}))
+            return secure, Answer(wrong.outcome, wrong.message.replace(f"{HOST}:{plain}", "PLAIN"))
 
     secure, wrong = asyncio.run(main())
     assert secure.outcome is Outcome.SUCCESS
     assert wrong == Answer(
         Outcome.FAILURE,
-        'Get "https://127.0.0.1:PORT/": http: server gave HTTP response to HTTPS client',
+        'Get "https://PLAIN/": http: server gave HTTP response to HTTPS client',
     )
 
 
@@ -268,8 +281,20 @@ def test_what_was_said_of_a_run_that_is_over_is_forgotten() -> None:
 
 
 def test_who_does_not_answer_or_refuses() -> None:
+    clock = Clock()
+    heard = 0
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Lets the time pass that both questions have, once they have come."""
+        nonlocal heard
+        came = await reader.read(1)
+        heard += len(came)
+        if heard == 2:
+            clock.now += 1
+        await reader.read()
+
     async def main() -> list[str]:
-        async with server(silent) as port, server(silent) as closed:
+        async with server(mute) as port, server(silent) as closed:
             assert (await ask(target(), probe(tcpSocket={"port": port}))).outcome is Outcome.SUCCESS
             late, unheard = await asyncio.gather(
                 ask(target(), probe(httpGet={"port": port}, timeoutSeconds=1)),
@@ -282,15 +307,16 @@ def test_who_does_not_answer_or_refuses() -> None:
         ]
         assert {answer.outcome for answer in (late, unheard, *refused)} == {Outcome.FAILURE}
         messages = [answer.message for answer in (late, unheard, *refused)]
-        return [m.replace(str(closed), "CLOSED").replace(str(port), "PORT") for m in messages]
+        return [m.replace(f"{HOST}:{closed}", "CLOSED").replace(f"{HOST}:{port}", "MUTE") for m in messages]
 
-    assert asyncio.run(main()) == [
-        'Get "http://127.0.0.1:PORT/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+    with asyncio.Runner(loop_factory=lambda: clock) as runner:
+        said = runner.run(main())
+    assert said == [
+        'Get "http://MUTE/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
         "timeout: health rpc did not complete within 1s",
-        'Get "http://127.0.0.1:CLOSED/": dial tcp 127.0.0.1:CLOSED: connect: connection refused',
-        "dial tcp 127.0.0.1:CLOSED: connect: connection refused",
-        'error: failed to connect service at "127.0.0.1:CLOSED": '
-        "dial tcp 127.0.0.1:CLOSED: connect: connection refused",
+        'Get "http://CLOSED/": dial tcp CLOSED: connect: connection refused',
+        "dial tcp CLOSED: connect: connection refused",
+        'error: failed to connect service at "CLOSED": dial tcp CLOSED: connect: connection refused',
     ]
 
 
@@ -325,14 +351,23 @@ def test_ports_by_name() -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def health() -> Iterator[int]:
+@dataclass
+class Health:
     """A real gRPC server: the service "" serves, "bad" does not, "slow" never answers, others are unknown."""
-    over = threading.Event()
+
+    port: int = 0
+    slow: Callable[[], object] = lambda: None
+    """Called, by another thread, when "slow" has been asked for."""
+
+
+@pytest.fixture(scope="module")
+def health() -> Iterator[Health]:
+    over, found = threading.Event(), Health()
 
     def check(message: bytes, context: grpc.ServicerContext) -> bytes:
         name = message[2:].decode()
         if name == "slow":
+            found.slow()
             over.wait()
         if name not in ("", "bad"):
             context.abort(grpc.StatusCode.NOT_FOUND, "unknown service, ünknown")
@@ -343,9 +378,9 @@ def health() -> Iterator[int]:
     made.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method})]
     )
-    port = made.add_insecure_port("127.0.0.1:0")
+    found.port = made.add_insecure_port("127.0.0.1:0")
     made.start()
-    yield port
+    yield found
     over.set()
     made.stop(None).wait()
 
@@ -354,20 +389,24 @@ GRPC = {
     "": "",
     "bad": 'service unhealthy (responded with "NOT_SERVING")',
     "other": "error: health rpc probe failed: unknown service, ünknown",
-    "slow": "timeout: health rpc did not complete within 1s",
+    "slow": "timeout: health rpc did not complete within 60s",
 }
 
 
 @pytest.mark.parametrize("service", GRPC)
-def test_grpc_health(service: str, health: int) -> None:
-    assert asyncio.run(grpcprobe.check("127.0.0.1", health, service, 1)) == GRPC[service]
+def test_grpc_health(service: str, health: Health) -> None:
+    """The time that the probe has is over, for its own clock, when the slow one has been asked."""
+    clock = Clock()
+    health.slow = lambda: clock.call_soon_threadsafe(setattr, clock, "now", LIMIT)
+    with asyncio.Runner(loop_factory=lambda: clock) as runner:
+        assert runner.run(grpcprobe.check("127.0.0.1", health.port, service, LIMIT)) == GRPC[service]
 
 
 def test_grpc_servers_without_a_health_service() -> None:
     made = grpc.server(futures.ThreadPoolExecutor(1))
     port = made.add_insecure_port("127.0.0.1:0")
     made.start()
-    said = asyncio.run(grpcprobe.check("127.0.0.1", port, "", 10))
+    said = asyncio.run(grpcprobe.check("127.0.0.1", port, "", LIMIT))
     made.stop(None).wait()
     assert said.startswith(
         "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
@@ -381,7 +420,7 @@ async def _against_http() -> str:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with server(answer) as port:
-        return await grpcprobe.check("127.0.0.1", port, "", 10)
+        return await grpcprobe.check(HOST, port, "", LIMIT)
 
 
 THRESHOLDS = {

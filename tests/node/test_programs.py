@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from fairlead.node import accounts, databases
-from fairlead.node.container import _call
+from fairlead.node.container import _call, _handle_signals
 from fairlead.node.images import missing
 from fairlead.node.programs import agnhost, greeters, guestbook, static, tutorials
 from fairlead.node.programs.serving import Request
 from fairlead.objects.core_v1 import Pod
+from tests.loopback import own_address
 from tests.node.places import Cluster, is_ready, root, with_cluster
 from tests.node.test_agent import ask
 from tests.waiting import LIMIT
@@ -83,9 +84,9 @@ def test_liveness_is_well_for_ten_seconds() -> None:
 
 
 def test_a_frontend_passes_on_what_its_backend_says_or_that_it_says_nothing() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with socket.create_server((host := own_address(), 0)) as closed:
         port = closed.getsockname()[1]
-    answer = tutorials.ask(f"127.0.0.1:{port}", request("/"))
+    answer = tutorials.ask(f"{host}:{port}", request("/"))
     assert (answer.status, b"Connection refused" in answer.body) == (502, True)
 
 
@@ -130,16 +131,17 @@ def test_the_guestbook_writes_to_the_leader_and_reads_from_a_follower(
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (["127.0.0.1:%"], 1, "REFUSED"),
+        (["%"], 1, "REFUSED"),
         (["--timeout=3s", "nowhere.invalid:80"], 1, "DNS: "),
         ([], 1, "accepts 1 arg"),
     ],
 )
 def test_connect(words: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-        assert agnhost.connect([f"127.0.0.1:{port}"]) == 0
-    assert agnhost.connect([word.replace("%", port) for word in words]) == status
+    host = own_address()  # where no port is anybody else's a moment later
+    with socket.create_server((host, 0)) as server:
+        address = f"{host}:{server.getsockname()[1]}"
+        assert agnhost.connect([address]) == 0
+    assert agnhost.connect([word.replace("%", address) for word in words]) == status
     assert says in capsys.readouterr().err
 
 
@@ -215,7 +217,7 @@ def test_images_of_examples_run_here(tmp_path: Path) -> None:
     """On a host with none of these servers (the stand-in of nginx is what answers), or with them: the same answers."""
 
     async def page(pod: Pod, port: int) -> str:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(LIMIT):
             while True:
                 try:
                     return (await ask(pod, port)).partition("\r\n\r\n")[2]
@@ -233,11 +235,11 @@ def test_images_of_examples_run_here(tmp_path: Path) -> None:
         await cluster.run("pause", {"image": "registry.k8s.io/pause:3.10"})
         script = "wget -qO- http://$WEB/; nslookup -h 2>&1 | head -1; readlink -f $(command -v wget)"
         pod = await cluster.until("web", is_ready)
+        assert "Welcome to nginx!" in await page(pod, 80)
         box = {"image": "busybox:1.36", "args": ["sh", "-c", script]}
         await cluster.run(
             "box", {**box, "env": [{"name": "WEB", "value": str(pod.status.podIP)}]}, restartPolicy="Never"
         )
-        assert "Welcome to nginx!" in await page(pod, 80)
         assert await page(await cluster.until("greeter", is_ready), 9000) == "hi\n"
         await cluster.until("pause", is_ready)
         # The node's network, and the node's name; the machine's own stays as it is.
@@ -285,7 +287,7 @@ def test_postgres_has_the_database_the_password_and_the_tables_that_were_asked_f
                 {"name": "script", "image": "busybox", "args": ["sh", "-c", script], "volumeMounts": volume}
             ],
         )
-        await cluster.until("database", is_ready)
+        await cluster.until("database", is_ready, 3 * LIMIT)  # its files are a second's work of a whole core
         await cluster.run("none", {"image": "postgres"}, restartPolicy="Never")
         pod = await cluster.until("none", lambda pod: pod.status.phase == "Failed")
         ended = pod.status.containerStatuses[0].state.terminated
@@ -302,6 +304,7 @@ def test_a_program_that_has_no_handler_yet_ends_when_it_is_told_to() -> None:
 
     child = os.fork()
     if child == 0:
+        _handle_signals()
         os._exit(_call(run, ["program"]))
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 143

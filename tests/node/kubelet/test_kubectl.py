@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.apiserver.kubectl import kubectls
-from tests.node.kubelet.kubectl import Kubectl
+from tests.node.kubelet.kubectl import Kubectl, Result
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import state
+from tests.node.test_agent import ask, state
 from tests.waiting import LIMIT
 
 SHELL = "echo begun; echo oops >&2; exec sleep 1000"
@@ -52,8 +53,9 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
         size = "trap 'stty size' WINCH; stty size; while :; do sleep 0.02; done"
         terminal = {"image": "any", "command": ["sh", "-c", size], "stdin": True, "tty": True}
         await cluster.run("size", terminal, **GRACE)
-        for name in ("sh", "web", "cat", "two", "size"):
+        for name in ("sh", "cat", "two", "size"):
             await cluster.until(name, is_ready)
+        await ask(await cluster.until("web", is_ready))  # until it listens
         await runs_commands(kubectl)
         await forwards_ports(kubectl)
         await attaches(kubectl)
@@ -82,20 +84,28 @@ async def runs_commands(kubectl: Kubectl) -> None:
     assert (result.code, result.out) == (0, "a\nb\n"), result
 
 
+async def until(true: Callable[[Result], bool], kubectl: Kubectl, *arguments: str) -> None:
+    """Returns when the command prints what is wanted: what a container does comes after its start."""
+    async with asyncio.timeout(LIMIT):
+        while not true(await kubectl(*arguments)):
+            pass
+
+
 async def reads_logs(kubectl: Kubectl, cluster: Cluster) -> None:
-    assert (await kubectl("logs", "sh")).out == "begun\noops\n"
+    await until(lambda result: result.out == "begun\noops\n", kubectl, "logs", "sh")
     assert (await kubectl("logs", "sh", "--tail=1")).out == "oops\n"
     assert (await kubectl("logs", "sh", "--limit-bytes=3")).out == "beg"
     stamped = (await kubectl("logs", "sh", "--timestamps")).out.splitlines()
     assert [line.split("Z ")[1] for line in stamped] == ["begun", "oops"]
     assert (await kubectl("logs", "sh", "--since=1h")).out == "begun\noops\n"
     assert (await kubectl("logs", "sh", "--since-time=2100-01-01T00:00:00Z")).out == ""
-    both = await kubectl("logs", "two", "--all-containers", "--prefix")
-    assert sorted(both.out.splitlines()) == ["[pod/two/a] of a", "[pod/two/b] of b"]
+    both = ["[pod/two/a] of a", "[pod/two/b] of b"]
+    all_of_two = ("logs", "two", "--all-containers", "--prefix")
+    await until(lambda result: sorted(result.out.splitlines()) == both, kubectl, *all_of_two)
     assert (await kubectl("logs", "two", "-c", "b")).out == "of b\n"
     await cluster.until("again", lambda pod: state(pod).restartCount == 1 and is_ready(pod))
     assert (await kubectl("logs", "again", "--previous")).out == "the first\n"
-    assert (await kubectl("logs", "again")).out == "the second\n"
+    await until(lambda result: result.out == "the second\n", kubectl, "logs", "again")
     refused = await kubectl("logs", "sh", "--previous")
     assert 'previous terminated container "c" in pod "sh" not found' in refused.err
     answer = await kubectl("get", "--raw", "/api/v1/namespaces/default/pods/two/log")
@@ -164,7 +174,9 @@ async def attaches(kubectl: Kubectl) -> None:
 
 
 async def uses_terminals(kubectl: Kubectl) -> None:
-    out, code = await in_terminal(kubectl, "exec -it sh -- sh -c 'stty size; tty; exit 7'")
+    # The size comes after the start.
+    script = "until stty size | grep '40 90'; do sleep 0.02; done; tty; exit 7"
+    out, code = await in_terminal(kubectl, f'exec -it sh -- sh -c "{script}"')
     assert "40 90" in out, out
     assert "/dev/pts/" in out, out
     assert code == 7
@@ -189,6 +201,7 @@ async def in_terminal(kubectl: Kubectl, command: str) -> tuple[str, int]:
 async def follows_the_size_of_terminals(kubectl: Kubectl) -> None:
     """A window that changes while a command, or the container's own program, has it for its terminal."""
     script = "trap 'stty size' WINCH; stty size; while :; do sleep 0.02; done"
+    await until(lambda result: result.out != "", kubectl, "logs", "size")  # it has set its trap
     for command in (["exec", "-it", "sh", "--", "sh", "-c", script], ["attach", "-it", "size"]):
         async with kubectl.in_window(*command, rows=30, columns=70) as window:
             await window.says("30 70")
@@ -272,7 +285,9 @@ async def ends_with_its_client(kubectl: Kubectl) -> None:
     async with kubectl.running("exec", "sh", "--", "sh", "-c", "echo begun; exec sleep 54321") as process:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"begun\n"
-        assert await sleepers(kubectl) == 1
+        async with asyncio.timeout(LIMIT):
+            while await sleepers(kubectl) != 1:
+                pass
     async with asyncio.timeout(LIMIT):
         while await sleepers(kubectl):
             pass

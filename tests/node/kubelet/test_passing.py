@@ -268,7 +268,7 @@ async def what_is_sent_with_the_request(cluster: Cluster) -> None:
 async def a_client_that_reads_nothing(cluster: Cluster) -> None:
     """It lets the command wait, once the kernel's buffers are full: the command stands still."""
     path = f"{POD}/exec?stdout=true&command=head&command=/dev/zero&command=-c"
-    script = "grep wchar $(grep -l ^head /proc/[0-9]*/cmdline | sed s/cmdline/io/)"
+    script = "grep wchar /dev/null $(grep -l ^head /proc/[0-9]*/cmdline | sed s/cmdline/io/)"
     progress = f"{POD}/exec?stdout=true&command=sh&command=-c&command={quote(script)}"
     async with client(cluster) as session:
         endless = session.ws_connect(f"{path}100G", protocols=("v5.channel.k8s.io",), max_msg_size=0)
@@ -276,7 +276,7 @@ async def a_client_that_reads_nothing(cluster: Cluster) -> None:
             assert await socket.receive_bytes(timeout=LIMIT) == b"\1"
             before, now = b"", await said(session, progress)
             async with asyncio.timeout(LIMIT):
-                while now != before:
+                while not now or now != before:  # nothing is said before it runs
                     before, now = now, await said(session, progress)
             assert int(now.split()[-1]) > 0
             socket._response.close()  # without a farewell, which would be read after all that
