@@ -17,12 +17,20 @@ from fairlead.apiserver.bodies import DEEPEST, as_json, as_value
 from fairlead.apiserver.negotiation import form
 from fairlead.objects import fieldselectors, labels, protobuf
 from fairlead.objects.status import StatusError
+from tests.waiting import LIMIT
 
 derandomized = settings(max_examples=150, deadline=None, derandomize=True)
 TEXT = st.text(max_size=200)
 SELECTOR = st.text(alphabet="ab=!<>(),in \\.-/", max_size=30)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow answers are for whoever sends requests for longer, on a quiet machine."""
+    monkeypatch.setattr(fuzz_api, "SECONDS", LIMIT)
+
+
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_server_answers_what_it_is_sent(seed: int) -> None:
     batches = iter(range(8))
@@ -30,6 +38,7 @@ def test_a_server_answers_what_it_is_sent(seed: int) -> None:
     assert faults == 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_server_answers_what_is_no_request() -> None:
     batches = iter(range(3))
     faults = asyncio.run(
