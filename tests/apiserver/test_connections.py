@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fairlead.apiserver import answers, connections, listening, replies
+from fairlead.apiserver import answers, clients, connections, listening, reading, replies
 from fairlead.apiserver.bodies import LIMIT
 from tests.apiserver.serving import SECONDS, TOKEN, Client, config_map, with_server
 
@@ -130,7 +130,7 @@ def test_a_client_is_told_to_continue(tmp_path: Path) -> None:
 
 
 LARGE = LIMIT + 1
-HEAD_LIMIT = connections.HEAD_BYTES
+HEAD_LIMIT = reading.HEAD_BYTES
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_many_requests_at_once_wait_outside(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         async with wire(client) as connection:
             request = f"GET /version HTTP/1.1\r\n{HEAD}\r\n".encode()
-            count = 5 * connections.AHEAD // len(request)
+            count = 5 * reading.AHEAD // len(request)
             connection.send(request * count)
             for _ in range(count):
                 assert (await connection.answer())[0] == 200
@@ -333,7 +333,7 @@ def test_a_long_path_that_is_allowed(tmp_path: Path) -> None:
 
 
 def test_slow_clients_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(clients, "SWEEP_SECONDS", 0.02)
     monkeypatch.setattr(replies, "BODY_SECONDS", 0.1)
     asks = f"GET /version HTTP/1.1\r\n{HEAD}\r\n"
 
@@ -489,7 +489,7 @@ def test_a_long_list_lets_others_have_their_turn(tmp_path: Path, monkeypatch: py
 
 
 def test_a_client_that_reads_no_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(clients, "SWEEP_SECONDS", 0.05)
     cut: list[connections.Connection] = []
     stalls = connections.Connection.overdue
 

@@ -17,10 +17,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tools import wire_bytes
 
-from fairlead.apiserver import connections
-from fairlead.apiserver.connections import AHEAD, HEAD_BYTES, Connection, Server, origin_form
+from fairlead.apiserver import reading
+from fairlead.apiserver.clients import Clients
+from fairlead.apiserver.connections import Connection
 from fairlead.apiserver.heads import Heads, Plain
 from fairlead.apiserver.messages import Request, Response
+from fairlead.apiserver.reading import AHEAD, HEAD_BYTES
+from fairlead.apiserver.refusals import origin_form
 
 REFUSALS = {400, 413, 417, 431, 501, 505}
 """What a request may be answered with that cannot be read."""
@@ -80,8 +83,8 @@ class Client:
 
     def __init__(self) -> None:
         self.read: list[Read] = []
-        self.server = Server(self._answer, 8)
-        self.connection = Connection(self.server)
+        self.clients = Clients(self._answer, 8)
+        self.connection = Connection(self.clients)
         self.wire = Wire()
         self.connection.connection_made(self.wire)
 
@@ -130,7 +133,7 @@ def heads(data: bytes) -> Iterator[bytes]:
 async def sent(pieces: Sequence[bytes], known: Heads | None = None) -> Outcome:
     """What comes of the pieces, sent to a server of their own; it may know some headers."""
     client = Client()
-    client.server.heads = known or client.server.heads
+    client.clients.heads = known or client.clients.heads
     for piece in pieces:
         await client.send(piece)
     await client.settle()
@@ -268,7 +271,7 @@ def test_what_never_ends_is_neither_kept_nor_listened_to(what: str, monkeypatch:
     begin, more, codes = ENDLESS[what]
     if not begin.startswith((b"GET", b"POST")) and codes:
         begin = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + begin
-    monkeypatch.setattr(connections, "WIRE_BYTES", HEAD_BYTES)
+    monkeypatch.setattr(reading, "WIRE_BYTES", HEAD_BYTES)
     most = 2 * HEAD_BYTES
 
     async def test() -> tuple[Outcome, int]:
@@ -302,7 +305,7 @@ def test_a_body_that_nobody_waits_for_is_not_kept() -> None:
             await answered.wait()
             return Response(200)
 
-        client.server.handler = watches
+        client.clients.handler = watches
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
         tracemalloc.start()
         for _ in range(1000):
@@ -343,7 +346,7 @@ def test_while_one_request_is_answered_few_are_read_ahead() -> None:
             client.read.append(Read(request.method, request.target.encode(), b""))
             return Response(200)
 
-        client.server.handler = waits
+        client.clients.handler = waits
         count = 0
         while client.wire.listening:
             assert count < 3 * AHEAD
@@ -369,6 +372,6 @@ def test_who_goes_away_in_the_middle_leaves_nothing(at: int) -> None:
         client.connection.connection_lost(ConnectionResetError())
         await client.settle()
         assert len(asyncio.all_tasks()) == 1
-        assert client.server.admit("192.0.2.1")
+        assert client.clients.admit("192.0.2.1")
 
     asyncio.run(test())

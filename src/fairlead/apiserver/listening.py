@@ -11,7 +11,8 @@ import logging
 import socket
 import ssl
 
-from fairlead.apiserver.connections import Connection, Server
+from fairlead.apiserver.clients import Clients
+from fairlead.apiserver.connections import Connection
 
 log = logging.getLogger("fairlead.apiserver")
 
@@ -31,8 +32,8 @@ class Entrance:
     They may come as soon as there is one, and are let in as long as it runs.
     """
 
-    def __init__(self, server: Server, sock: socket.socket, context: ssl.SSLContext | None) -> None:
-        self._server = server
+    def __init__(self, clients: Clients, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        self._clients = clients
         self._sock = sock
         self._context = context
         self._agreeing: set[asyncio.Task[None]] = set()
@@ -49,7 +50,7 @@ class Entrance:
                 task.cancel()
 
     async def _let_in(self) -> None:
-        server, loop = self._server, self._server.loop
+        clients, loop = self._clients, self._clients.loop
         while True:
             try:
                 client, peer = await loop.sock_accept(self._sock)
@@ -58,7 +59,7 @@ class Entrance:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             address = peer[0] if isinstance(peer, tuple) else ""
-            if not server.admit(address):
+            if not clients.admit(address):
                 client.close()
                 continue
             task = loop.create_task(self._agree(client, address))
@@ -68,15 +69,15 @@ class Entrance:
 
     async def _agree(self, client: socket.socket, address: str) -> None:
         """Makes a connection of a client; one that does not get there is gone."""
-        connection = Connection(self._server, address)
+        connection = Connection(self._clients, address)
         context = self._context
         seconds = HANDSHAKE_SECONDS if context is not None else None
         try:
-            await self._server.loop.connect_accepted_socket(
+            await self._clients.loop.connect_accepted_socket(
                 lambda: connection, client, ssl=context, ssl_handshake_timeout=seconds
             )
         except OSError as error:
             log.debug("%s: %s", address, error)
         finally:
             if not connection.made:
-                self._server.leave(address)
+                self._clients.leave(address)

@@ -17,11 +17,11 @@ from fairlead.apiserver.access.gate import AccessConfig, Gate
 from fairlead.apiserver.allocation import ports_of
 from fairlead.apiserver.bootstrap import bootstrap, keep, leave
 from fairlead.apiserver.catalog import Catalog
+from fairlead.apiserver.clients import Clients, room_for_connections
 from fairlead.apiserver.collector import Collector
 from fairlead.apiserver.connect.backends import Backends, KubeletClient
 from fairlead.apiserver.connect.passing import Passing
 from fairlead.apiserver.connect.usage import Metrics as Usage
-from fairlead.apiserver.connections import Server, room_for_connections
 from fairlead.apiserver.definitions import Definitions
 from fairlead.apiserver.expiry import Expiry
 from fairlead.apiserver.fairness import Seats
@@ -103,7 +103,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
         paths = plain_paths(store, health, catalog, metrics, address, gate.path)
         passing = Passing(registry, gate.authorizer, backends)
         handler = Handler(registry, catalog, gate, paths, seats, metrics, passing, Usage(registry, backends))
-        server = Server(handler, room_for_connections())
+        clients = Clients(handler, room_for_connections())
         await reservations.load()
         following = asyncio.ensure_future(reservations.run())
         leases: MasterLeases | None = None
@@ -114,13 +114,13 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
             await bootstrap(registry, *own)
             await definitions.load()
             await gate.prepare(registry)
-            entrances = [Entrance(server, sock, context) for sock in sockets]
+            entrances = [Entrance(clients, sock, context) for sock in sockets]
             health.has("apiserver")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(joined(following))
                 for entrance in entrances:
                     tasks.create_task(entrance.run())
-                tasks.create_task(server.sweep())
+                tasks.create_task(clients.sweep())
                 tasks.create_task(gate.run(registry))
                 tasks.create_task(keep(registry, *own))
                 tasks.create_task(definitions.run())
@@ -137,7 +137,7 @@ async def serve(config: ServerConfig, sockets: Sequence[socket.socket], health: 
                     async with asyncio.timeout(LEAVE_SECONDS):
                         await leave(registry, leases, config.advertise_port)
             following.cancel()
-            await server.stop(STOP_SECONDS)
+            await clients.stop(STOP_SECONDS)
 
 
 def prepare_interpreter() -> None:
