@@ -109,6 +109,7 @@ def workloads(
     concurrent_statefulset_syncs: Annotated[int, _syncs("StatefulSets")] = 5,
     concurrent_daemonset_syncs: Annotated[int, _syncs("DaemonSets")] = 2,
     concurrent_job_syncs: Annotated[int, _syncs("Jobs")] = 5,
+    concurrent_cron_job_syncs: Annotated[int, _syncs("CronJobs")] = 5,
     concurrent_ttl_after_finished_syncs: Annotated[int, _syncs("finished Jobs")] = 5,
     node_monitor_grace_period: Annotated[
         float, duration_option("How long a node may be silent before it is not ready.")
@@ -149,6 +150,7 @@ def workloads(
             concurrent_statefulset_syncs=concurrent_statefulset_syncs,
             concurrent_daemonset_syncs=concurrent_daemonset_syncs,
             concurrent_job_syncs=concurrent_job_syncs,
+            concurrent_cron_job_syncs=concurrent_cron_job_syncs,
             concurrent_ttl_after_finished_syncs=concurrent_ttl_after_finished_syncs,
             node_monitor_grace_period=node_monitor_grace_period,
             node_startup_grace_period=node_startup_grace_period,

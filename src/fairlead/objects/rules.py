@@ -165,7 +165,7 @@ _RULES: dict[type[Any], Rules[Any]] = {
     apps_v1.Deployment: Rules(deployments.default, deployments.validate, deployments.validate_status),
     apps_v1.ReplicaSet: Rules(replicasets.default, replicasets.validate, replicasets.validate_status),
     apps_v1.StatefulSet: Rules(statefulsets.default, statefulsets.validate, statefulsets.validate_status),
-    batch_v1.CronJob: Rules(cronjobs.default, cronjobs.validate, warnings=unserved.warnings),
+    batch_v1.CronJob: Rules(cronjobs.default, cronjobs.validate),
     batch_v1.Job: Rules(jobs.default, jobs.validate, jobs.validate_status),
     networking_v1.Ingress: Rules(validate=ingresses.validate, validate_status=ingresses.validate_status),
     networking_v1.IngressClass: Rules(ingressclasses.default, ingressclasses.validate),

@@ -11,7 +11,6 @@ from fairlead.objects import (
     admissionregistration_v1,
     autoscaling_v1,
     autoscaling_v2,
-    batch_v1,
     core_v1,
     networking_v1,
 )
@@ -25,8 +24,6 @@ SENTENCES: dict[type[Any], str] = {
     networking_v1.NetworkPolicy: "Fairlead does not enforce NetworkPolicies: all traffic passes",
     core_v1.ResourceQuota: "Fairlead does not enforce ResourceQuotas: everything is admitted",
     core_v1.LimitRange: "Fairlead does not apply LimitRanges: neither their defaults nor their limits",
-    batch_v1.CronJob: "Fairlead makes no Jobs of CronJobs: that takes a controller of another's "
-    "(kubectl create job NAME --from=cronjob/NAME makes one now)",
     autoscaling_v1.HorizontalPodAutoscaler: _AUTOSCALERS,
     autoscaling_v2.HorizontalPodAutoscaler: _AUTOSCALERS,
 }

@@ -14,6 +14,7 @@ REPLICATION = "replicationcontroller-controller"
 STATEFULSET = "statefulset-controller"
 DAEMONSET = "daemonset-controller"
 JOB = "job-controller"
+CRONJOB = "cronjob-controller"
 TTL_AFTER_FINISHED = "ttl-after-finished-controller"
 DISRUPTION = "disruption-controller"
 NODE_LIFECYCLE = "node-lifecycle-controller"
@@ -26,6 +27,7 @@ CONTROLLERS: tuple[str, ...] = (
     STATEFULSET,
     DAEMONSET,
     JOB,
+    CRONJOB,
     TTL_AFTER_FINISHED,
     DISRUPTION,
     NODE_LIFECYCLE,
@@ -41,6 +43,7 @@ _ALIASES = {
     "statefulset": STATEFULSET,
     "daemonset": DAEMONSET,
     "job": JOB,
+    "cronjob": CRONJOB,
     "ttl-after-finished": TTL_AFTER_FINISHED,
     "disruption": DISRUPTION,
     "nodelifecycle": NODE_LIFECYCLE,
@@ -57,6 +60,7 @@ class WorkloadsConfig:
     concurrent_statefulset_syncs: int = 5
     concurrent_daemonset_syncs: int = 2
     concurrent_job_syncs: int = 5
+    concurrent_cron_job_syncs: int = 5
     concurrent_ttl_after_finished_syncs: int = 5
     concurrent_deployment_syncs: int = 5
     concurrent_replicaset_syncs: int = 5

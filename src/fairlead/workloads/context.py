@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,12 +15,16 @@ from fairlead.workloads.config import WorkloadsConfig
 
 @dataclass(frozen=True)
 class Context:
-    """The world of one controller. `recorder` names it in Events; all controllers share the cluster and the writer."""
+    """The world of one controller. `recorder` names it in Events; all controllers share the cluster and the writer.
+
+    `clock` says what time it is, in s since 1970, to those that do something at a time of day.
+    """
 
     cluster: Cluster
     writer: Writer
     recorder: Recorder
     config: WorkloadsConfig
+    clock: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from fairlead.client.api import Api
@@ -16,6 +17,7 @@ from fairlead.workloads import config as names
 from fairlead.workloads.cluster import Cluster
 from fairlead.workloads.config import WorkloadsConfig
 from fairlead.workloads.context import Context, Kind
+from fairlead.workloads.cronjob.controller import CronJobController
 from fairlead.workloads.daemonset.controller import DaemonSetController
 from fairlead.workloads.deployment.controller import DeploymentController
 from fairlead.workloads.disruption.controller import DisruptionController
@@ -32,6 +34,7 @@ KINDS = (
     Kind(names.STATEFULSET, "statefulset-controller", StatefulSetController),
     Kind(names.DAEMONSET, "daemonset-controller", DaemonSetController),
     Kind(names.JOB, "job-controller", JobController),
+    Kind(names.CRONJOB, "cronjob-controller", CronJobController),
     Kind(names.TTL_AFTER_FINISHED, "ttl-after-finished-controller", TtlController),
     Kind(names.DISRUPTION, "controllermanager", DisruptionController),
     Kind(names.NODE_LIFECYCLE, "node-controller", NodeLifecycleController),
@@ -43,17 +46,22 @@ KINDS = (
 
 
 async def run(
-    api: Api, config: WorkloadsConfig, health: Health, check: Callable[[], None] = lambda: None
+    api: Api,
+    config: WorkloadsConfig,
+    health: Health,
+    check: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.time,
 ) -> None:
     """Keeps workloads as they are wanted until cancelled.
 
-    `check` is asked before each write and raises OSError when another replica may have taken over.
+    `check` is asked before each write and raises OSError when another replica may have taken over. `clock` says what
+    time of day it is, in s since 1970.
     """
     cluster = Cluster(api)
     writer = Writer(api, check)
     recorders = [Recorder(api, kind.component) for kind in KINDS]
     controllers = [
-        kind.make(Context(cluster, writer, recorder, config))
+        kind.make(Context(cluster, writer, recorder, config, clock))
         for kind, recorder in zip(KINDS, recorders, strict=True)
         if kind.name in config.controllers
     ]
