@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,6 +36,10 @@ from fairlead.node.sandbox.process import fork
 
 START_TIMEOUT = 30.0
 """Seconds that a sandbox may take to make its namespaces, and to start a container."""
+
+
+DYING_SECONDS = 10.0
+"""How long pods that were killed are waited for. The kernel takes milliseconds, unless a process waits for a disk."""
 
 
 class SandboxError(OSError):
@@ -234,16 +240,29 @@ def end(directory: Path) -> bool:
 def remove_all(state_directory: Path) -> list[str]:
     """Ends every pod that the agent with this state directory has started; gives their namespaces and names.
 
-    For taking down a node whose agent does not run.
+    For taking down a node whose agent does not run. Their files go when the last process of each has ended: one that
+    still writes would leave some.
     """
-    removed = []
-    for directory in sorted((state_directory / "pods").glob("*")):
-        record = records.read_sandbox(directory)
-        if end(directory) and record:
-            removed.append(f"{record.spec.namespace}/{record.spec.name}")
+    directories = sorted((state_directory / "pods").glob("*"))
+    known = [(directory, records.read_sandbox(directory)) for directory in directories]
+    killed = [record for directory, record in known if record is not None and end(directory)]
+    deadline = time.monotonic() + DYING_SECONDS
+    for record in killed:
+        _wait(record, deadline - time.monotonic())
+    for directory in directories:
         trees.remove(directory)
     strays.end(state_directory)
-    return removed
+    return [f"{record.spec.namespace}/{record.spec.name}" for record in killed]
+
+
+def _wait(record: SandboxRecord, seconds: float) -> None:
+    """Returns when a sandbox that was killed has ended, which it does after all other processes of its pod."""
+    pidfd = records.open_process(record)
+    if pidfd is not None:
+        ended = select.poll()
+        ended.register(pidfd, select.POLLIN)
+        ended.poll(max(0.0, seconds) * 1000)
+        os.close(pidfd)
 
 
 def _reap(pid: int) -> None:
