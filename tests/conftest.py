@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from tests.forks import Forks
+from tests.waiting import LIMIT
 
 # A machine under load is slow, not wrong; and what fails in CI must fail the same way at home.
 settings.register_profile("fairlead", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -97,9 +98,9 @@ def descendants(mark: str) -> list[str]:
     return found
 
 
-def settle(wanted: Callable[[], object], seconds: float = 20.0) -> None:
-    """Waits until it holds, but not longer than that."""
-    deadline = time.monotonic() + seconds
+def settle(wanted: Callable[[], object]) -> None:
+    """Waits until it holds, but not longer than tests do."""
+    deadline = time.monotonic() + LIMIT
     while not wanted() and time.monotonic() < deadline:
         time.sleep(0.1)
 
@@ -121,10 +122,10 @@ def machine_left_as_it_was() -> Iterator[None]:
 
     settle(none_is_left)
     found += [f"a network namespace is left: {name}" for name in sorted(left)]
+    now = host_network()
     for what, then in network.items():
-        now = host_network()[what]
-        found += [f"the host's {what}: appeared: {line}" for line in sorted(now - then)]
-        found += [f"the host's {what}: disappeared: {line}" for line in sorted(then - now)]
+        found += [f"the host's {what}: appeared: {line}" for line in sorted(now[what] - then)]
+        found += [f"the host's {what}: disappeared: {line}" for line in sorted(then - now[what])]
     assert not found, "the tests did not leave the machine as it was:\n  " + "\n  ".join(found)
 
 

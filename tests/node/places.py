@@ -85,7 +85,17 @@ class Cluster:
         """Starts the agent in this process."""
         self.task = asyncio.create_task(agent.run(self.node_api, self.config, self.health))
         await asyncio.sleep(0)
-        await asyncio.wait_for(self.health.ready(), LIMIT)
+        ready = asyncio.create_task(self.health.ready())
+        await asyncio.wait([self.task, ready], timeout=LIMIT, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        self.check()
+        assert ready.done(), self.health.report(readiness=True)[1]
+
+    def check(self) -> None:
+        """Fails where the agent that runs in this process does so no longer, with its reason."""
+        if self.task is not None and self.task.done() and not self.task.cancelled():
+            self.task.result()
+            raise AssertionError("the agent has ended by itself")
 
     async def stop(self) -> None:
         """Cancels the agent; its pods stay."""
@@ -138,6 +148,7 @@ class Cluster:
                     pod = await self.get(name)
                     if pod is not None and true(pod):
                         return pod
+                    self.check()
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"not within {seconds} s: {codec.encode(pod).decode()}") from None
