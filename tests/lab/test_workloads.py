@@ -93,6 +93,22 @@ spec:
       terminationGracePeriodSeconds: 0
       containers: [{name: echo, image: fairlead/echo}]
 """
+NIGHTLY = """
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  schedule: "@every 1s"
+  jobTemplate:
+    metadata: {labels: {app: nightly}}
+    spec:
+      template:
+        metadata: {labels: {app: nightly}}
+        spec:
+          restartPolicy: Never
+          terminationGracePeriodSeconds: 0
+          containers: [{name: main, image: fairlead/echo, command: [echo, good night]}]
+"""
 TOLERANT = """
 apiVersion: v1
 kind: Pod
@@ -224,6 +240,20 @@ def test_a_deployment_is_updated_taken_back_and_leaves_nothing(lab: Lab) -> None
     assert rolled_out(4) == second
     lab.kubectl("delete", "deployment,service", "front")
     wait_for(lambda: not lab.kubectl("get", "pods,replicasets", "-l", "app=front", "-o", "name"))
+
+
+def test_a_cronjob_runs_by_the_clock_and_by_hand_and_leaves_nothing(lab: Lab) -> None:
+    def done(*of: str) -> str:
+        return lab.kubectl("get", *of)
+
+    lab.kubectl("apply", "-f", "-", text=NIGHTLY)
+    wait_for(lambda: done("cronjob", "nightly", "-o", "jsonpath={.status.lastSuccessfulTime}"))
+    (first, *_) = done("jobs", "-l", "app=nightly", "-o", "name").split()
+    assert lab.kubectl("logs", first) == "good night\n"
+    lab.kubectl("create", "job", "by-hand", "--from=cronjob/nightly")
+    lab.kubectl("wait", "--for=condition=Complete", "job/by-hand", f"--timeout={LIMIT:.0f}s")
+    lab.kubectl("delete", "cronjob", "nightly")
+    wait_for(lambda: not done("jobs,pods", "-l", "app=nightly", "-o", "name"))
 
 
 def test_a_stateful_set_is_updated_down_to_its_partition(lab: Lab) -> None:

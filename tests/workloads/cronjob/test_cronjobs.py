@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec.structs import replace
+from prometheus_client import REGISTRY
 
 from fairlead.client.api import Api
 from fairlead.objects.batch_v1 import CronJob, Job, JobCondition, JobSpec
@@ -103,8 +104,14 @@ async def are(api: Api, *names: str) -> None:
     await eventually(there, f"the Jobs are {names}")
 
 
+def skews() -> float:
+    """How many Jobs were made, by the metric."""
+    return REGISTRY.get_sample_value("cronjob_controller_job_creation_skew_duration_seconds_count") or 0.0
+
+
 def test_a_job_at_each_start_until_the_cronjob_goes() -> None:
     async def told(api: Api, clock: Clock) -> None:
+        counted = skews()
         made = await add(api, clock, successfulJobsHistoryLimit=1)
         names = []
         for _ in range(2):
@@ -125,6 +132,7 @@ def test_a_job_at_each_start_until_the_cronjob_goes() -> None:
             status = (await api.get(CRONJOBS, "nightly", "default")).status
             assert status.lastSuccessfulTime == timestamp(clock.now)
         await are(api, names[1])
+        assert skews() == counted + 2
         await is_told(api, "SuccessfulDelete", f"Deleted job {names[0]}")
         await api.delete(CRONJOBS, "nightly", "default")
         await are(api)

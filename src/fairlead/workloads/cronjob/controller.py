@@ -19,6 +19,7 @@ from fairlead.objects.status import StatusError
 from fairlead.workloads.claiming import controller_of
 from fairlead.workloads.cluster import owned
 from fairlead.workloads.context import Context
+from fairlead.workloads.cronjob import metrics
 from fairlead.workloads.cronjob.plan import next_in, plan_cronjob
 from fairlead.workloads.cronjob.sightings import started, without
 from fairlead.workloads.expectations import Expectations
@@ -70,9 +71,9 @@ class CronJobController:
             for job in step.replaced:
                 await self._delete(key, cron_job, job)
                 status = without(status, job)
-            made = await self._create(key, cron_job, step.create) if step.create is not None else None
-            if made is not None:
-                status = started(status, made, step.scheduled)
+            if step.create is not None:
+                made = await self._create(key, cron_job, step.create, step.scheduled)
+                status = started(status, made, step.scheduled) if made is not None else status
         finally:
             await self._write(key, cron_job, status)
         if step.again is not None:
@@ -100,8 +101,8 @@ class CronJobController:
                         jobs.append(job)
         return cron_job, jobs
 
-    async def _create(self, key: str, cron_job: CronJob, job: Job) -> Job | None:
-        """The Job as the server has it; None if it cannot have it.
+    async def _create(self, key: str, cron_job: CronJob, job: Job, scheduled: int) -> Job | None:
+        """The Job of a start as the server has it; None if it cannot have it.
 
         One of its name that is the CronJob's was made before, by a controller that could not say so any more.
         """
@@ -122,6 +123,7 @@ class CronJobController:
                 return None
             raise
         self._expected.created(key, made)
+        metrics.created(made, scheduled)
         self._recorder.event(cron_job, "Normal", "SuccessfulCreate", f"Created job {name}")
         return made
 
