@@ -18,6 +18,7 @@ from fairlead.objects.discovery_v1 import EndpointConditions
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import NODES
 from fairlead.process import Health, listener
+from fairlead.proxy import healthchecks
 from fairlead.proxy.family import IPV4, IPV6
 from fairlead.proxy.healthchecks import WEIGHT, HealthChecks, port_of, ready_here
 from fairlead.proxy.healthserver import TO_BE_DELETED, eligible
@@ -113,6 +114,7 @@ async def _comes(port: int, status: int, weight: str = "") -> bool:
 
 
 async def service_checks(_: Path) -> None:
+    healthchecks.RETRY = 0.05  # this process ends with the test
     healthy, told = [True], []
     checks = HealthChecks(lambda: healthy[0], lambda s, reason, text: told.append((s.metadata.name, reason)))
     task = asyncio.create_task(checks.run())
@@ -148,7 +150,9 @@ async def service_checks(_: Path) -> None:
     with socket.create_server(("", PORT)):
         change(service(PORT), endpoint("1.1.1.1"))
         await until(lambda: _told(told))
-        assert told == [("web", "FailedToStartServiceHealthcheck")]
+    # When it is free again it is taken, and what was wrong was told once.
+    await until(lambda: _comes(PORT, 200, "1"))
+    assert told == [("web", "FailedToStartServiceHealthcheck")]
     change(service(OTHER), endpoint("1.1.1.1"))
     await until(lambda: _comes(OTHER, 200, "1"))
     change(None)

@@ -7,6 +7,7 @@ The API: services.spec.healthCheckNodePort, of externalTrafficPolicy Local. Answ
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -22,6 +23,11 @@ from fairlead.proxy.resources import EndpointSlice
 
 log = logging.getLogger("fairlead.proxy")
 
+RETRY = 5.0
+"""Seconds after which a port that could not be served is tried again: the proxy before this one may be on its way out.
+
+kube-proxy tries at each of its syncs.
+"""
 WEIGHT = "X-Load-Balancing-Endpoint-Weight"
 JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
 
@@ -54,6 +60,8 @@ class _Check:
     port: int
     counts: dict[Family, int] = field(default_factory=dict)
     site: web.SockSite | None = None
+    trouble: str = ""
+    """Why it is not served, as it was reported."""
 
 
 class HealthChecks:
@@ -98,8 +106,7 @@ class HealthChecks:
         await runner.setup()
         try:
             while True:
-                await self._changed.wait()
-                self._changed.clear()
+                await self._something()
                 while self._closing:
                     await self._closing.pop().stop()
                 for key, check in list(self._checks.items()):
@@ -108,13 +115,24 @@ class HealthChecks:
         finally:
             await runner.cleanup()
 
+    async def _something(self) -> None:
+        """Waits until there is something to open or close, or to try again."""
+        again = any(check.trouble for check in self._checks.values())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETRY if again else None):
+                await self._changed.wait()
+        self._changed.clear()
+
     async def _open(self, runner: web.AppRunner, key: str, check: _Check) -> None:
         try:
             site = web.SockSite(runner, _listener(check.port))
         except OSError as error:
             sentence = f"the health check of port {check.port} cannot be served: {error.strerror}"
-            self._report(check.service, "FailedToStartServiceHealthcheck", sentence)
+            if check.trouble != sentence:
+                self._report(check.service, "FailedToStartServiceHealthcheck", sentence)
+            check.trouble = sentence
             return
+        check.trouble = ""
         await site.start()
         if self._checks.get(key) is check:
             check.site = site
