@@ -9,16 +9,16 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 from socket import IPPROTO_UDP, inet_pton
 
 import msgspec
 
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.discovery_v1 import EndpointHints
-from fairlead.objects.services import CLIENT_IP_TIMEOUT, SOURCE_RANGES
+from fairlead.objects.services import CLIENT_IP_TIMEOUT
 from fairlead.proxy.family import IPV4, PROTOCOLS, Family
 from fairlead.proxy.resources import PROXY_NAME, Endpoint, EndpointSlice
+from fairlead.proxy.sources import Range, load_balancers, source_ranges
 
 Target = bytes
 """Where a packet is sent: address, then port, then two zero octets, which is how the kernel stores the pair."""
@@ -39,9 +39,6 @@ class Verdict(enum.Enum):
 
 Backing = tuple[Target, ...] | Verdict
 """The targets that share a frontend's traffic, never an empty tuple, or the verdict when there are none."""
-
-Range = tuple[bytes, bytes]
-"""The first and the last address of a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +161,8 @@ def _select_port(
     local = cluster
     if (outer or inner) and everywhere:
         local = tuple(usable.on(node.name)[:MOST_TARGETS]) or Verdict.DISCARD
-    balanced = _balanced(service, family) if spec.type == "LoadBalancer" else ()
-    sources = source_ranges(service, node, family) if balanced else ()
+    balanced = load_balancers(service, family) if spec.type == "LoadBalancer" else ()
+    sources = source_ranges(service, node.addresses, family) if balanced else ()
     protocol = PROTOCOLS[port.protocol or "TCP"]
     return Selection(
         name=f"{service.metadata.namespace}/{service.metadata.name}" + (f":{port.name}" if port.name else ""),
@@ -204,58 +201,6 @@ def _external_frontends(
         return ()
     packed = [*map(family.pack, spec.externalIPs), *balanced]
     return tuple(dict.fromkeys((address, port.port) for address in packed if address is not None))
-
-
-def _balanced(service: Service, family: Family) -> tuple[bytes, ...]:
-    """A load balancer's addresses that lead to this node as they are."""
-    if service.status is None:
-        return ()
-    # API: ipMode Proxy means that the load balancer wants to see the traffic of the cluster too.
-    texts = [i.ip for i in service.status.loadBalancer.ingress if i.ip and i.ipMode != "Proxy"]
-    return tuple(packed for text in texts if (packed := family.pack(text)) is not None)
-
-
-def source_ranges(service: Service, node: Node, family: Family) -> tuple[Range, ...]:
-    """The networks that may use the load balancer's addresses; none where everybody may.
-
-    Entries may be padded with spaces, and what is no network of this family does not count; 0.0.0.0/0 is everybody.
-    A node whose own address is allowed may come from the load balancer's address too, which it has when that is
-    an address of its own.
-    """
-    spec = service.spec
-    assert spec is not None
-    texts: Sequence[str] = spec.loadBalancerSourceRanges
-    if not texts:
-        texts = service.metadata.annotations.get(SOURCE_RANGES, "").split(",")
-    found = []
-    for text in texts:
-        try:
-            network = ip_network(text.strip(), strict=False)
-        except ValueError:
-            continue
-        if network.version == (4 if family.size == 4 else 6):
-            if network.prefixlen == 0:
-                return ()
-            found.append((network.network_address.packed, network.broadcast_address.packed))
-    if any(first <= address <= last for address in node.addresses for first, last in found):
-        found += [(address, address) for address in _balanced(service, family)]
-    return tuple(_disjoint(found))
-
-
-def _disjoint(ranges: Iterable[Range]) -> list[Range]:
-    """The same addresses in as few ranges as possible: the kernel takes none that overlap."""
-    merged: list[Range] = []
-    for first, last in sorted(ranges):
-        if merged and first <= _after(merged[-1][1]):
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return merged
-
-
-def _after(address: bytes) -> bytes:
-    number = int.from_bytes(address, "big") + 1
-    return address if number >> 8 * len(address) else number.to_bytes(len(address), "big")
 
 
 def _hinted(ready: Mapping[Target, Endpoint], node: Node) -> Sequence[Target]:

@@ -31,7 +31,8 @@ from fairlead.proxy.iptables.names import (
     port_hash,
 )
 from fairlead.proxy.iptables.settings import Settings
-from fairlead.proxy.selection import Range, Selection, Target, Verdict
+from fairlead.proxy.selection import Selection, Target, Verdict
+from fairlead.proxy.sources import Range
 
 _NAMES = {number: name.lower() for name, number in PROTOCOLS.items()}
 _TO_MASQ = f"-j {MARK_MASQ.name}"

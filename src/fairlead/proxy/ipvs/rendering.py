@@ -11,7 +11,8 @@ from fairlead.proxy.ipvs import sets
 from fairlead.proxy.ipvs.servers import Frontend, Server, Traits, traits
 from fairlead.proxy.ipvs.sets import Member, Set, address_port
 from fairlead.proxy.options import PRIMARY
-from fairlead.proxy.selection import Backing, Range, Selection, Target, Verdict
+from fairlead.proxy.selection import Backing, Selection, Target, Verdict
+from fairlead.proxy.sources import Range
 
 
 @dataclass(frozen=True, slots=True)

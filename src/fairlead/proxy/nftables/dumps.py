@@ -41,7 +41,8 @@ from fairlead.proxy.nftables.names import (
     Chain,
     chain_named,
 )
-from fairlead.proxy.selection import Range, Target
+from fairlead.proxy.selection import Target
+from fairlead.proxy.sources import Range
 
 Dump = list[memoryview]
 Read = Callable[[str], Dump]

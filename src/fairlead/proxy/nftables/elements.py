@@ -36,7 +36,8 @@ from fairlead.proxy.nftables.names import (
     Key,
     Learner,
 )
-from fairlead.proxy.selection import Backing, Range, Selection, Target, Verdict
+from fairlead.proxy.selection import Backing, Selection, Target, Verdict
+from fairlead.proxy.sources import Range
 
 Frontend = bytes
 """The key of map `frontends`: address, protocol, port, each padded to four octets."""
