@@ -9,8 +9,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,72 +21,12 @@ from fairlead.node.account import Account
 from fairlead.node.heartbeat import Heartbeat
 from fairlead.node.records import read_sandbox
 from fairlead.objects.authentication_v1 import SelfSubjectReview
-from fairlead.objects.core_v1 import ContainerStatus, Pod
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, interfaces, is_ready, root, with_cluster
+from tests.node.pods import SHELL, ask, eventually, probe_of, signal_file, slow_start, state, waits
 from tests.ordinary import user_namespaces
 from tests.waiting import LIMIT
-
-SHELL = {"image": "anything"}
-
-
-def probe_of(port: int, failures: int = 1) -> dict[str, Any]:
-    """A probe of an echo that asks often, believes what it hears, and waits for a machine that is busy."""
-    return {
-        "httpGet": {"path": "/healthz", "port": port},
-        "periodSeconds": 1,
-        "timeoutSeconds": 60,
-        "failureThreshold": failures,
-    }
-
-
-def slow_start(port: int) -> dict[str, Any]:
-    """What keeps the other probes of an echo waiting until it listens."""
-    return {"startupProbe": probe_of(port, 600)}
-
-
-async def ask(pod: Pod, port: int = 8080, text: str = "GET / HTTP/1.0\r\n\r\n") -> str:
-    """What a pod answers, as soon as it listens: one without a readiness probe is ready before."""
-    async with asyncio.timeout(LIMIT):
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection(pod.status.podIP, port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.01)
-            else:
-                break
-    writer.write(text.encode())
-    writer.write_eof()
-    answer = (await reader.read()).decode()
-    writer.close()
-    return answer
-
-
-async def eventually(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-@contextmanager
-def signal_file() -> Iterator[tuple[str, Path]]:
-    """A shell command that waits for a file, which pods see, too; and the file, which is not there yet."""
-    with tempfile.TemporaryDirectory(prefix="fairlead-test-", dir="/var/tmp") as folder:
-        file = Path(folder, "go")
-        yield f"until test -e {file}; do sleep 0.02; done", file
-
-
-def state(pod: Pod) -> ContainerStatus:
-    return pod.status.containerStatuses[0]
-
-
-def waits(reason: str) -> Any:
-    def true(pod: Pod) -> bool:
-        found = pod.status.containerStatuses
-        return bool(found and found[0].state.waiting and found[0].state.waiting.reason == reason)
-
-    return true
 
 
 @root

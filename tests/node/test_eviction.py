@@ -21,7 +21,7 @@ from fairlead.objects.core_v1 import (
 from fairlead.objects.resources import EVENTS
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_lifecycle import shell
+from tests.node.pods import shell
 
 
 def pod(size: str | None = None, *limits: str, medium: str = "") -> Pod:

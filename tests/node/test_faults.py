@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import shutil
 import signal
@@ -29,26 +28,10 @@ from fairlead.objects.status import StatusError
 from fairlead.process import Health, listener
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import ask, eventually, signal_file, state
-from tests.node.test_lifecycle import shell
+from tests.node.pods import PROBE, Defects, ask, eventually, shell, signal_file, state
 from tests.waiting import LIMIT
 
 MANY = 100
-
-PROBE = {"readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}}}
-
-
-class Defects(logging.Handler):
-    """What the node logs of errors that nobody foresaw."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.said: list[str] = []
-        logging.getLogger("fairlead").addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keeps what is logged."""
-        self.said.append(self.format(record))
 
 
 def sandbox_of(cluster: Cluster, pod: Pod) -> SandboxRecord:

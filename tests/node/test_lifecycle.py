@@ -10,36 +10,10 @@ import pytest
 from fairlead.node import namespaces
 from fairlead.node.sandbox import podnamespaces
 from fairlead.objects.core_v1 import ContainerStatus, Pod
-from fairlead.objects.resources import EVENTS, PODS
+from fairlead.objects.resources import PODS
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import signal_file, state
-
-
-def shell(name: str, script: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "image": "any", "command": ["sh", "-c", script], **more}
-
-
-def obedient(name: str, last: str, **more: Any) -> dict[str, Any]:
-    """A container that runs the command `last` when it is told to end.
-
-    It has started when it would: the first process of a PID namespace ignores what it has no handler for yet.
-    """
-    script = f"trap '{last}' TERM; touch /tmp/listens; while :; do sleep 0.02; done"
-    listens = {"exec": {"command": ["sh", "-c", "until test -e /tmp/listens; do sleep 0.02; done"]}}
-    hooks = {"postStart": listens, **more.pop("lifecycle", {})}
-    return shell(name, script, lifecycle=hooks, **more)
-
-
-def telling(name: str, file: Path, **more: Any) -> dict[str, Any]:
-    """A container that writes its name into a file when it is told to end."""
-    return obedient(name, f"echo {name} >>{file}; exit 0", **more)
-
-
-async def reasons(cluster: Cluster, name: str) -> list[str]:
-    """The reasons of the Events about a pod."""
-    events = (await cluster.api.list(EVENTS, "default")).items
-    return [event.reason for event in events if event.involvedObject.name == name]
+from tests.node.pods import reasons, shell, signal_file, state, telling
 
 
 @root

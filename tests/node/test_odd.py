@@ -10,9 +10,7 @@ from fairlead.objects import codec
 from fairlead.objects.core_v1 import ConfigMap
 from fairlead.objects.resources import CONFIGMAPS, PODS
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import ask, eventually, state
-from tests.node.test_faults import PROBE, Defects
-from tests.node.test_lifecycle import shell
+from tests.node.pods import PROBE, Defects, ask, eventually, shell, state
 
 NEVER: dict[str, Any] = {"restartPolicy": "Never"}
 LONG = "n" * 253

@@ -11,8 +11,7 @@ from fairlead.client.api import WatchEvent
 from fairlead.objects.core_v1 import Pod
 from fairlead.objects.resources import PODS
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import eventually, signal_file
-from tests.node.test_lifecycle import obedient, shell
+from tests.node.pods import eventually, obedient, shell, signal_file
 
 Event = WatchEvent[Pod]
 

@@ -18,8 +18,7 @@ from fairlead.objects.resources import EVENTS, PODS
 from tests.client.cluster import eventually as holds
 from tests.node import checked
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import eventually, signal_file, state
-from tests.node.test_lifecycle import reasons, shell
+from tests.node.pods import eventually, reasons, shell, signal_file, state
 
 KINDS = ("HTTP", "HTTPS", "TCP", "gRPC", "exec")
 PYTHON = os.path.realpath(sys.executable)

@@ -21,7 +21,7 @@ from fairlead.node.programs.serving import Request
 from fairlead.objects.core_v1 import Pod
 from tests.loopback import own_address
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import ask
+from tests.node.pods import ask
 from tests.waiting import LIMIT
 
 HOST = socket.gethostname()

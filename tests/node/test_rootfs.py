@@ -15,7 +15,7 @@ from fairlead.node import trees
 from fairlead.node.images import Image
 from tests.node.isolation import in_child
 from tests.node.places import ORDINARY, Cluster, root, with_cluster
-from tests.node.test_agent import state
+from tests.node.pods import state
 from tests.ordinary import user_namespaces
 
 BUSYBOX = shutil.which("busybox", path="/usr/bin:/bin")

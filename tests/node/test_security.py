@@ -15,7 +15,7 @@ from fairlead.objects.core_v1 import Container, Pod, Service
 from fairlead.objects.resources import EVENTS
 from tests.client.cluster import eventually as holds
 from tests.node.places import Cluster, root, with_cluster
-from tests.node.test_agent import state, waits
+from tests.node.pods import state, waits
 from tests.ordinary import user_namespaces
 
 

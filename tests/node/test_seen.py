@@ -10,7 +10,7 @@ from fairlead.objects.core_v1 import ConfigMap, Pod, Secret, Service
 from fairlead.objects.resources import CONFIGMAPS, PODS, SECRETS, SERVICES
 from tests.node.isolation import root
 from tests.node.places import Cluster, with_cluster
-from tests.node.test_agent import eventually, signal_file
+from tests.node.pods import eventually, signal_file
 
 NOTE = """
 mkdir FOLDER/POD; mkdir FOLDER/POD/$NAME; cd FOLDER/POD/$NAME

@@ -20,7 +20,7 @@ from fairlead.objects import codec
 from fairlead.objects.core_v1 import ConfigMap, Container, Pod, Secret, Volume, VolumeMount
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, PERSISTENTVOLUMECLAIMS, PODS, SECRETS
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import eventually, signal_file, state
+from tests.node.pods import eventually, signal_file, state
 
 
 def pod(**spec: Any) -> Pod:

@@ -14,8 +14,7 @@ from fairlead.node.status import Facts
 from fairlead.objects import codec
 from fairlead.objects.core_v1 import Pod
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import signal_file, state
-from tests.node.test_lifecycle import shell
+from tests.node.pods import shell, signal_file, state
 
 NOW = 1_000_000.0
 RULE = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}

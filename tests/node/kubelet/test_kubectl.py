@@ -13,7 +13,7 @@ import pytest
 from tests.apiserver.kubectl import kubectls
 from tests.node.kubelet.kubectl import Kubectl, Result
 from tests.node.places import Cluster, is_ready, root, with_cluster
-from tests.node.test_agent import ask, state
+from tests.node.pods import ask, state
 from tests.waiting import LIMIT
 
 SHELL = "echo begun; echo oops >&2; exec sleep 1000"
