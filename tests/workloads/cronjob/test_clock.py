@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -91,6 +92,17 @@ def test_zones() -> None:
     for name in ("Mars/Olympus", "../etc/passwd", "/etc/localtime", ""):
         with pytest.raises(ValueError, match="unknown time zone"):
             clock.zone(name)
+
+
+def test_without_a_zone_the_clock_of_this_process_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        monkeypatch.setenv("TZ", "Asia/Kolkata")
+        time.tzset()
+        found = clock.first_after(parse("@daily"), clock.local, moment("2027-01-15T08:00", "UTC"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == moment("2027-01-16T00:00", "Asia/Kolkata")
 
 
 def is_due(schedule: Calendar, zone: str, moment: int) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace as with_clock
+from http import HTTPStatus
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -15,6 +17,7 @@ from fairlead.client.queue import WorkQueue
 from fairlead.objects.batch_v1 import CronJob, Job, JobCondition
 from fairlead.objects.resources import CRONJOBS, JOBS, Resource
 from fairlead.objects.scalars import moment, timestamp
+from fairlead.objects.status import StatusError, failure
 from fairlead.workloads.cronjob.controller import CronJobController
 from fairlead.workloads.job.verdict import condition, is_finished
 from tests.workloads.cronjob.objects import KEY, MADE, cron_job
@@ -158,5 +161,29 @@ def test_another_schedule_counts_from_now_on() -> None:
         story.world.put(CRONJOBS, replace(before, spec=cron_job("what?").spec))
         story.world.show(story.informers["cronjobs"], 1)
         assert (story.alarm.delays, story.alarm.added) == ([300], 1)
+
+    asyncio.run(tell())
+
+
+def test_a_job_that_cannot_be_deleted_holds_up_no_start() -> None:
+    async def tell() -> None:
+        story = Nightly(cron_job(successfulJobsHistoryLimit=0))
+        await story.tell([("minutes", 10), ("sync", 0)])
+
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise failure(HTTPStatus.FORBIDDEN, "Forbidden", "it is wanted still")
+
+        delete, story.world.delete = story.world.delete, refuse  # type: ignore[method-assign]
+        story.befall("Complete", 0)
+        story.befall("minutes", 10)
+        for informer in story.informers.values():
+            story.world.show(informer, 10)
+        with pytest.raises(StatusError, match="it is wanted still"):
+            await story.controller.sync(KEY)
+        assert len(story.made) == 2
+        assert moment(story.of.status.lastScheduleTime) == MADE + 1200
+        story.world.delete = delete  # type: ignore[method-assign]
+        await story.settle()
+        assert list(story.world.of(JOBS)) == [f"default/{story.made[1]}"]
 
     asyncio.run(tell())

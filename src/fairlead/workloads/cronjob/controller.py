@@ -66,8 +66,6 @@ class CronJobController:
             self._recorder.event(cron_job, told.type, told.reason, told.message)
         status = step.status
         try:
-            for job in step.history:
-                await self._delete(key, cron_job, job)
             for job in step.replaced:
                 await self._delete(key, cron_job, job)
                 status = without(status, job)
@@ -78,6 +76,8 @@ class CronJobController:
             await self._write(key, cron_job, status)
         if step.again is not None:
             self.queue.add_after(key, step.again)
+        for job in step.history:  # last, so that one that cannot go holds up no start
+            await self._delete(key, cron_job, job)
 
     async def _as_it_is(self, cron_job: CronJob) -> tuple[CronJob, list[Job]]:
         """The CronJob and its Jobs. Where the informers do not agree with one another the server is asked."""
