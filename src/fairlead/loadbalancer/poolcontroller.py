@@ -45,7 +45,10 @@ class PoolController:
         self._recorder = recorder
         self._check = check
         self._changed = changed
-        self._catalog: Catalog | None = None
+        self._judged = Catalog()
+        """What there was at the last look."""
+        self._stale = True
+        """Whether objects have changed since."""
         self._places: dict[str, tuple[str, str] | None] = {}
         """The pools that can be used, with group and key of the object; None for those of the configuration."""
         self._complained: dict[str, str] = {}
@@ -64,20 +67,20 @@ class PoolController:
     @property
     def catalog(self) -> Catalog:
         """What there is now; worked out anew after a change."""
-        if self._catalog is None:
+        if self._stale:
             objects = {
                 (group, key): obj
                 for group, informer in self._informers.items()
                 for key, obj in informer.items.items()
             }
-            self._catalog = judge(self._config.pools, objects.values())
-            metrics.gone(self._places.keys() - self._catalog.pools.keys())
-            self._places = dict.fromkeys(self._catalog.pools)
+            self._stale, self._judged = False, judge(self._config.pools, objects.values())
+            metrics.gone(self._places.keys() - self._judged.pools.keys())
+            self._places = dict.fromkeys(self._judged.pools)
             for place, obj in objects.items():
-                if self._catalog.verdicts[identity(obj)].pool is not None:
+                if self._judged.verdicts[identity(obj)].pool is not None:
                     self._places[obj.metadata.name] = place
-            self._count(self._catalog.pools)
-        return self._catalog
+            self._count(self._judged.pools)
+        return self._judged
 
     def moved(self, addresses: Iterable[Address]) -> None:
         """These were taken, or given back: their pools' counts are others now."""
@@ -104,7 +107,7 @@ class PoolController:
             return
         if old is not None and new is None:
             self._tell_removed(old)
-        self._catalog = None
+        self._stale = True
         self._changed()
         # What becomes of one may decide whether others can be used.
         for each, informer in self._informers.items():
@@ -112,7 +115,7 @@ class PoolController:
                 self.queue.add((each, key))
 
     def _tell_removed(self, old: IPAddressPool) -> None:
-        before = self._catalog.verdicts.get(identity(old)) if self._catalog is not None else None
+        before = self._judged.verdicts.get(identity(old))
         if before is None or before.pool is None:
             return
         in_use = sum(self._book.count(piece) for piece in before.pool.ranges)
