@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.forks import Forks
 from tests.waiting import LIMIT
 
 # A machine under load is slow, not wrong; and what fails in CI must fail the same way at home.
-settings.register_profile("fairlead", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.register_profile(
+    "fairlead",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("fairlead")
 
 MARK = "FAIRLEAD_TEST_RUN"
