@@ -15,7 +15,8 @@ from pyroute2 import NFCTSocket
 
 from fairlead.lab import topology
 from fairlead.lab.addressing import IPV4
-from fairlead.lab.cloud import EVERY, EXCLUDED, FAILURES, PATIENCE
+from fairlead.lab.cloud import EVERY, EXCLUDED
+from fairlead.lab.cloudhealth import FAILURES, PATIENCE
 from fairlead.lab.cloudtables import mark
 from tests.lab.conftest import wait_for
 from tests.lab.labs import ASK_CLIENT, BALANCED, PODS, Lab, lab_of

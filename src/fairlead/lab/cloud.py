@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from fairlead.client.api import Api
 from fairlead.client.informer import Informer
 from fairlead.lab.addressing import IPV4, Family
+from fairlead.lab.cloudhealth import Place, Standing, answer_of
 from fairlead.lab.cloudtables import Lead, Tables
 from fairlead.objects.core_v1 import Node, Service
 from fairlead.objects.resources import NODES, SERVICES
@@ -28,29 +27,8 @@ log = logging.getLogger("fairlead.lab")
 HEALTHZ_PORT = 10256
 EVERY = 0.4
 """Seconds between two questions to a node."""
-PATIENCE = 0.4
-"""Seconds that a node has for its answer."""
-FAILURES = 2
-"""So many in a row, and a node gets no more connections; one good answer brings it back."""
-DEAD_AFTER = 5
-"""So many times in a row no answer at all, and what the node carried is dealt out anew, to be refused elsewhere."""
 
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
-
-_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
-
-Place = tuple[str, int]
-"""A node's address, and the port at which it is asked."""
-
-
-class Answer(Enum):
-    """How a node answers."""
-
-    WELL = "well"
-    UNWELL = "unwell"
-    """It says that it is not, or nobody listens: what it carries may go on."""
-    SILENT = "silent"
-    """Nothing comes back: the node is dead, or cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +118,7 @@ class _Cloud:
 
     def __init__(self, families: Sequence[Family]) -> None:
         self._wanted: dict[str, Balanced] = {}
-        self._failures: dict[Place, int] = {}
-        self._silences: dict[Place, int] = {}
+        self._standing: dict[Place, Standing] = {}
         self._leads: dict[str, Lead] = {}
         self._dead: set[str] = set()
         self._tables = Tables(families)
@@ -154,23 +131,21 @@ class _Cloud:
     def want(self, new: dict[str, Balanced]) -> None:
         """Where each address may lead."""
         self._wanted = new
-        # One that is new has to answer before it gets anything.
         places = {place for each in new.values() for place in each.places}
-        self._failures = {place: self._failures.get(place, FAILURES) for place in places}
+        self._standing = {place: self._standing.get(place, Standing()) for place in places}
 
     async def ask(self) -> None:
         """Asks everybody, all at once."""
-        places = list(self._failures)
-        answers = zip(places, await asyncio.gather(*map(answer_of, places)), strict=True)
-        before, self._silences = self._silences, {}
-        for place, answer in answers:
-            self._failures[place] = 0 if answer is Answer.WELL else self._failures[place] + 1
-            self._silences[place] = before.get(place, 0) + 1 if answer is Answer.SILENT else 0
+        answers = await asyncio.gather(*map(answer_of, self._standing))
+        self._standing = {
+            place: standing.after(answer)
+            for (place, standing), answer in zip(self._standing.items(), answers, strict=True)
+        }
 
     async def lead(self) -> None:
         """Brings the kernel to what the answers say."""
-        new = leads(self._wanted, {place: failures < FAILURES for place, failures in self._failures.items()})
-        silent = {place[0] for place, times in self._silences.items() if times >= DEAD_AFTER}
+        new = leads(self._wanted, {place: standing.is_well for place, standing in self._standing.items()})
+        silent = {place[0] for place, standing in self._standing.items() if standing.is_dead}
         moved = [
             (address, node)
             for address, lead in self._leads.items()
@@ -196,21 +171,3 @@ class _Cloud:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), EVERY)
         self._changed.clear()
-
-
-async def answer_of(place: Place) -> Answer:
-    """How a node's health server answers: well is a status of 200."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_connection(*place)
-            try:
-                writer.write(b"GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
-                return Answer.WELL if b" 200 " in await reader.readline() else Answer.UNWELL
-            finally:
-                writer.close()
-    except TimeoutError:
-        return Answer.SILENT
-    except OSError as error:
-        return Answer.SILENT if error.errno in _UNREACHABLE else Answer.UNWELL
-    except ValueError:
-        return Answer.UNWELL
