@@ -57,6 +57,7 @@ context = ssl.create_default_context(cafile=str(account / "ca.crt"))
 with urllib.request.urlopen(request, context=context, timeout=60) as answer:
     print(json.load(answer)["status"]["userInfo"]["username"])
 """
+HTTP = "{name: http, port: 80, targetPort: 8080}"
 BALANCED = """
 apiVersion: v1
 kind: Service
@@ -96,9 +97,10 @@ class Lab:
         return self.folder / "kubeconfig"
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Runs `fairlead WORDS` as the lab's user."""
+        """Runs `fairlead WORDS` as the lab's user, as from a terminal."""
         environment = {k: v for k, v in os.environ.items() if k != "XDG_RUNTIME_DIR"}
-        command = [FAIRLEAD, *words]
+        # What a shell starts in the background ignores SIGINT, and what nohup starts SIGHUP, with all that it starts.
+        command = ["/usr/bin/env", "--default-signal", FAIRLEAD, *words]
         if self.uid:
             command = [sys.executable, ordinary.__file__, str(self.uid), *command]
         return subprocess.Popen(
@@ -157,6 +159,32 @@ class Lab:
     def reaches(self, where: str, address: str, port: int = 80) -> bool:
         """Whether anybody accepts connections to a port of an address, which takes at most a second."""
         return self.exec(where, "timeout", "1", "bash", "-c", f"< /dev/tcp/{address}/{port}").returncode == 0
+
+    def balance(self, name: str, policy: str, *, wanted: str = "", spec: str = "", ports: str = HTTP) -> str:
+        """Makes a load balancer for the pods, or changes it, with more in its `spec`; gives its address."""
+        text = BALANCED.replace("NAME", name).replace("POLICY", policy).replace(HTTP, ports)
+        for line in (f"loadBalancerIP: {wanted}" if wanted else "", spec):
+            text = text.replace("spec:\n", f"spec:\n  {line}\n") if line else text
+        self.kubectl("apply", "-f", "-", text=text)
+        where = "jsonpath={.status.loadBalancer.ingress[0].ip}"
+        return wait_for(lambda: self.kubectl("get", "svc", name, "-o", where))
+
+    def seen(self, address: str) -> set[tuple[str, str]]:
+        """Node and client of twenty connections from outside, as the pods saw them; none if one of them failed."""
+        done = self.exec("outside", sys.executable, "-c", ASK_CLIENT, f"http://{address}")
+        found = (line.split() for line in done.stdout.splitlines())
+        return {(node, client) for node, client in found} if done.returncode == 0 else set()
+
+    def clients(self, address: str) -> set[str]:
+        """Whom the pods saw in twenty connections from outside; none if one of them failed."""
+        return {client for _, client in self.seen(address)}
+
+    def inside(self, namespace: str, *command: str) -> str:
+        """What a command says in a namespace of the lab, run as root of the machine."""
+        name = self.directory.network.path(namespace).name
+        return subprocess.run(
+            ["ip", "netns", "exec", name, *command], capture_output=True, text=True, check=True
+        ).stdout
 
     def dns(self) -> str:
         """The place that is the pod of the cluster's DNS."""

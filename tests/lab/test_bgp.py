@@ -15,10 +15,8 @@ from fairlead.lab import topology
 from fairlead.lab.addressing import IPV4
 from fairlead.loadbalancer.announcement import EXCLUDED
 from fairlead.loadbalancer.bgp.configuration import BFD_INTERVAL, BFD_MULTIPLIER
-from tests.lab.conftest import wait_for
+from tests.lab.conftest import freeze, wait_for
 from tests.lab.labs import Lab, lab_of
-from tests.lab.test_balancing import _clients
-from tests.lab.test_layer2 import balance, inside, reached
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="looks into the namespaces of a lab, which needs root"),
@@ -33,7 +31,7 @@ NODES = {f"192.168.1.{9 + number}" for number in (1, 2, 3)}
 
 def ways(lab: Lab, address: str) -> set[str]:
     """The nodes that the router knows for the address."""
-    found = json.loads(inside(lab, topology.UNDERLAY, "ip", "-json", "route", "show", f"{address}/32"))
+    found = json.loads(lab.inside(topology.UNDERLAY, "ip", "-json", "route", "show", f"{address}/32"))
     hops = [hop for route in found for hop in route.get("nexthops", [route])]
     return {hop["gateway"] for hop in hops}
 
@@ -45,13 +43,13 @@ def announced() -> Iterator[tuple[Lab, str, str]]:
         done = lab.up("--nodes", "3", "--loadbalancer", "bgp", "--detach")
         assert done.returncode == 0, done.stderr
         lab.serve(1)
-        yield lab, balance(lab, "balanced", "Cluster"), balance(lab, "local", "Local")
+        yield lab, lab.balance("balanced", "Cluster"), lab.balance("local", "Local")
 
 
 def test_every_node_announces_under_cluster_and_has_a_share(announced: tuple[Lab, str, str]) -> None:
     lab, address, _ = announced
     wait_for(lambda: ways(lab, address) == NODES)
-    wait_for(lambda: _clients(lab, address) == NODES)
+    wait_for(lambda: lab.clients(address) == NODES)
     wait_for(lambda: "by BGP" in lab.kubectl("describe", "svc", "balanced"))
 
 
@@ -59,7 +57,7 @@ def test_the_node_with_the_endpoint_announces_under_local(announced: tuple[Lab, 
     lab, _, address = announced
     host = lab.kubectl("get", "pod", "web-1", "-o", "jsonpath={.status.hostIP}")
     wait_for(lambda: ways(lab, address) == {host})
-    assert _clients(lab, address) == {IPV4.outside_address}
+    wait_for(lambda: lab.clients(address) == {IPV4.outside_address})
 
 
 def test_a_node_withdraws_what_it_may_not_carry(announced: tuple[Lab, str, str]) -> None:
@@ -67,7 +65,7 @@ def test_a_node_withdraws_what_it_may_not_carry(announced: tuple[Lab, str, str])
     lab.kubectl("label", "node", "node1", f"{EXCLUDED}=")
     try:
         wait_for(lambda: ways(lab, address) == NODES - {"192.168.1.10"})
-        assert reached(lab, address) == "web-1"
+        assert wait_for(lambda: lab.ask("outside", address)) == "web-1"
     finally:
         lab.kubectl("label", "node", "node1", f"{EXCLUDED}-")
     wait_for(lambda: ways(lab, address) == NODES)
@@ -75,7 +73,7 @@ def test_a_node_withdraws_what_it_may_not_carry(announced: tuple[Lab, str, str])
 
 def test_a_service_that_goes_takes_its_route_along(announced: tuple[Lab, str, str]) -> None:
     lab, _, _ = announced
-    address = balance(lab, "passing", "Cluster")
+    address = lab.balance("passing", "Cluster")
     wait_for(lambda: ways(lab, address) == NODES)
     lab.kubectl("delete", "svc", "passing")
     wait_for(lambda: not ways(lab, address))
@@ -84,8 +82,13 @@ def test_a_service_that_goes_takes_its_route_along(announced: tuple[Lab, str, st
 def test_a_speaker_that_is_killed_comes_back(announced: tuple[Lab, str, str]) -> None:
     lab, address, _ = announced
     wait_for(lambda: ways(lab, address) == NODES)
-    lab.processes()["node2"].identity.send(signal.SIGKILL)
-    wait_for(lambda: ways(lab, address) == NODES - {"192.168.1.11"})
+    supervisor = lab.processes()["supervisor"].identity
+    freeze(supervisor)  # so that the node does not come back before anybody has looked
+    try:
+        lab.processes()["node2"].identity.send(signal.SIGKILL)
+        wait_for(lambda: ways(lab, address) == NODES - {"192.168.1.11"})
+    finally:
+        supervisor.send(signal.SIGCONT)
     wait_for(lambda: ways(lab, address) == NODES)
 
 
@@ -100,12 +103,12 @@ def test_the_routes_of_a_node_that_dies_go(announced: tuple[Lab, str, str]) -> N
     host = lab.kubectl("get", "pod", "web-1", "-o", "jsonpath={.status.hostIP}")
     dead = next(f"node{number}" for number in (1, 2, 3) if f"192.168.1.{9 + number}" != host)
     gone = f"192.168.1.{9 + int(dead[4:])}"
-    inside(lab, topology.UNDERLAY, "ip", "link", "set", dead, "down")
+    lab.inside(topology.UNDERLAY, "ip", "link", "set", dead, "down")
     pulled = time.monotonic()
     try:
         wait_for(lambda: ways(lab, address) == NODES - {gone})
         print(f"the route was gone {time.monotonic() - pulled:.2f} s after the cable was pulled")
-        assert reached(lab, address) == "web-1"
+        assert wait_for(lambda: lab.ask("outside", address)) == "web-1"
     finally:
-        inside(lab, topology.UNDERLAY, "ip", "link", "set", dead, "up")
+        lab.inside(topology.UNDERLAY, "ip", "link", "set", dead, "up")
     wait_for(lambda: ways(lab, address) == NODES)

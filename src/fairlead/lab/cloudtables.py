@@ -37,17 +37,23 @@ class Lead:
 
 
 def skeleton(family: Family) -> str:
-    """The ruleset that replaces a family's table by one in which no address leads anywhere."""
+    """The ruleset that replaces a family's table by one in which no address leads anywhere.
+
+    What a balanced address says without having been asked is a late answer, to a connection that was forgotten. It
+    would begin one in the wrong direction, in which the client's next packets would be for ever the answers.
+    """
     table, ip = table_of(family.version), _ip(family.version)
     return f"""
 add table {table}
 delete table {table}
 add table {table}
+add set {table} balanced {{ type ipv{family.version}_addr; }}
 add map {table} addresses {{ type ipv{family.version}_addr : verdict; }}
 add map {table} ports {{ type ipv{family.version}_addr . inet_proto . inet_service : verdict; }}
 add chain {table} filter {{ type filter hook prerouting priority mangle; policy accept; }}
 add chain {table} nat {{ type nat hook prerouting priority dstnat; policy accept; }}
 add rule {table} filter ct direction original ct mark != 0 meta mark set ct mark accept
+add rule {table} filter ct state new {ip} saddr @balanced drop
 add rule {table} filter ct state new {ip} daddr vmap @addresses
 add rule {table} nat {ip} daddr . meta l4proto . th dport vmap @ports
 """
@@ -78,13 +84,14 @@ def mark(node: str) -> int:
 def removal(address: str, lead: Lead) -> str:
     """The ruleset that takes an address away again."""
     table = table_of(_version(address))
-    text = "".join(
-        f"delete element {table} ports {{ {address} . {protocol} . {port} }}\n"
-        f"delete chain {table} {_chain(address, protocol, port)}\n"
-        for protocol, port, _ in lead.ports
-    )
+    text = f"delete element {table} balanced {{ {address} }}\n"
+    if not lead.nodes:
+        return text
+    for protocol, port, _ in lead.ports:
+        text += f"delete element {table} ports {{ {address} . {protocol} . {port} }}\n"
+        text += f"delete chain {table} {_chain(address, protocol, port)}\n"
     if not lead.ports:
-        text = f"delete element {table} addresses {{ {address} }}\ndelete chain {table} {_chain(address)}\n"
+        text += f"delete element {table} addresses {{ {address} }}\ndelete chain {table} {_chain(address)}\n"
     return text
 
 
@@ -92,18 +99,20 @@ def addition(address: str, lead: Lead) -> str:
     """The ruleset that leads an address, which led nowhere, to its nodes."""
     version = _version(address)
     table, ip = table_of(version), _ip(version)
+    text = f"add element {table} balanced {{ {address} }}\n"
+    if not lead.nodes:
+        return text
     chosen = f"jhash {ip} saddr" if lead.sticky else "numgen random"
     marks = ", ".join(f"{i} : {mark(node):#x}" for i, node in enumerate(lead.nodes))
     deal = f"ct mark set {chosen} mod {len(lead.nodes)} map {{ {marks} }}"
     if not lead.ports:
         chain = _chain(address)
-        return (
+        return text + (
             f"add chain {table} {chain}\n"
             f"add rule {table} {chain} {deal}\n"
             f"add rule {table} {chain} meta mark set ct mark\n"
             f"add element {table} addresses {{ {address} : goto {chain} }}\n"
         )
-    text = ""
     for protocol, port, node_port in lead.ports:
         chain = _chain(address, protocol, port)
         places = ", ".join(f"{mark(node):#x} : {node} . {node_port}" for node in lead.nodes)
@@ -138,7 +147,7 @@ class Tables:
 
         Gives whether the kernel took it; why not is logged, and all is to be told anew.
         """
-        wanted = {address: lead for address, lead in leads.items() if lead.nodes}
+        wanted = dict(leads)
         if wanted == self._leads and self._taken_over:
             return True
         self._route(node for lead in wanted.values() for node in lead.nodes)
@@ -147,7 +156,7 @@ class Tables:
             old, new = self._leads.get(address), wanted.get(address)
             if old == new:
                 continue
-            log.info("%s leads to %s", address, ", ".join(new.nodes) if new is not None else "no node")
+            log.info("%s leads to %s", address, ", ".join(new.nodes) if new and new.nodes else "no node")
             text += removal(address, old) if old is not None else ""
             text += addition(address, new) if new is not None else ""
         try:
