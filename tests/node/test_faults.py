@@ -134,7 +134,7 @@ def test_a_container_that_fills_its_log_has_the_end_of_it(
 
 @root
 def test_two_agents_of_one_name_tell_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(registration, "RENEWALS", 800)
 
     async def test(cluster: Cluster) -> None:
         # As on another machine: the same name and rights, and files of its own.

@@ -96,7 +96,8 @@ def up(
     node_monitor_grace_period: Annotated[
         float,
         typer.Option(
-            help="How long a node may be silent before it is not ready; it speaks every 10 s.",
+            help="How long a node may be silent before it is not ready; "
+            "it speaks every 10 s, or four times as often as that.",
             metavar="DURATION",
             parser=duration,
         ),

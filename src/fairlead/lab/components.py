@@ -39,6 +39,7 @@ from fairlead.loadbalancer import speaker
 from fairlead.loadbalancer.config import LoadBalancerConfig
 from fairlead.node import agent
 from fairlead.node.builtinimages import builtin
+from fairlead.node.heartbeat import LEASE_SECONDS
 from fairlead.node.images import Image, merge
 from fairlead.node.kubelet.config import KubeletConfig
 from fairlead.process import Health, configure_logging, listener, run, serve_health
@@ -230,6 +231,8 @@ async def _node(
         api_service=(first.kubernetes, 443),
         kubelet=KubeletConfig(),
         linked=linked,
+        # A node that may be silent for a shorter time speaks more often.
+        lease_seconds=max(1, min(LEASE_SECONDS, int(record.node_monitor_grace_period))),
     )
     proxy_config = proxy.ProxyConfig(
         node_name=node.name,

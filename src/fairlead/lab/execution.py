@@ -59,16 +59,17 @@ def execute(directory: StateDirectory, target: str, command: Sequence[str]) -> i
 
 def find_pod(directory: StateDirectory, namespace: str, name: str) -> Pod:
     """The pod of that name, as its node's agent has recorded it. Raises Refused when none runs."""
-    for path in directory.path.glob("nodes/*/pods/*/sandbox.json"):
-        sandbox = read_sandbox(path.parent)
+    for path in directory.pods():
+        sandbox = read_sandbox(path)
         if sandbox is None or (sandbox.spec.namespace, sandbox.spec.name) != (namespace, name):
             continue
         pidfd = open_process(sandbox)
         if pidfd is None:
             continue
         os.close(pidfd)
-        running = [h.current for h in read_histories(path.parent).values() if h.current.running]
-        return Pod(sandbox, running[0] if running else None)
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            running = [h.current for h in read_histories(path).values() if h.current.running]
+            return Pod(sandbox, running[0] if running else None)
     raise Refused(f"there is no running pod {name!r} in namespace {namespace!r} of the lab")
 
 
@@ -134,11 +135,15 @@ def _in_namespace(directory: StateDirectory, name: str, command: Sequence[str]) 
 
 
 def _in_pod(pod: Pod, command: Sequence[str]) -> int:
-    pid = _container_pid(pod) if pod.container else None
-    environment = _environment(pod, pid)
-    pidfd = os.pidfd_open(pid or pod.sandbox.pid)
-    # Joining a PID namespace concerns children only: the command is one, and this process waits for it.
-    namespaces.enter_mounts(pidfd, _POD)
+    try:
+        pid = _container_pid(pod) if pod.container else None
+        environment = _environment(pod, pid)
+        pidfd = os.pidfd_open(pid or pod.sandbox.pid)
+        # Joining a PID namespace concerns children only: the command is one, and this process waits for it.
+        namespaces.enter_mounts(pidfd, _POD)
+    except (FileNotFoundError, ProcessLookupError):
+        spec = pod.sandbox.spec
+        raise Refused(f"pod {spec.namespace}/{spec.name} has just ended") from None
     child = os.fork()
     if child == 0:
         try:

@@ -32,8 +32,8 @@ from fairlead.objects.status import StatusError
 from fairlead.process import listener
 from fairlead.store import check
 
-READY_SECONDS = 60.0
-"""How long a lab may take until it is ready; one that takes longer will not be."""
+QUIET_SECONDS = 60.0
+"""A lab in which nothing happens for so long before it is ready will not be. A slow machine may take longer in all."""
 
 DEFAULT_KUBECONFIG = "fairlead.kubeconfig"
 
@@ -288,10 +288,12 @@ async def _bring_up(
     asyncio.get_running_loop().add_reader(interruption.fd, interrupted.set)
     stopped = asyncio.create_task(interrupted.wait())
     failed = asyncio.create_task(_first_failure(directory))
-    wanted = asyncio.create_task(_until_ready(record, directory, plan, report))
-    tasks = (wanted, failed, stopped)
+    happened = asyncio.Event()
+    wanted = asyncio.create_task(_until_ready(record, directory, plan, report, happened))
+    quiet = asyncio.create_task(_quiet(happened))
+    tasks = (wanted, failed, stopped, quiet)
     try:
-        done, _ = await asyncio.wait(tasks, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         interruption.check()
         if wanted in done:
             try:
@@ -303,23 +305,36 @@ async def _bring_up(
             name = failed.result()
             raise Refused(f"{name} ends again and again; its log says: {_last_lines(directory.log(name))}")
         else:
-            raise Refused(f"the lab was not ready within {READY_SECONDS:.0f} s; {_what_logs_say(directory)}")
+            raise Refused(
+                f"the lab is not ready, and nothing has happened for {QUIET_SECONDS:.0f} s; {_what_logs_say(directory)}"
+            )
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
 
 
+async def _quiet(happened: asyncio.Event) -> None:
+    """Returns when nothing has happened for too long."""
+    with contextlib.suppress(TimeoutError):
+        while True:
+            await asyncio.wait_for(happened.wait(), QUIET_SECONDS)
+            happened.clear()
+
+
 async def _until_ready(
-    record: Record, directory: StateDirectory, plan: topology.Plan, report: Report
+    record: Record, directory: StateDirectory, plan: topology.Plan, report: Report, happened: asyncio.Event
 ) -> None:
+    """`happened` is set with each step, and each change of a node or of the DNS's endpoints."""
     names = frozenset(node.name for node in plan.nodes)
     async with Api(kubeconfig.load(Path(record.kubeconfig))) as api:
         await _answers(api)
         report(f"API server at {record.url}")
+        happened.set()
         if not record.store.startswith(f"sqlite:{directory.path}/"):
             await addons.forget(api, names)
         await addons.apply(api, record.families)
+        happened.set()
         nodes = Informer(api, NODES)
         slices = Informer(
             api,
@@ -328,6 +343,8 @@ async def _until_ready(
             labels=f"kubernetes.io/service-name={addons.DNS_SERVICE}",
         )
         async with asyncio.TaskGroup() as tasks:
+            nodes.subscribe(lambda _: happened.set())
+            slices.subscribe(lambda _: happened.set())
             running = [tasks.create_task(informer.run()) for informer in (nodes, slices)]
             await _until(nodes, lambda: names <= {n for n, node in nodes.items.items() if is_ready(node)})
             said = [node.name for node in plan.nodes]

@@ -70,7 +70,9 @@ def find(directory: StateDirectory, target: str) -> tuple[str, Link]:
         uid = sandbox.spec.uid
         if sandbox.spec.host_network:
             raise Refused(f"pod {namespace}/{name} has its node's network: name the node")
-        (place,) = directory.path.glob(f"nodes/*/pods/{uid}")
+        place = next((path for path in directory.pods() if path.name == uid), None)
+        if place is None:
+            raise Refused(f"pod {namespace}/{name} has just been removed")
         near = network.path(place.parents[1].name)
         return f"pod/{namespace}/{name}", Link(
             near, host_interface(uid), Path(f"/proc/{sandbox.pid}/ns/net"), uid

@@ -153,7 +153,7 @@ def links(directory: StateDirectory) -> Mapping[str, Impairment]:
 
 
 def _exists(directory: StateDirectory, uid: str) -> bool:
-    return any(directory.path.glob(f"nodes/*/pods/{uid}"))
+    return any(path.name == uid for path in directory.pods())
 
 
 def write_link(directory: StateDirectory, target: str, how: Impairment | None) -> None:
@@ -170,12 +170,20 @@ def changing(directory: StateDirectory) -> Iterator[tuple[Member, ...]]:
     try:
         fd = os.open(directory.path / "nodes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
-        raise Refused(f"there is no lab named {directory.name!r}") from None
+        raise Refused(_none(directory)) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield read(directory)
+    except FileNotFoundError:
+        if (directory.path / "state.json").exists():
+            raise
+        raise Refused(_none(directory)) from None  # it was removed meanwhile
     finally:
         os.close(fd)
+
+
+def _none(directory: StateDirectory) -> str:
+    return f"there is no lab named {directory.name!r}"
 
 
 def _read(directory: StateDirectory, name: str, kind: type[T], default: T) -> T:

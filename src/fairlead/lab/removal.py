@@ -47,11 +47,14 @@ def inhabitants(directory: StateDirectory, record: Record | None) -> dict[Identi
     """The processes that live in the lab's namespaces, with what to call them: pods, and what was started by hand."""
     # Pods are below no name of the kernel's: their agents' records say which process is the first of each.
     pods = {}
-    for path in directory.path.glob("nodes/*/pods/*/sandbox.json"):
-        if sandbox := read_sandbox(path.parent):
+    for path in directory.pods():
+        if sandbox := read_sandbox(path):
             name = f"pod {sandbox.spec.namespace}/{sandbox.spec.name}"
             pods[Identity(sandbox.pid, sandbox.ticks)] = name
-    inodes = {path.stat().st_ino for path in directory.network.leftovers() if path.exists()}
+    inodes = set()
+    for path in directory.network.leftovers():
+        with contextlib.suppress(FileNotFoundError):  # the lab is removing itself
+            inodes.add(path.stat().st_ino)
     device = os.stat("/proc/self/ns/net").st_dev
     ours = {process.identity.pid for process in record.processes} if record else set()
     sandboxes = {pod.pid for pod in pods if pod.is_alive()}

@@ -15,6 +15,7 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,6 +192,11 @@ class StateDirectory:
         """Whether the lab has answered once."""
         return (self.path / "ready").exists()
 
+    def pods(self) -> Iterator[Path]:
+        """The folders of the pods of all nodes. Nodes and pods may go meanwhile: those are left out."""
+        for node in _entries(self.path / "nodes"):
+            yield from filter(Path.is_dir, _entries(node / "pods"))
+
     def log(self, process: str) -> Path:
         """The log file of a process."""
         return self.path / "logs" / f"{process}.log"
@@ -209,6 +215,14 @@ class StateDirectory:
         trees.remove(self.path)
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where it is not there, or goes while one looks."""
+    try:
+        return [folder / name for name in os.listdir(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def labs() -> list[StateDirectory]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fairlead.node import environment, images, machine, resolver
+from fairlead.node.heartbeat import LEASE_SECONDS
 from fairlead.node.images import Image
 from fairlead.node.kubelet.config import KubeletConfig
 from fairlead.objects.core_v1 import Container, Pod
@@ -45,6 +46,8 @@ class NodeConfig:
     shared_claims: Path | None = None
     linked: Callable[[str, int], Awaitable[None]] | None = None
     """Awaited when a pod has a new network: its uid, and the process that has it."""
+    lease_seconds: int = LEASE_SECONDS
+    """How long the node's Lease is good for. It is renewed four times in that time."""
 
     @property
     def claims_directory(self) -> Path:

@@ -17,18 +17,25 @@ from fairlead.objects.resources import LEASES
 from fairlead.objects.scalars import microtime
 from fairlead.objects.status import StatusError
 
-RENEW_SECONDS = 10
 LEASE_SECONDS = 40
+"""Upstream: nodeLeaseDurationSeconds of the kubelet's configuration."""
+
+RENEWALS = 4
+"""So many renewals to the length of a Lease (pkg/kubelet: nodeLeaseRenewIntervalFraction)."""
 
 NAMESPACE = "kube-node-lease"
 
 
 class Heartbeat:
-    """Renews the Lease of the node `name`. A renewal is one request, two where something is amiss."""
+    """Renews the Lease of the node `name`, which is good for `seconds`.
 
-    def __init__(self, api: Api, name: str) -> None:
+    A renewal is one request, two where something is amiss.
+    """
+
+    def __init__(self, api: Api, name: str, seconds: int = LEASE_SECONDS) -> None:
         self._api = api
         self._name = name
+        self._seconds = seconds
         self._version = ""
         self._said: deque[str] = deque(maxlen=64)
 
@@ -55,7 +62,7 @@ class Heartbeat:
     async def _write(self, version: str) -> Lease:
         """Renews the Lease, if nobody has changed it since `version`; whoever did if that is empty."""
         now = self._now()
-        spec = {"holderIdentity": self._name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}
+        spec = {"holderIdentity": self._name, "leaseDurationSeconds": self._seconds, "renewTime": now}
         patch: dict[str, object] = {"spec": spec}
         if version:
             patch["metadata"] = {"resourceVersion": version}
@@ -73,7 +80,7 @@ class Heartbeat:
         lease = Lease(
             metadata=ObjectMeta(name=self._name, namespace=NAMESPACE, ownerReferences=(owner,)),
             spec=LeaseSpec(
-                holderIdentity=self._name, leaseDurationSeconds=LEASE_SECONDS, acquireTime=now, renewTime=now
+                holderIdentity=self._name, leaseDurationSeconds=self._seconds, acquireTime=now, renewTime=now
             ),
         )
         return await self._api.create(LEASES, lease)

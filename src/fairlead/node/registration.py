@@ -20,7 +20,7 @@ from fairlead.client.api import Api
 from fairlead.client.events import Recorder
 from fairlead.client.retry import Backoff
 from fairlead.node.config import NodeConfig
-from fairlead.node.heartbeat import RENEW_SECONDS, Heartbeat
+from fairlead.node.heartbeat import RENEWALS, Heartbeat
 from fairlead.objects.core_v1 import (
     DaemonEndpoint,
     Node,
@@ -83,7 +83,7 @@ async def keep(api: Api, config: NodeConfig, health: Health, recorder: Recorder 
     while True:
         try:
             registered = await _register(api, config)
-            heartbeat = Heartbeat(api, config.name)
+            heartbeat = Heartbeat(api, config.name, config.lease_seconds)
             await heartbeat.renew(registered)
             health.has("node")
             backoff.reset()
@@ -99,7 +99,7 @@ async def _beat(
     """Renews and reports until the Node is gone. Failures are logged once each and survived."""
     reported = time.monotonic()
     while True:
-        await asyncio.sleep(RENEW_SECONDS)
+        await asyncio.sleep(config.lease_seconds / RENEWALS)
         try:
             if await heartbeat.renew(registered):
                 _deny(config, registered, recorder)
