@@ -23,7 +23,7 @@ from fairlead.node.records import read_sandbox
 from fairlead.objects.authentication_v1 import SelfSubjectReview
 from fairlead.objects.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
 from tests.client.cluster import eventually as holds
-from tests.node.places import Cluster, interfaces, is_ready, root, with_cluster
+from tests.node.places import ECHO, Cluster, interfaces, is_ready, root, with_cluster
 from tests.node.pods import SHELL, ask, eventually, probe_of, signal_file, slow_start, state, waits
 from tests.ordinary import user_namespaces
 from tests.waiting import LIMIT
@@ -49,6 +49,19 @@ def test_a_pod_runs_answers_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert (answer["zone"], answer["client"], answer["protocol"]) == ("a", "192.168.1.10", "HTTP")
         assert json.loads(await ask(pod, text="hello\n"))["protocol"] == "TCP"
         assert len(interfaces()) == 2
+
+        async def told() -> bool:
+            found = (await cluster.api.list(EVENTS, "default")).items
+            return {
+                (
+                    "Pulled",
+                    f'Container image "{ECHO}" already present on machine and can be accessed by the pod',
+                ),
+                ("Created", "Container created: c"),
+                ("Started", "Container started: c"),
+            } <= {(event.reason, event.message) for event in found}
+
+        await holds(told, "Events tell of the start")
         await cluster.api.delete(PODS, "web", "default")
         await cluster.gone("web")
         await eventually(lambda: interfaces() == ["lo"])  # the kernel removes them in the background

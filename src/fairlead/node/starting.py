@@ -168,6 +168,9 @@ class Starting:
         request = await self._request(pod, container, start.attempt)
         if request is None:
             return
+        if not images.missing(container.image, state.node.config.images):
+            text = f'Container image "{container.image}" already present on machine and can be accessed by the pod'
+            state.event("Normal", "Pulled", text, container)
         before = state.histories().get(container.name)
         await state.sandbox.start(request)
         record = state.sandbox.histories[container.name].current

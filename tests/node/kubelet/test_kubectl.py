@@ -68,6 +68,7 @@ def test_what_kubectl_does_to_pods(version: str, spdy: bool, tmp_path: Path) -> 
         await looks_around(kubectl)
         if not spdy:  # the rest is the same over any protocol
             await ends_with_its_client(kubectl)
+            await attaches_to_nothing(kubectl, cluster)
             await proxies(kubectl)
             await forwards_ports_of_services(kubectl)
             await adds_containers(kubectl)
@@ -171,6 +172,18 @@ async def attaches(kubectl: Kubectl) -> None:
         assert process.stdout is not None
         process.stdin.write(b"hello\n")
         assert await process.stdout.readline() == b"hello\n"
+
+
+async def attaches_to_nothing(kubectl: Kubectl, cluster: Cluster) -> None:
+    """A container that has ended, beside one that runs: `kubectl run -i` reads its log then."""
+    containers = [
+        {"name": name, "image": "any", "command": ["sh", "-c", script]}
+        for name, script in (("runs", "exec sleep 1000"), ("over", "exit 0"))
+    ]
+    await cluster.run("half", containers=containers, restartPolicy="Never", terminationGracePeriodSeconds=0)
+    await cluster.until("half", lambda pod: any(one.state.terminated for one in pod.status.containerStatuses))
+    result = await kubectl("attach", "half", "-c", "over")
+    assert (result.code, "container over not found in pod half_default" in result.err) == (1, True), result
 
 
 async def uses_terminals(kubectl: Kubectl) -> None:

@@ -177,14 +177,17 @@ class Server:
                 return state, pod
         raise Refused(404, f'pod "{name}" does not exist')
 
-    def _running(self, rest: list[str]) -> tuple[PodState, str]:
-        """The pod and the run of a container that a path names: NAMESPACE/POD[/UID]/CONTAINER."""
+    def _running(self, rest: list[str], otherwise: str) -> tuple[PodState, str]:
+        """The pod and the run of a container that a path names: NAMESPACE/POD[/UID]/CONTAINER.
+
+        Raises Refused; with `otherwise`, a form for the names of container, pod and namespace, where it does not run.
+        """
         if len(rest) not in (3, 4):
             raise Refused(404, "404 page not found")
         state, _ = self._pod(rest[0], rest[1])
         history = state.histories().get(rest[-1])
         if state.sandbox is None or history is None or not history.current.running:
-            raise Refused(500, f'container not found ("{rest[-1]}")')
+            raise Refused(500, otherwise.format(container=rest[-1], pod=rest[1], namespace=rest[0]))
         return state, history.current.id
 
     # What there is.
@@ -207,7 +210,7 @@ class Server:
         await exchange.answer(200, encode(summary), JSON)
 
     async def _execute(self, exchange: Exchange, rest: list[str]) -> None:
-        state, run = self._running(rest)
+        state, run = self._running(rest, 'container not found ("{container}")')  # GetExec in pkg/kubelet
         argv = tuple(exchange.request.query.get("command", ()))
         if not argv:
             raise Refused(400, "the command to execute is missing")
@@ -216,7 +219,9 @@ class Server:
         await execution.execute(client, state.directory, run, argv, wanted)
 
     async def _attach(self, exchange: Exchange, rest: list[str]) -> None:
-        state, run = self._running(rest)
+        state, run = self._running(
+            rest, "container {container} not found in pod {pod}_{namespace}"
+        )  # GetAttach
         wanted = remotecommand.wanted(exchange.request)
         client = await clients.accept(exchange, wanted)
         await execution.attach(client, state.directory, run, wanted)
