@@ -6,7 +6,7 @@ from socket import IPPROTO_TCP, IPPROTO_UDP
 
 import pytest
 
-from fairlead.proxy.conntrack import Flow, Frontend, UdpFrontends, noting, stale
+from fairlead.proxy.conntrack import Flow, Frontend, UdpFrontends, astray, noting, stale
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.selection import Selection, Target
 
@@ -95,6 +95,21 @@ def test_an_endpoint_that_went_with_all_others_is_looked_for_when_the_next_one_c
 def test_what_is_forgotten(destination: Frontend, answering: Target, goes: bool) -> None:
     doubtful = UdpFrontends().changed({"default/dns": service("a")})
     assert stale(Flow(*destination, answering), doubtful) is goes
+
+
+@pytest.mark.parametrize(
+    ("answering", "answered", "goes"),
+    [
+        pytest.param(
+            CLUSTER[0] + b"\0\x35\0\0", False, True, id="where the client said, and nobody answered"
+        ),
+        pytest.param(CLUSTER[0] + b"\0\x35\0\0", True, False, id="somebody there answered"),
+        pytest.param(target("a"), False, False, id="to an endpoint that has not answered yet"),
+        pytest.param(CLUSTER[0] + b"\0\x36\0\0", False, False, id="to another port"),
+    ],
+)
+def test_what_went_astray(answering: Target, answered: bool, goes: bool) -> None:
+    assert astray(Flow(*CLUSTER, answering, IPPROTO_TCP, answered)) is goes
 
 
 def test_noting_passes_everything_and_notes_udp() -> None:

@@ -109,6 +109,13 @@ def add_pods() -> None:
             ip.addr("add", index=1, address=pod, prefixlen=24)
 
 
+def lose_what_leaves() -> None:
+    """What is sent to the Service untranslated gets no answer, not even that nobody has the address."""
+    with IPRoute() as ip:
+        (eth0,) = ip.link_lookup(ifname="eth0")
+        ip.neigh("add", dst=WEB, lladdr="02:00:00:00:00:01", ifindex=eth0, state=128)  # NUD_PERMANENT
+
+
 def flush(mode: str) -> None:
     """Somebody else removes all rules, or the virtual servers."""
     if mode == "ipvs":
@@ -119,6 +126,7 @@ def flush(mode: str) -> None:
 
 async def faults(directory: Path, mode: str) -> None:
     await asyncio.to_thread(add_pods)
+    await asyncio.to_thread(lose_what_leaves)
     servers = [await asyncio.start_server(answer, pod, 8080) for pod in PODS]
     file = directory / "kubeconfig"
     clients = Clients()
@@ -145,8 +153,12 @@ async def faults(directory: Path, mode: str) -> None:
                 await clients.more()
         async with proxy(file, mode):
             await until(ready)
-            # What is sent while no rule is there goes astray; it is what comes after that must not fail.
-            flush(mode)
+            # In nftables nobody else can change the table, since Linux 6.9. Elsewhere what a client sends while no
+            # rule is there goes astray, and what it sends again is led on; IPVS ends the connections.
+            async with clients.asking():
+                flush(mode)
+                if mode != "ipvs":
+                    await clients.more()
             await leads(WEB, 80, "hello")
             clients.failed.clear()
             async with clients.asking():

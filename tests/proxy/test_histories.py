@@ -38,7 +38,8 @@ pytestmark = root
 NAMES = ("a", "b", "c")
 OURS = {IPV4: (b"\xc0\xa8\x01\x0a", b"\xc0\xa8\x02\x0a"), IPV6: (b"\xfd" + bytes(14) + b"\x0a",)}
 """The node's addresses, which may come and go."""
-OPTIONS = ProxyOptions(LocalPods(("10.244.0.0/16", "fd00:244::/32")))
+# A second one reads the table beside the one that keeps it.
+OPTIONS = ProxyOptions(LocalPods(("10.244.0.0/16", "fd00:244::/32")), own_table=False)
 
 
 def made(family: Family) -> Nftables:

@@ -74,6 +74,12 @@ def proxy(
             help="The mark's bit that says so.",
         ),
     ] = 14,
+    nftables_table_owner: Annotated[
+        bool,
+        typer.Option(
+            help="Let nobody else change the table of the mode nftables while this runs (Linux 6.9)."
+        ),
+    ] = True,
     ipvs_scheduler: Annotated[
         str, typer.Option(help="How ipvs chooses among endpoints: the kernel's module ip_vs_SCHEDULER.")
     ] = "rr",
@@ -181,6 +187,7 @@ def proxy(
         masquerade_all=masquerade_all,
         masquerade_bit=masquerade_bit,
         nodeport_addresses=_node_ports("--nodeport-addresses", nodeport_addresses),
+        own_table=nftables_table_owner,
         ipvs=IpvsOptions(
             ipvs_scheduler,
             networks("--ipvs-exclude-cidrs", ipvs_exclude_cidrs),

@@ -1,4 +1,4 @@
-"""The kernel's table of connections: reads the UDP entries of some frontends, and removes those that lead nowhere."""
+"""The kernel's table of connections: reads the entries of some frontends, and removes those that lead nowhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from struct import pack, unpack
 
 from fairlead.proxy import metrics
-from fairlead.proxy.conntrack import Flow, Frontend, Serving, UdpFrontends, stale
+from fairlead.proxy.conntrack import Flow, Frontend, Serving, UdpFrontends, astray, stale
 from fairlead.proxy.dataplane import Selected
 from fairlead.proxy.family import Family
 from fairlead.proxy.netlink import (
@@ -31,11 +31,19 @@ log = logging.getLogger("fairlead.proxy")
 
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2
 # Numbers of linux/netfilter/nfnetlink_conntrack.h: CTA_TUPLE_ORIG and so on.
-_ORIGINAL, _REPLY, _ID, _FILTER = 1, 2, 12, 25
+_ORIGINAL, _REPLY, _STATUS, _ID, _FILTER, _STATUS_MASK = 1, 2, 3, 12, 25, 26
 _IP, _PROTOCOL = 1, 2
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _SOURCE, _DESTINATION = {4: 1, 16: 3}, {4: 2, 16: 4}
 _BY_ADDRESS, _BY_PROTOCOL, _BY_PORT = 1 << 1, 1 << 3, 1 << 5
+# Bits of linux/netfilter/nf_conntrack_common.h: IPS_SEEN_REPLY, IPS_CONFIRMED, IPS_DST_NAT.
+_ANSWERED, _CONFIRMED, _TRANSLATED = 1 << 1, 1 << 3, 1 << 5
+
+_WITH_PORTS = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_SCTP)
+_UNTRANSLATED = attribute(_STATUS, pack("!I", _CONFIRMED)) + attribute(
+    _STATUS_MASK, pack("!I", _CONFIRMED | _ANSWERED | _TRANSLATED)
+)
+"""What entries the kernel is to give: those that nobody answered, and whose destination is as the client said."""
 
 MOST_FILTERS = 8
 """Frontends that are asked for one by one: the kernel walks its table for each. For more, all of UDP is read once."""
@@ -73,13 +81,34 @@ class Connections:
         removed = 0
         try:
             for tuple_, identity, flow in self._flows(doubtful):
-                if stale(flow, doubtful):
+                if flow.protocol == socket.IPPROTO_UDP and stale(flow, doubtful):
                     removed += self._remove(tuple_, identity)
         except OSError as error:
             log.warning("stale UDP connections may stay until they expire: %s", error)
+        self._count(began, removed)
+        return removed
+
+    def found_again(self, ours: Callable[[int, bytes, int], bool]) -> int:
+        """All rules were written: removes the entries of TCP and SCTP that went astray before, and counts them.
+
+        What their clients repeat is translated then. `ours` says whether protocol, address and port are a frontend.
+        Costs a walk of the kernel's through its table; kernels before 5.15 give all of it. Never raises, as `changed`.
+        """
+        began = time.perf_counter()
+        removed = 0
+        try:
+            for tuple_, identity, flow in list(self._dump(_UNTRANSLATED)):
+                known = flow.protocol != socket.IPPROTO_UDP and astray(flow)
+                if known and ours(flow.protocol, flow.destination, flow.port):
+                    removed += self._remove(tuple_, identity)
+        except OSError as error:
+            log.warning("connections that began while there were no rules may fail: %s", error)
+        self._count(began, removed)
+        return removed
+
+    def _count(self, began: float, removed: int) -> None:
         metrics.CONNTRACK_DURATION.labels(self._family.address_type).observe(time.perf_counter() - began)
         metrics.CONNTRACK_DELETED.labels(self._family.address_type).inc(removed)
-        return removed
 
     def _flows(self, doubtful: Mapping[Frontend, Serving]) -> list[tuple[bytes, bytes, Flow]]:
         filters = (
@@ -114,12 +143,18 @@ class Connections:
         size = self._family.size
         original, reply = (dict(attributes(parts[direction])) for direction in (_ORIGINAL, _REPLY))
         protocol, back = (dict(attributes(tuple_[_PROTOCOL])) for tuple_ in (original, reply))
-        if protocol[_NUMBER][0] != socket.IPPROTO_UDP:
+        if protocol[_NUMBER][0] not in _WITH_PORTS:
             return None
         destination = dict(attributes(original[_IP]))[_DESTINATION[size]]
         source = dict(attributes(reply[_IP]))[_SOURCE[size]]
         (port,) = unpack("!H", protocol[_DESTINATION_PORT])
-        return Flow(bytes(destination), port, bytes(source) + bytes(back[_SOURCE_PORT]) + b"\0\0")
+        return Flow(
+            bytes(destination),
+            port,
+            bytes(source) + bytes(back[_SOURCE_PORT]) + b"\0\0",
+            protocol[_NUMBER][0],
+            bool(int.from_bytes(parts[_STATUS], "big") & _ANSWERED),
+        )
 
     def _remove(self, original: bytes, identity: bytes) -> int:
         """Removes one entry, and not a newer one of the same addresses."""

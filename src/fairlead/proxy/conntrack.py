@@ -1,9 +1,12 @@
-"""Which connections of UDP the kernel has to forget, because what they lead to does not serve them any more.
+"""Which connections the kernel has to forget: of UDP, because what they lead to does not serve them any more.
 
 UDP has no end that the kernel could see: a client that goes on sending keeps its entry, and with it the endpoint that
 the entry leads to. So an entry of a Service's frontend is removed when the endpoint serves no more, or on another
 port, or was never one. Entries of terminating endpoints that serve stay, as TCP's would; and nothing is removed while a
 Service has no endpoint at all (kube-proxy 1.36: pkg/proxy/conntrack). Independent of the mode.
+
+Of TCP and SCTP, those that began while there were no rules: the kernel decides about translation once for each entry,
+so that a client which repeats its first packet would go astray until the entry expires, two minutes later.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ class Flow:
     port: int
     answering: Target
     """Who answers: what the kernel made of the destination, if it made something of it."""
+    protocol: int = IPPROTO_UDP
+    answered: bool = False
+    """Whether somebody did."""
 
 
 class UdpFrontends:
@@ -85,6 +91,11 @@ def stale(flow: Flow, doubtful: Mapping[Frontend, Serving]) -> bool:
         if serving is not None:
             return flow.answering not in serving
     return False
+
+
+def astray(flow: Flow) -> bool:
+    """Whether it went where the client said, translated by nobody, and nobody answered."""
+    return not flow.answered and flow.answering == flow.destination + flow.port.to_bytes(2, "big") + b"\0\0"
 
 
 def _served(selected: Iterable[Selection]) -> Iterator[tuple[Frontend, Serving]]:

@@ -94,6 +94,9 @@ class Link:
         self._sequence = 0
         self.batches = 0
         """How many batches the kernel took: each moves its generation on by one."""
+        self._open()
+
+    def _open(self) -> None:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
         )
@@ -112,6 +115,12 @@ class Link:
     def close(self) -> None:
         """Gives the socket back."""
         self._socket.close()
+
+    def renew(self) -> None:
+        """Takes another socket, and gives the one before back with what it owned (`nftables.ownership`)."""
+        before = self._socket
+        self._open()
+        before.close()
 
     def commit(self, steps: Iterable[Step]) -> int:
         """Sends the steps as one atomic batch, or as several in the same order where the limit wants it.

@@ -50,6 +50,8 @@ class ProxyOptions:
     """
     localhost_nodeports: bool = True
     """Whether node ports are open on 127.0.0.1 too, in the one mode that can do it: iptables, with IPv4."""
+    own_table: bool = True
+    """Whether the mode nftables claims its table, so that nobody else can change it (Linux 6.9)."""
     ipvs: IpvsOptions = field(default_factory=IpvsOptions)
 
     @property

@@ -259,10 +259,15 @@ class Proxier:
         self._health.has(self._work)
         self.in_place.set()
         self._connections.changed(turn.changes)
+        if turn.taken.full:
+            self._connections.found_again(self._has)
         if self._healthchecks is not None:
             self._healthchecks.look(self.ledger, self.ledger.keys() if turn.taken.full else turn.changes)
         self._synced = time.monotonic()
         self._metrics.done(turn.taken, self.ledger.without_local())
+
+    def _has(self, protocol: int, address: bytes, port: int) -> bool:
+        return self.ledger.owner((protocol, address, port)) is not None
 
     async def watch(self) -> None:
         """Mends what others do to our table, and tidies it, until cancelled; then waits for what is under way."""

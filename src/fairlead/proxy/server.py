@@ -62,6 +62,8 @@ class ProxyConfig:
     masquerade_all: bool = False
     masquerade_bit: int = 14
     nodeport_addresses: tuple[str, ...] = ()
+    own_table: bool = True
+    """Whether nobody else may change the table of the mode nftables while we run (Linux 6.9)."""
     ipvs: IpvsOptions = field(default_factory=IpvsOptions)
     conntrack: ConntrackOptions = field(default_factory=ConntrackOptions)
     traffic: Counted = Counted.NONE
@@ -91,6 +93,7 @@ class ProxyConfig:
             self.masquerade_all,
             self.masquerade_bit,
             self.nodeport_addresses,
+            own_table=self.own_table,
             ipvs=self.ipvs,
         )
 

@@ -149,7 +149,8 @@ class Cluster:
         self.proxies: dict[str, NodeProxy] = {}
         self._slices: dict[str, EndpointSlice] = {}
         for node in NODES:
-            settings = ProxyOptions(LocalPods(POD_CIDRS[node]), SERVICE_CIDRS, **options)  # type: ignore[arg-type]
+            # Others flush the rules here, as they can before Linux 6.9 (`test_ownership` has the rest).
+            settings = ProxyOptions(LocalPods(POD_CIDRS[node]), SERVICE_CIDRS, own_table=False, **options)  # type: ignore[arg-type]
             self.proxies[node] = NodeProxy(network, node, mode, family, settings)
 
     def serve(self, service: Service, on: Served, port: int = PORT) -> None:

@@ -26,7 +26,7 @@ from fairlead.proxy.nftables.names import (
     Learner,
     chain_named,
 )
-from fairlead.proxy.nftables.skeleton import declarations, rules
+from fairlead.proxy.nftables.skeleton import block, declarations, rules
 from fairlead.proxy.options import ProxyOptions
 
 SLOTS = f"{ENDPOINTS}65536"
@@ -47,7 +47,7 @@ def listing(
     held: dict[str, list[str]] = {NODE_ADDRESSES: [words.address(address) for address in addresses]}
     for name, text in _elements(rendered, words):
         held.setdefault(name, []).append(text)
-    lines = [declarations(SLOTS, family).strip(), rules(options, fresh=True, family=family).strip()]
+    lines = [block(declarations(SLOTS, family), rules(options, family), family)]
     lines += _chains(rendered)
     for name in sorted(held):
         lines += [f"add element {family.table} {TABLE} {name} {{ {text} }}" for text in sorted(held[name])]

@@ -1,10 +1,13 @@
-"""The constant part of the table as text: sets, maps, chains, rules. Everything that changes is an element of them.
+"""The constant part of the table: sets, maps, chains, rules. Everything that changes is an element of them. Pure.
 
 Applying it again changes nothing but rules of an older version: sets keep their elements, and the rules change in one
-transaction.
+transaction. It is told in two ways: as nft's `table` block, for people (`listing`), and as commands, for the kernel. A
+block would also set the table's flags, which are not nft's to set (`ownership`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 from fairlead.proxy.family import IPV4, IPV6, Family
 from fairlead.proxy.nftables.names import (
@@ -52,60 +55,64 @@ CHAINS = (
 )
 """All chains but for those that draw."""
 
+_HOOKS = {
+    "prerouting": "prerouting priority dstnat",
+    "output": "output priority -100",
+    "input": "input priority 100",
+    "late-prerouting": "prerouting priority -90",
+    "late-output": "output priority -90",
+    "postrouting": "postrouting priority srcnat",
+}
+
+COMMENT = "Kubernetes Services, by fairlead proxy"
+
+Declaration = tuple[str, str, str]
+"""A set, map or chain: which of them, its name, and what stands between its braces."""
+
+Rules = Mapping[str, Iterable[str]]
+"""What stands in each chain, a rule an item."""
+
 _ADDRESS = {IPV4: "ipv4_addr", IPV6: "ipv6_addr"}
 _ZERO = {family: family.text(bytes(family.size)) for family in (IPV4, IPV6)}
 _LOOPBACK = {IPV4: "127.0.0.0/8", IPV6: "::1"}
 _MASQUERADE = "masquerade fully-random"
 
 
-def declarations(endpoints: str, family: Family = IPV4) -> str:
-    """The table with its sets, maps and empty chains. `endpoints` is the name of the map of slots."""
-    ip, address = family.table, _ADDRESS[family]
+def declarations(endpoints: str, family: Family = IPV4) -> list[Declaration]:
+    """Sets, maps and empty chains. `endpoints` is the name of the map of slots."""
+    address = _ADDRESS[family]
     frontend = f"{address} . inet_proto . inet_service"
-    return f"""
-table {ip} {TABLE} {{
- comment "Kubernetes Services, by fairlead proxy"
- set {CLUSTER_IPS} {{ type {address}; }}
- set {NODE_ADDRESSES} {{ type {address}; }}
- set {HAIRPIN} {{ type {address} . {address}; }}
- set {EXTERNAL} {{ type {frontend}; }}
- set {EXTERNAL_LOCAL} {{ type {frontend}; }}
- set {GUARDED} {{ type {frontend}; }}
- set {SOURCES} {{ type {frontend} . {address}; flags interval; }}
- set {STICKY} {{ type {address} . inet_service . {frontend}; }}
- set {STICKY_LOCAL} {{ type {address} . inet_service . {frontend}; }}
- map {FRONTENDS} {{ type {frontend} : verdict; }}
- map {SPECIALS} {{ type {frontend} : verdict; }}
- map {INSIDE} {{ type {frontend} : verdict; }}
- map {LEARNERS} {{ type {frontend} : verdict; }}
- map {ALIASES} {{ type {frontend} : mark . {frontend}; }}
- map {AFFINITY} {{
-  type {frontend} . {address} : inet_proto . {address} . inet_service; size {AFFINITY_SIZE}; flags dynamic, timeout;
- }}
- {_endpoints(endpoints, family)}
- chain refuse {{ }}
- chain discard {{ }}
- chain services {{ }}
- chain node-ports {{ }}
- chain {SPECIAL} {{ }}
- chain {SPECIAL_PORTS} {{ }}
- chain unserved {{ }}
- chain masquerading {{ }}
- chain learning {{ }}
- chain prerouting {{ type nat hook prerouting priority dstnat; }}
- chain output {{ type nat hook output priority -100; }}
- chain late-prerouting {{ type nat hook prerouting priority -90; }}
- chain late-output {{ type nat hook output priority -90; }}
- chain postrouting {{ type nat hook postrouting priority srcnat; }}
- chain input {{ type nat hook input priority 100; }}
-}}
-"""
+    sticky = f"type {address} . inet_service . {frontend};"
+    client = f"{frontend} . {address} : inet_proto . {address} . inet_service"
+    return [
+        ("set", CLUSTER_IPS, f"type {address};"),
+        ("set", NODE_ADDRESSES, f"type {address};"),
+        ("set", HAIRPIN, f"type {address} . {address};"),
+        ("set", EXTERNAL, f"type {frontend};"),
+        ("set", EXTERNAL_LOCAL, f"type {frontend};"),
+        ("set", GUARDED, f"type {frontend};"),
+        ("set", SOURCES, f"type {frontend} . {address}; flags interval;"),
+        ("set", STICKY, sticky),
+        ("set", STICKY_LOCAL, sticky),
+        *(("map", name, f"type {frontend} : verdict;") for name in (FRONTENDS, SPECIALS, INSIDE, LEARNERS)),
+        ("map", ALIASES, f"type {frontend} : mark . {frontend};"),
+        ("map", AFFINITY, f"type {client}; size {AFFINITY_SIZE}; flags dynamic, timeout;"),
+        slots_map(endpoints, family),
+        *(("chain", name, f"type nat hook {_HOOKS[name]};" if name in _HOOKS else "") for name in CHAINS),
+    ]
 
 
-def rules(options: ProxyOptions, *, fresh: bool, family: Family = IPV4) -> str:
-    """What stands in the chains. `fresh` says that they are empty; emptying them takes the kernel ten milliseconds.
+def slots_map(name: str, family: Family = IPV4) -> Declaration:
+    """A map of slots, empty."""
+    # A map of known size is a plain hash table, which fills three times as fast as one that grows. Eight octets a
+    # bucket, a power of two of at least 4/3 buckets an element.
+    ip, size = family.table, name.removeprefix(ENDPOINTS)
+    key = f"{ip} daddr . meta l4proto . th dport . numgen random mod 2"
+    return ("map", name, f"typeof {key} : {ip} daddr . th dport; size {size};")
 
-    Apart from `declarations`, because both in one transaction take nft and the kernel four times as long.
+
+def rules(options: ProxyOptions, family: Family = IPV4) -> dict[str, list[str]]:
+    """What stands in the chains.
 
     Only the first packet of a connection meets these rules. Refusing in a chain of type nat is what makes a
     Service without endpoints an element like any other: the same map that picks a chain refuses.
@@ -119,50 +126,71 @@ def rules(options: ProxyOptions, *, fresh: bool, family: Family = IPV4) -> str:
     # What a packet was sent to before its translation.
     original = f"ct original {ip} daddr . meta l4proto . ct original proto-dst"
     original_port = f"ct original {ip} daddr and {_ZERO[family]} . meta l4proto . ct original proto-dst"
-    flush = "" if fresh else "".join(f"flush chain {ip} {TABLE} {name}\n" for name in CHAINS)
-    return f"""
-{flush}
-table {ip} {TABLE} {{
- chain refuse {{
-  meta l4proto tcp reject with tcp reset
-  reject
- }}
- chain discard {{ drop; }}
- chain services {{
-{_marking_outsiders(options, family)}  {frontend} vmap @{FRONTENDS}
-  {_to_node(options, family)} goto node-ports
- }}
- chain node-ports {{
-{_marking_ports(options, port)}  {port} vmap @{FRONTENDS}
- }}
- chain {SPECIAL} {{
-  {frontend} @{GUARDED} {ip} daddr . meta l4proto . th dport . {ip} saddr != @{SOURCES} drop
-{_short_cut(options, frontend, family)}  {frontend} vmap @{SPECIALS}
- }}
- chain {SPECIAL_PORTS} {{
-{_short_cut(options, port, family)}  {port} vmap @{SPECIALS}
- }}
- # After every other program's translation of destinations: what is still bound for a virtual address has no Service.
- chain unserved {{
-  {ip} daddr @{CLUSTER_IPS} goto refuse
-{_unassigned(options, family)} }}
- chain masquerading {{
-  jump learning
-  {ip} saddr . {ip} daddr @{HAIRPIN} {_MASQUERADE}
-{_masquerading_cluster(options, family)}{_masquerading_external(options, transport, original, original_port, family)} }}
- # One that is not ours may be taken for a node port; nobody believes what is noted then.
- chain learning {{
-  {transport} {original} vmap @{LEARNERS}
-  {transport} {original_port} vmap @{LEARNERS}
- }}
- chain prerouting {{ goto services; }}
- chain output {{ goto services; }}
- chain late-prerouting {{ goto unserved; }}
- chain late-output {{ goto unserved; }}
- chain postrouting {{ ct status dnat goto masquerading; }}
- chain input {{ ct status dnat goto learning; }}
-}}
-"""
+    return {
+        "refuse": ["meta l4proto tcp reject with tcp reset", "reject"],
+        "discard": ["drop"],
+        "services": [
+            *_marking_outsiders(options, family),
+            f"{frontend} vmap @{FRONTENDS}",
+            f"{_to_node(options, family)} goto node-ports",
+        ],
+        "node-ports": [*_marking_ports(options, port), f"{port} vmap @{FRONTENDS}"],
+        SPECIAL: [
+            f"{frontend} @{GUARDED} {ip} daddr . meta l4proto . th dport . {ip} saddr != @{SOURCES} drop",
+            *_short_cut(options, frontend, family),
+            f"{frontend} vmap @{SPECIALS}",
+        ],
+        SPECIAL_PORTS: [*_short_cut(options, port, family), f"{port} vmap @{SPECIALS}"],
+        # After every other program's translation of destinations: what is still bound for a virtual address has
+        # no Service.
+        "unserved": [f"{ip} daddr @{CLUSTER_IPS} goto refuse", *_unassigned(options, family)],
+        "masquerading": [
+            "jump learning",
+            f"{ip} saddr . {ip} daddr @{HAIRPIN} {_MASQUERADE}",
+            *_masquerading_cluster(options, family),
+            *_masquerading_external(options, transport, original, original_port, family),
+        ],
+        # One that is not ours may be taken for a node port; nobody believes what is noted then.
+        "learning": [f"{transport} {each} vmap @{LEARNERS}" for each in (original, original_port)],
+        "prerouting": ["goto services"],
+        "output": ["goto services"],
+        "late-prerouting": ["goto unserved"],
+        "late-output": ["goto unserved"],
+        "postrouting": ["ct status dnat goto masquerading"],
+        "input": ["ct status dnat goto learning"],
+    }
+
+
+def block(declared: Iterable[Declaration], wanted: Rules, family: Family = IPV4) -> str:
+    """The table as people write it."""
+    lines = [f"table {family.table} {TABLE} {{", f' comment "{COMMENT}"']
+    for kind, name, body in declared:
+        inside = [body] if body else []
+        if kind == "chain":
+            inside += wanted.get(name, ())
+        if len(inside) < 2:
+            lines.append(f" {kind} {name} {{ {' '.join(inside)} }}")
+        else:
+            lines += [f" {kind} {name} {{", *(f"  {line}" for line in inside), " }"]
+    return "\n".join((*lines, "}"))
+
+
+def declaring(declared: Iterable[Declaration], family: Family = IPV4) -> str:
+    """The commands that declare, in a table that is there; what is there already stays as it is."""
+    return "".join(
+        f"add {kind} {family.table} {TABLE} {name} {{ {body} }}\n" for kind, name, body in declared
+    )
+
+
+def ruling(wanted: Rules, *, fresh: bool, family: Family = IPV4) -> str:
+    """The commands that put the rules into the chains. `fresh` says that those are empty: emptying takes 10 ms.
+
+    Apart from `declaring`, because both in one transaction take nft and the kernel four times as long.
+    """
+    there = f"{family.table} {TABLE}"
+    flush = [] if fresh else [f"flush chain {there} {name}\n" for name in wanted]
+    rules_ = [f"add rule {there} {name} {rule}\n" for name, lines in wanted.items() for rule in lines]
+    return "".join(flush + rules_)
 
 
 def _pods(options: ProxyOptions, family: Family, *, others: bool = False) -> str:
@@ -174,11 +202,10 @@ def _pods(options: ProxyOptions, family: Family, *, others: bool = False) -> str
     return f"{family.table} saddr {relation}{{ {', '.join(networks)} }}" if networks else ""
 
 
-def _short_cut(options: ProxyOptions, key: str, family: Family) -> str:
+def _short_cut(options: ProxyOptions, key: str, family: Family) -> list[str]:
     """To an address from outside, under externalTrafficPolicy Local: the node and its pods may go to any endpoint."""
     pods = _pods(options, family)
-    from_pods = f"  {pods} {key} vmap @{INSIDE}\n" if pods else ""
-    return f"{from_pods}  fib saddr type local {key} vmap @{INSIDE}\n"
+    return [f"{source} {key} vmap @{INSIDE}" for source in (pods, "fib saddr type local") if source]
 
 
 def _to_node(options: ProxyOptions, family: Family) -> str:
@@ -190,77 +217,62 @@ def _to_node(options: ProxyOptions, family: Family) -> str:
     return f"{family.table} daddr {{ {networks} }} {family.table} daddr != {_LOOPBACK[family]} fib daddr type local"
 
 
-def _unassigned(options: ProxyOptions, family: Family) -> str:
+def _unassigned(options: ProxyOptions, family: Family) -> list[str]:
     networks = family.only(options.service_cidrs)
-    return f"  {family.table} daddr {{ {', '.join(networks)} }} drop\n" if networks else ""
+    return [f"{family.table} daddr {{ {', '.join(networks)} }} drop"] if networks else []
 
 
-def _marking_outsiders(options: ProxyOptions, family: Family) -> str:
+def _marking_outsiders(options: ProxyOptions, family: Family) -> list[str]:
     # The interface that a packet came in on is not known any more when it goes out.
     if options.masquerade_all or not options.local_pods.interface:
-        return ""
+        return []
     others = _pods(options, family, others=True)
-    return f"  {family.table} daddr @{CLUSTER_IPS} {others} {_mark(options)}\n"
+    return [f"{family.table} daddr @{CLUSTER_IPS} {others} {_mark(options)}"]
 
 
-def _marking_ports(options: ProxyOptions, port: str) -> str:
+def _marking_ports(options: ProxyOptions, port: str) -> list[str]:
     # Whether an address is the node's own can be asked only of what a packet is sent to, not of what it was sent to.
     if options.nodeport_addresses in ((), (PRIMARY,)):
-        return ""
-    return (
-        f"  {port} @{EXTERNAL} {_mark(options)}\n"
-        f"  fib saddr type local {port} @{EXTERNAL_LOCAL} {_mark(options)}\n"
-    )
+        return []
+    return [
+        f"{port} @{EXTERNAL} {_mark(options)}",
+        f"fib saddr type local {port} @{EXTERNAL_LOCAL} {_mark(options)}",
+    ]
 
 
 def _mark(options: ProxyOptions) -> str:
     return f"meta mark set meta mark or {options.masquerade_mark:#x}"
 
 
-def _masquerading_cluster(options: ProxyOptions, family: Family) -> str:
+def _masquerading_cluster(options: ProxyOptions, family: Family) -> list[str]:
     """What others than pods of this node send to a ClusterIP."""
     to_cluster_ip = f"ct original {family.table} daddr @{CLUSTER_IPS}"
     if options.masquerade_all:
-        return f"  {to_cluster_ip} {_MASQUERADE}\n"
+        return [f"{to_cluster_ip} {_MASQUERADE}"]
     if options.local_pods.interface:
-        return _masquerading_marked(options)
+        return [_masquerading_marked(options)]
     others = _pods(options, family, others=True)
-    return f"  {to_cluster_ip} {others} {_MASQUERADE}\n" if others else ""
+    return [f"{to_cluster_ip} {others} {_MASQUERADE}"] if others else []
 
 
 def _masquerading_marked(options: ProxyOptions) -> str:
     mark = f"{options.masquerade_mark:#x}"
-    return f"  meta mark and {mark} == {mark} meta mark set meta mark xor {mark} {_MASQUERADE}\n"
+    return f"meta mark and {mark} == {mark} meta mark set meta mark xor {mark} {_MASQUERADE}"
 
 
 def _masquerading_external(
     options: ProxyOptions, transport: str, original: str, original_port: str, family: Family
-) -> str:
-    lines = (
-        f"  {transport} {original} @{EXTERNAL} {_MASQUERADE}\n"
-        f"  {transport} {original} @{EXTERNAL_LOCAL} fib saddr type local {_MASQUERADE}\n"
-    )
+) -> list[str]:
+    lines = [
+        f"{transport} {original} @{EXTERNAL} {_MASQUERADE}",
+        f"{transport} {original} @{EXTERNAL_LOCAL} fib saddr type local {_MASQUERADE}",
+    ]
     if options.nodeport_addresses in ((), (PRIMARY,)):
         to_node = f"ct original {family.table} daddr @{NODE_ADDRESSES} {transport} {original_port}"
-        lines += (
-            f"  {to_node} @{EXTERNAL} {_MASQUERADE}\n"
-            f"  {to_node} @{EXTERNAL_LOCAL} fib saddr type local {_MASQUERADE}\n"
-        )
+        lines += [
+            f"{to_node} @{EXTERNAL} {_MASQUERADE}",
+            f"{to_node} @{EXTERNAL_LOCAL} fib saddr type local {_MASQUERADE}",
+        ]
     elif options.masquerade_all or not options.local_pods.interface:
-        lines += _masquerading_marked(options)
+        lines.append(_masquerading_marked(options))
     return lines
-
-
-def _endpoints(name: str, family: Family) -> str:
-    # A map of known size is a plain hash table, which fills three times as fast as one that grows. Eight octets a
-    # bucket, a power of two of at least 4/3 buckets an element.
-    ip, size = family.table, name.removeprefix(ENDPOINTS)
-    return (
-        f"map {name} {{ typeof {ip} daddr . meta l4proto . th dport . numgen random mod 2 : {ip} daddr . th dport; "
-        f"size {size}; }}"
-    )
-
-
-def larger(name: str, family: Family = IPV4) -> str:
-    """Another map of slots, empty, beside the one in use."""
-    return f"table {family.table} {TABLE} {{\n {_endpoints(name, family)}\n}}\n"

@@ -31,7 +31,8 @@ from fairlead.proxy.nftables.names import (
     Learner,
     chain_named,
 )
-from fairlead.proxy.nftables.skeleton import CHAINS, declarations, larger, rules
+from fairlead.proxy.nftables.ownership import Ownership, refuse_owned
+from fairlead.proxy.nftables.skeleton import CHAINS, declarations, declaring, rules, ruling, slots_map
 from fairlead.proxy.nftables.wanted import Wanted
 from fairlead.proxy.options import ProxyOptions
 
@@ -67,6 +68,7 @@ class Nftables:
         self._nft = rulesets.Context()
         self._link = Link(family.number)
         self._inventory = Inventory(self._link)
+        self._ownership = Ownership(self._link, family, wanted=options.own_table)
         self._encoder = Encoder(family)
         self._wanted = Wanted()
         self._endpoints = ""
@@ -99,6 +101,7 @@ class Nftables:
         services.append((_THE_NODE, self._of_node()))
         self._apply(self._wanted.everything(services, self.applied))
         self._remove(leftovers)
+        self._ownership.claim()
         self._remember()
 
     def commit(self, changes: Mapping[str, Selected]) -> None:
@@ -129,6 +132,7 @@ class Nftables:
             sets, chains = self._inventory.sets(), self._inventory.chains()
         except PermissionError as error:
             raise Unusable(libnftables.NO_RIGHTS) from error
+        self._ownership.give_up()
         maps = sorted((name for name in sets if _capacity(name)), key=_capacity)
         # A second one was being filled to take the first one's place when somebody killed us.
         self._endpoints = maps[0] if maps else f"{ENDPOINTS}{_enough(expected)}"
@@ -150,8 +154,10 @@ class Nftables:
 
     def _make_skeleton(self) -> None:
         fresh = not self._inventory.marks()
-        self._nft.run(declarations(self._endpoints, self.family))
-        self._nft.run(rules(self._options, fresh=fresh, family=self.family))
+        if fresh:
+            self._ownership.make(self._nft)
+        self._nft.run(declaring(declarations(self._endpoints, self.family), self.family))
+        self._nft.run(ruling(rules(self._options, self.family), fresh=fresh, family=self.family))
 
     def _read(self, expected: int) -> None:
         there = found(self._inventory.elements, self.family)
@@ -228,7 +234,8 @@ class Nftables:
     def _another(self, capacity: int) -> str:
         """A new map for so many slots, next to the one in use, which has a smaller number."""
         name = f"{ENDPOINTS}{max(_enough(capacity), _capacity(self._endpoints) + 1)}"
-        self._nft.run(larger(name, self.family))
+        with self._ownership.lent():
+            self._nft.run(declaring([slots_map(name, self.family)], self.family))
         return name
 
     def _turned(self, before: str) -> Step:
@@ -298,10 +305,19 @@ class Nftables:
 
 
 def cleanup(family: Family = IPV4) -> None:
-    """Removes the table, if it is there. Connections that it translated go on."""
-    table = f"{family.table} {TABLE}"
-    # Adding first makes deleting a table that is not there no error.
-    rulesets.run(f"add table {table}\ndelete table {table}\n")
+    """Removes the table, if it is there. Connections that it translated go on.
+
+    Raises `dataplane.Refused` where a proxy that runs owns it.
+    """
+    name = f"table {family.table} {TABLE}"
+    if name not in rulesets.run("list tables\n").splitlines():
+        return
+    link = Link(family.number)
+    try:
+        refuse_owned(link, family)
+    finally:
+        link.close()
+    rulesets.run(f"delete {name}\n")
 
 
 def _strangers(sets: Iterable[str], chains: Iterable[str]) -> list[Step]:
