@@ -300,12 +300,12 @@ def test_another_mode_cleans_up_after_this_one_and_the_other_way_round(inside: N
     modes.load("iptables").cleanup(IPV4, beside="nftables")
     assert "KUBE-" not in run("iptables-save")
     assert "table ip fairlead" in run("nft", "list", "tables")
+    other.close()
     made.rebuild(known.everything)
     modes.load("nftables").cleanup(IPV4, beside="iptables")
     assert "fairlead" not in run("nft", "list", "tables")
     assert not made.harmed()
     made.close()
-    other.close()
 
 
 def test_chains_that_the_ipvs_mode_has_too_stay_where_it_took_over(inside: None) -> None:
