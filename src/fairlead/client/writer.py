@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 
 from fairlead.client.api import Api
+from fairlead.client.informer import trimmed
 from fairlead.objects.resources import Resource, Stored
 from fairlead.objects.status import StatusError
 
@@ -14,7 +15,10 @@ S = TypeVar("S", bound=Stored)
 
 
 class Writer:
-    """Asks before each write whether we still lead: a process that slept through its lease must not go on."""
+    """Asks before each write whether we still lead: a process that slept through its lease must not go on.
+
+    What it gives of an answer is what an informer would show, so that the next write may be made of it.
+    """
 
     def __init__(self, api: Api, check: Callable[[], None] = lambda: None) -> None:
         """`check` raises `OSError` when we do not lead."""
@@ -24,12 +28,12 @@ class Writer:
     async def create(self, resource: Resource[S], obj: S) -> S:
         """The object as the server made it."""
         self._check()
-        return await self.api.create(resource, obj)
+        return trimmed(await self.api.create(resource, obj))
 
     async def replace(self, resource: Resource[S], obj: S, subresource: str = "") -> S:
         """The object as the server has it now; 409 if ours was not the newest."""
         self._check()
-        return await self.api.replace(resource, obj, subresource)
+        return trimmed(await self.api.replace(resource, obj, subresource))
 
     async def patch(
         self,
@@ -43,8 +47,10 @@ class Writer:
         """The object with the patch in it."""
         self._check()
         meta = obj.metadata
-        return await self.api.patch(
-            resource, meta.name, meta.namespace, patch, kind=kind, subresource=subresource
+        return trimmed(
+            await self.api.patch(
+                resource, meta.name, meta.namespace, patch, kind=kind, subresource=subresource
+            )
         )
 
     async def delete(

@@ -401,7 +401,7 @@ def test_every_pod_is_counted_once_whatever_happens(
         if now == "crash":
             of = replace(of, status=status)
             continue
-        for each in accounting.to_release(status, found, there):
+        for each in accounting.to_release(of, status, found, there):
             pods[each.metadata.name] = replace(each, metadata=replace(each.metadata, finalizers=()))
         status = accounting.concluded(
             accounting.counted(of, replace(status, terminating=0), found, ()), todo.verdict, NOW

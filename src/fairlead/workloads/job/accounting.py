@@ -29,8 +29,13 @@ def noted(status: JobStatus, found: Survey) -> JobStatus:
     )
 
 
-def to_release(status: JobStatus, found: Survey, pods: Sequence[Pod]) -> list[Pod]:
-    """The pods whose end is in the status, so that they need their finalizer no longer."""
+def to_release(job: Job, status: JobStatus, found: Survey, pods: Sequence[Pod]) -> list[Pod]:
+    """The pods that need their finalizer no longer: their end is in the status, or the Job is being deleted.
+
+    That may wait for its pods, of which some may never run and end. Upstream: canRemoveFinalizer.
+    """
+    if job.metadata.deletionTimestamp is not None:
+        return [p for p in pods if FINALIZER in p.metadata.finalizers]
     names = status.uncountedTerminatedPods or UncountedTerminatedPods()
     safe = {*names.succeeded, *names.failed, *_uids(found.ignored)}
     return [p for p in pods if p.metadata.uid in safe and FINALIZER in p.metadata.finalizers]

@@ -59,6 +59,7 @@ class JobController:
         self._failures: dict[str, backoff.Failures] = {}
         follow_owners(self.queue, self._jobs)
         follow_dependents(self.queue, self._jobs, self._pods, _selector)
+        self._jobs.subscribe(self._on_job)
         self._pods.subscribe(self._on_pod)
 
     async def sync(self, key: str) -> None:
@@ -131,7 +132,7 @@ class JobController:
     ) -> None:
         """Counts the pods that have ended, as `accounting` says, and writes the status."""
         status = accounting.noted(status, found)
-        release = accounting.to_release(status, found, pods)
+        release = accounting.to_release(job, status, found, pods)
         if found.good or found.bad:
             job = await self._write(key, job, status)
         held = await self._release(key, release)
@@ -188,6 +189,14 @@ class JobController:
         except StatusError as error:
             if error.code != HTTPStatus.NOT_FOUND:
                 raise
+
+    def _on_job(self, change: Change[Job]) -> None:
+        """The pods of a Job that is gone are looked at: what became of them may have been told before its end was."""
+        old, new = change.old, change.new
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            for pod in owned(self._pods, old.metadata):
+                if FINALIZER in pod.metadata.finalizers:
+                    self.queue.add(ORPHAN + key_of(pod))
 
     def _on_pod(self, change: Change[Pod]) -> None:
         """A pod that ends, or is deleted, without a Job is looked at."""
