@@ -83,13 +83,21 @@ async def running(component: Coroutine[Any, Any, None], health: Health) -> Async
 def with_server(
     scenario: Callable[[Api], Awaitable[None]],
     start: Callable[[Api, Health], Coroutine[Any, Any, None]] | None = None,
+    before: Callable[[Api], Awaitable[None]] | None = None,
 ) -> None:
-    """Runs the scenario with a client of an empty cluster, and with the component that `start` gives."""
+    """Runs the scenario with a client of an empty cluster, and with the component that `start` gives.
+
+    What `before` does is in the first lists that the component reads: of what comes later, its informers may show it
+    one thing before or after another.
+    """
 
     async def run() -> None:
         async with AsyncExitStack() as stack:
             directory = stack.enter_context(TemporaryDirectory(prefix="fairlead-test-"))
             config = await stack.enter_async_context(api_server(Path(directory)))
+            if before is not None:
+                async with Api(config) as api:
+                    await before(api)
             if start is not None:
                 component = await stack.enter_async_context(Api(config))
                 health = Health()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,7 +128,7 @@ def test_events_of_one_kind_are_counted() -> None:
         for _ in range(3):
             recorder.event(about, "Warning", "Broken", "it does not work")
         recorder.event(about, "Normal", "Mended", "it works")
-        await recorder.close(5)
+        await recorder.close()
         found = (await api.list(EVENTS, "default", fields="involvedObject.name=a")).items
         assert {(e.type, e.reason, e.message, e.count, e.source.component) for e in found} == {
             ("Warning", "Broken", "it does not work", 3, "test"),
@@ -146,15 +147,15 @@ def test_an_object_of_which_much_is_told_does_not_fill_the_server(monkeypatch: p
         recorder = Recorder(api, "test")
         about = await api.create(CONFIGMAPS, configmap("a"))
         other = await api.create(CONFIGMAPS, configmap("b"))
-        monkeypatch.setattr("fairlead.client.events.time.monotonic", lambda: now[0])
+        clock = SimpleNamespace(monotonic=lambda: now[0], time_ns=time.time_ns)
+        monkeypatch.setattr("fairlead.client.events.time", clock)
         for number in range(40):
             recorder.event(about, "Warning", "Broken", f"for the {number}th time")
         recorder.event(other, "Warning", "Broken", "it, too")
         now[0] += 301
         for _ in range(2):
             recorder.event(about, "Warning", "Broken", "later")
-        monkeypatch.undo()
-        await recorder.close(10)
+        await recorder.close()
         found = (await api.list(EVENTS, "default")).items
         told = Counter(e.involvedObject.name for e in found for _ in range(e.count or 1))
         assert told == {"a": 26, "b": 1}

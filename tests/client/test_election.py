@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from fairlead.client import election
 from fairlead.client.api import Api
 from fairlead.client.election import Election, ElectionConfig, NotLeading, Observed, bid
 from fairlead.objects.coordination_v1 import Lease, LeaseSpec
 from fairlead.objects.resources import EVENTS, LEASES
 from fairlead.objects.status import StatusError
+from tests.waiting import LIMIT
 
 from .cluster import eventually, with_server
 from .server import until
@@ -28,8 +30,8 @@ def config(identity: str, **fields: Any) -> ElectionConfig:
 
 
 def quick(identity: str) -> ElectionConfig:
-    """Short periods, but long enough for a machine under load."""
-    return config(identity, lease_duration=3, renew_deadline=2.5, retry_period=0.05)
+    """Asks often, and loses no lease because this machine is slow."""
+    return config(identity, lease_duration=3000, renew_deadline=2000, retry_period=0.05)
 
 
 def seen(holder: str | None, *, at: float = 100.0, duration: int = 15, transitions: int = 3) -> Observed:
@@ -97,10 +99,15 @@ class Replica:
     """
 
     def __init__(self, api: Api, name: str, *others: Replica) -> None:
-        self.election = Election(api, quick(name))
+        self.election = Election(api, quick(name), self._hears)
+        self.heard = 0
+        """How often the server has told it who leads."""
         self.led = 0
         self.leads = False
         self._others = others
+
+    def _hears(self) -> None:
+        self.heard += 1
 
     async def work(self) -> None:
         assert not any(other.leads for other in self._others), "another one leads"
@@ -128,21 +135,21 @@ async def lease(api: Api) -> Lease:
 
 def test_one_of_two_replicas_leads_and_the_other_takes_over_at_once_when_it_stops() -> None:
     async def told(api: Api) -> None:
-        a, b = Replica(api, "a"), Replica(api, "b")
-        async with b.running():
-            async with a.running():
-                await until(lambda: a.leads or b.leads, "one leads")
-                if b.leads:  # it was the first to ask
-                    first, second = b, a
-                else:
-                    first, second = a, b
-                assert not second.leads
-                with pytest.raises(NotLeading):
-                    second.election.check()
+        both = Replica(api, "a"), Replica(api, "b")
+        async with AsyncExitStack() as stack:
+            ends = {each: await stack.enter_async_context(AsyncExitStack()) for each in both}
+            for each in both:
+                await ends[each].enter_async_context(each.running())
+            await until(lambda: any(each.leads for each in both), "one leads")
+            first, second = sorted(both, key=lambda each: not each.leads)
+            assert not second.leads
+            with pytest.raises(NotLeading):
+                second.election.check()
+            first.election.check()
+            await ends[first].aclose()
+            await until(lambda: second.leads, "the other leads")
+            with pytest.raises(NotLeading):
                 first.election.check()
-                if first is b:
-                    return
-            await until(lambda: b.leads, "the other leads")
         held = (await lease(api)).spec
         assert (held.holderIdentity, held.leaseTransitions) == (None, 1), "given back"
 
@@ -162,7 +169,7 @@ def test_a_lease_that_changed_meanwhile_is_given_back_all_the_same() -> None:
             await asyncio.Event().wait()
 
         task = asyncio.create_task(Election(api, own).run(work))
-        await asyncio.wait_for(leads.wait(), 30)
+        await asyncio.wait_for(leads.wait(), LIMIT)
         await api.patch(LEASES, NAME, "kube-system", {"metadata": {"labels": {"changed": "meanwhile"}}})
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -172,8 +179,10 @@ def test_a_lease_that_changed_meanwhile_is_given_back_all_the_same() -> None:
     with_server(scenario)
 
 
-def test_a_leader_that_cannot_renew_stops_before_the_next_one_starts() -> None:
+def test_a_leader_that_cannot_renew_stops_before_the_next_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one's requests do not get through any more; it must not lead when the second one does."""
+    clock, ahead = election._clock, [0]
+    monkeypatch.setattr(election, "_clock", lambda: clock() + ahead[0])
 
     async def told(api: Api) -> None:
         cut = Unwilling(api.config)
@@ -183,11 +192,20 @@ def test_a_leader_that_cannot_renew_stops_before_the_next_one_starts() -> None:
             await until(lambda: first.leads, "the first leads")
             async with second.running():
                 cut.willing = False
+                await until(lambda: not cut.under_way, "the first asks nothing more")
+                heard = second.heard
+                await until(lambda: second.heard >= heard + 2, "the second has seen the lease as it stays")
+                ahead[0] = 2000
+                with pytest.raises(NotLeading, match="was not renewed in time"):
+                    first.election.check()
+                await until(lambda: not first.leads, "the first stops")
+                assert not second.leads
+                ahead[0] = 3001
                 await until(lambda: second.leads, "the second leads")
                 with pytest.raises(NotLeading, match="was not renewed in time"):
                     first.election.check()
-                cut.willing = True
-                await asyncio.sleep(0.3)
+                cut.willing, cut.sent = True, 0
+                await until(lambda: cut.sent >= 3, "the first looks at the lease again, and again")
                 assert not first.leads
             await until(lambda: first.leads, "the first leads again, as the second has stopped")
             assert (first.led, second.led) == (2, 1)
@@ -199,11 +217,17 @@ class Unwilling(Api):
     """A client that can be cut off."""
 
     willing = True
+    sent = under_way = 0
 
     async def raw(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
         if not self.willing:
             raise OSError("cut off")
-        return await super().raw(*args, **kwargs)
+        self.sent += 1
+        self.under_way += 1
+        try:
+            return await super().raw(*args, **kwargs)
+        finally:
+            self.under_way -= 1
 
 
 def test_a_lease_taken_by_force_stops_the_work() -> None:

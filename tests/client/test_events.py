@@ -15,7 +15,7 @@ def test_as_many_wait_as_may_and_are_written_in_order_and_later_ones_are_dropped
         for number in range(15):
             about = ObjectReference(kind="Pod", namespace="default", name=f"p{number:02}", uid=str(number))
             recorder.event(about, "Normal", "Told", f"number {number}")
-        await recorder.close(timeout=60)
+        await recorder.close()
         found = (await api.list(EVENTS, "default")).items
         ordered = sorted(found, key=lambda event: int(event.metadata.resourceVersion))
         assert [event.message for event in ordered] == [f"number {number}" for number in range(10)]

@@ -126,11 +126,13 @@ def test_a_stream_that_breaks_before_its_list_has_ended_begins_again() -> None:
         pods.streams = True
         for name in "abc":
             pods.put(pod(name))
+        told: list[str] = []
 
         async def half(request: web.Request) -> web.StreamResponse:
             response = web.StreamResponse()
             await response.prepare(request)
             await response.write(pods.history[0][1])
+            await until(lambda: told == ["+a"], "the first of them is told")
             pods.delete("a")
             assert request.transport
             request.transport.close()
@@ -138,6 +140,7 @@ def test_a_stream_that_breaks_before_its_list_has_ended_begins_again() -> None:
 
         pods.script.append(half)
         async with informing(pods) as (informer, seen):
+            told = seen.words
             await asyncio.wait_for(informer.synced(), LIMIT)
             assert sorted(seen.words) == ["+a", "+b", "+c", "-a"]
             assert set(informer.items) == {"default/b", "default/c"}
@@ -440,7 +443,7 @@ def test_a_block_begins_when_all_have_synced_and_ends_all() -> None:
             assert not begun.is_set()
             assert health.report(readiness=True) == (False, "test/pods: not synced yet\n")
             held.set()
-            await asyncio.wait_for(begun.wait(), 5)
+            await asyncio.wait_for(begun.wait(), LIMIT)
             assert health.report(readiness=True) == (True, "ok")
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -98,10 +98,14 @@ def pod(
     )
 
 
-def scenario(told: Callable[[Api], Awaitable[None]], controllers: tuple[str, ...] = CONTROLLERS) -> None:
-    """Runs the story in an empty cluster whose workloads are kept by the controllers."""
+def scenario(
+    told: Callable[[Api], Awaitable[None]],
+    controllers: tuple[str, ...] = CONTROLLERS,
+    before: Callable[[Api], Awaitable[None]] | None = None,
+) -> None:
+    """Runs the story in a cluster whose workloads are kept by the controllers, empty but for what came `before`."""
     config = WorkloadsConfig(controllers=controllers)
-    with_server(told, lambda api, health: run(api, config, health))
+    with_server(told, lambda api, health: run(api, config, health), before)
 
 
 async def pods_of(api: Api, labels: str = "app=web") -> tuple[Pod, ...]:

@@ -32,7 +32,6 @@ from tests.workloads.objects import (
     pods_of,
     replica_set,
     scenario,
-    set_phase,
     template,
     told_of,
 )
@@ -162,7 +161,7 @@ async def has(api: Api, **expected: int) -> bool:
 
 
 def test_a_replica_set_makes_scales_replaces_adopts_and_releases() -> None:
-    async def told(api: Api) -> None:
+    async def a_stray(api: Api) -> None:
         stray = replace(pod("stray", node=""), status=replace(A.status, phase="", conditions=()))
         stray = replace(
             stray,
@@ -170,6 +169,8 @@ def test_a_replica_set_makes_scales_replaces_adopts_and_releases() -> None:
             spec=template().spec,
         )
         await api.create(PODS, stray)
+
+    async def told(api: Api) -> None:
         made = await api.create(REPLICASETS, replica_set(3, uid=""))
         async with run_by_nodes(api):
             await eventually(lambda: has(api, replicas=3, readyReplicas=3, availableReplicas=3), "three run")
@@ -189,7 +190,8 @@ def test_a_replica_set_makes_scales_replaces_adopts_and_releases() -> None:
             await api.patch(REPLICASETS, "web", "default", {"spec": {"replicas": 1}}, subresource="scale")
             await eventually(lambda: has(api, replicas=1, readyReplicas=1, terminatingReplicas=0), "one runs")
             (last,) = await pods_of(api)
-            await set_phase(api, last, "Failed")
+            failed = {"status": {"phase": "Failed", "conditions": None}}
+            await api.patch(PODS, last.metadata.name, "default", failed, subresource="status")
 
             async def replaced() -> bool:
                 return any(p.status.phase == "Running" for p in await pods_of(api)) and await has(
@@ -202,10 +204,16 @@ def test_a_replica_set_makes_scales_replaces_adopts_and_releases() -> None:
             await api.patch(REPLICASETS, "web", "default", {"spec": {"replicas": 2}}, subresource="scale")
             await eventually(lambda: has(api, replicas=2, readyReplicas=2), "two run")
             assert (await api.get(PODS, ended, "default")).metadata.ownerReferences, "it is left as it ended"
-            said = {reason for reason, _ in await told_of(api, "web")}
-            assert said == {"SuccessfulCreate", "SuccessfulDelete"}
 
-    scenario(told)
+            async def said() -> bool:
+                return {reason for reason, _ in await told_of(api, "web")} == {
+                    "SuccessfulCreate",
+                    "SuccessfulDelete",
+                }
+
+            await eventually(said, "Events tell of both")
+
+    scenario(told, before=a_stray)
 
 
 def test_what_is_refused_is_told_and_tried_again() -> None:

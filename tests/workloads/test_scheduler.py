@@ -28,9 +28,11 @@ def made(name: str, **fields: Any) -> Pod:
 
 
 def test_ten_pods_made_at_once_are_spread_and_told() -> None:
-    async def told(api: Api) -> None:
+    async def two_nodes(api: Api) -> None:
         for name in ("n1", "n2"):
             await api.create(NODES, node(name))
+
+    async def told(api: Api) -> None:
         await asyncio.gather(*(api.create(PODS, made(f"p{n}")) for n in range(10)))
 
         async def bound() -> bool:
@@ -44,7 +46,7 @@ def test_ten_pods_made_at_once_are_spread_and_told() -> None:
         await eventually(bound, "five pods are on each node")
         await eventually(said, "an Event tells of each")
 
-    with_server(told, run)
+    with_server(told, run, two_nodes)
 
 
 def test_a_pod_that_fits_nowhere_says_why_and_waits_for_a_node() -> None:

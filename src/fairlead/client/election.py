@@ -32,6 +32,9 @@ from fairlead.process import Health
 
 log = logging.getLogger("fairlead.client")
 
+GIVING_BACK = 2.0
+"""Seconds that the end of a leader may take to give its lease back."""
+
 JITTER = 1.2
 """A candidate waits up to so many retry periods more, so that not all ask at once."""
 
@@ -227,7 +230,7 @@ class Election:
         """Gives the lease back, so that the next one need not wait for its end."""
         self._renewed = float("-inf")
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(GIVING_BACK):
                 while self._observed is not None and self._leads():
                     try:
                         await self._api.replace(LEASES, _given_back(self._observed.lease))

@@ -30,6 +30,9 @@ WAITING = 1000
 Upstream: client-go/tools/record, maxQueuedEvents with DropIfChannelFull.
 """
 
+CLOSING = 1.0
+"""Seconds in which the end of a component waits for its Events to be written."""
+
 ATTEMPTS = 6
 
 BURST, REFILL = 25, 300.0
@@ -113,11 +116,11 @@ class Recorder:
             self._left.popitem(last=False)
         return left >= 1
 
-    async def close(self, timeout: float = 1.0) -> None:
-        """Waits up to `timeout` seconds until all is written, then stops."""
+    async def close(self) -> None:
+        """Waits up to `CLOSING` seconds until all is written, then stops."""
         if self._task is not None:
             try:
-                await asyncio.wait_for(self._waiting.join(), timeout)
+                await asyncio.wait_for(self._waiting.join(), CLOSING)
             except TimeoutError:
                 log.warning("%d Events were not written", self._waiting.qsize())
             self._task.cancel()
