@@ -556,6 +556,38 @@ class Refusing(Api):
         return await super().raw(method, path, body, headers, params)
 
 
+class Faster(Refusing):
+    """The first deletion meets another's write."""
+
+    def refusal(self, method: str, path: str, body: bytes) -> StatusError | None:
+        return (
+            failure(409, "Conflict", "another one was faster")
+            if method == "DELETE" and not self.tries
+            else None
+        )
+
+
+def test_a_deletion_that_is_a_conflict_is_tried_again() -> None:
+    """A slice that is believed to be gone would stay, with endpoints of its own."""
+    clients, client = with_client(Faster)
+
+    async def told(api: Api) -> None:
+        await make_node(api)
+        await make_service(api)
+        await make_pod(api, "a", ip(1))
+        await eventually(lambda: right(api, ip(1)), "the pod is an endpoint")
+        (piece,) = await slices(api)
+        meta = replace(piece.metadata, name="web-zzz", uid="", resourceVersion="")
+        await api.create(ENDPOINTSLICES, replace(piece, metadata=meta))
+
+        async def once() -> bool:
+            return clients[0].tries == 1 and await right(api, ip(1)) and len(await slices(api)) == 1
+
+        await eventually(once, "it is an endpoint once")
+
+    story(told, client)
+
+
 class WithoutIPv6(Refusing):
     """An admission webhook wants no slices of IPv6, say."""
 

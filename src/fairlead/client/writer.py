@@ -60,8 +60,13 @@ class Writer:
         *,
         propagation_policy: str = "",
         grace_period_seconds: int | None = None,
+        conflicts: bool = False,
     ) -> None:
-        """Deletes this very object; it is well if it is gone already."""
+        """Deletes this very object; it is well if it is gone already.
+
+        A conflict says so, too: another object has taken the name. With `conflicts` it is raised, for those who
+        believe from now on that the object is gone.
+        """
         self._check()
         meta = obj.metadata
         try:
@@ -74,8 +79,8 @@ class Writer:
                 grace_period_seconds=grace_period_seconds,
             )
         except StatusError as error:
-            # a conflict says that another object has taken the name since
-            if error.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            gone = (HTTPStatus.NOT_FOUND,) if conflicts else (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+            if error.code not in gone:
                 raise
 
 

@@ -101,7 +101,7 @@ class EndpointsController:
             and current.metadata.labels.get(plans.MANAGED_BY) == plans.CONTROLLER
             and not await self._writer.has_service(namespace, name)
         ):
-            await self._writer.delete(ENDPOINTS, current)
+            await self._writer.delete(ENDPOINTS, current, conflicts=True)
             self._endpoints.forget(key)
 
     def _forget(self, key: str) -> None:

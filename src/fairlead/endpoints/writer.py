@@ -67,7 +67,7 @@ class Writer(Leader):
             metrics.wrote("update")
         for piece in plan.delete:
             with _telling(f"failed to delete {piece.metadata.name} EndpointSlice for {whose}"):
-                await self.delete(ENDPOINTSLICES, piece)
+                await self.delete(ENDPOINTSLICES, piece, conflicts=True)
             written.deleted(key, piece)
             metrics.wrote("delete")
 
