@@ -10,15 +10,21 @@ from typing import Any
 import msgspec
 import uvloop
 
+from fairlead.apiserver import definitions as definitions_at_work
+from fairlead.apiserver import deletion
 from fairlead.apiserver.catalog import Catalog
 from fairlead.apiserver.definitions import Definitions
 from fairlead.apiserver.kinds import CUSTOMRESOURCEDEFINITIONS
 from fairlead.apiserver.registry import Registry
 from fairlead.objects import definitions
 from fairlead.objects.apiextensions_v1 import CustomResourceDefinition
-from fairlead.store import Store, open_store
+from fairlead.objects.meta_v1 import DeleteOptions
+from fairlead.store import Change, Store, open_store
+from fairlead.store.sqlite import SQLiteStore
 from tests.apiserver.customs import definition
 from tests.apiserver.serving import SECONDS
+
+WIDGET = b'{"kind":"Widget","apiVersion":"example.com/v1","metadata":{"name":"w%d","namespace":"default"}}'
 
 
 class Server:
@@ -111,3 +117,26 @@ def test_names_are_given_once_however_many_decide(tmp_path: Path) -> None:
         await until(lambda: all(served(one) == [winner.spec.names.plural] for one in servers))
 
     with_servers(tmp_path, 3, test)
+
+
+def test_a_definition_goes_with_more_objects_than_the_store_remembers_deletions(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with await SQLiteStore.open(tmp_path / "store.db", events=5) as store:
+            server = Server(store)
+            running = asyncio.ensure_future(server.definitions.run())
+            await server.create(definition())
+            await until(lambda: server.serves("widgets"))
+            await decided(server)
+            made = [
+                Change(f"/widgets.example.com/default/w{i}", WIDGET % i)
+                for i in range(2 * definitions_at_work.AT_ONCE)
+            ]
+            await store.commit([], made)
+            await deletion.delete(
+                server.registry, CUSTOMRESOURCEDEFINITIONS, "", "widgets.example.com", DeleteOptions()
+            )
+            await until(lambda: not server.serves("widgets"))
+            assert (await store.range("/widgets.example.com/")).entries == []
+            running.cancel()
+
+    uvloop.run(main())

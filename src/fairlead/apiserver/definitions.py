@@ -211,10 +211,13 @@ class Definitions:
             for start in range(0, len(page.entries), AT_ONCE):
                 some = page.entries[start : start + AT_ONCE]
                 await asyncio.gather(*(self._remove(entry.key) for entry in some))
-            watch = self._store.watch(prefix, page.revision)
+            try:
+                watch = self._store.watch(prefix, page.revision)
+            except Compacted:  # there were so many that the first deletions are history, or forgotten
+                continue
             try:
                 await watch.next()
-            except (TooSlow, Compacted):
+            except TooSlow:
                 continue
             finally:
                 watch.close()

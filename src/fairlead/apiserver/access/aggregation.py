@@ -72,7 +72,9 @@ class Aggregation:
             await self._changed.wait()
             self._changed.clear()
             for name in sorted(self._aggregating):
-                role = self._roles[name]
+                role = self._roles.get(name)
+                if role is None:  # it was deleted while another one was written
+                    continue
                 rules = aggregated(role, self._roles.values())
                 if rules == role.rules:
                     continue
