@@ -67,8 +67,11 @@ class Folder:
                 "gRPC": {"grpc": {"port": port, "service": what}},
                 "exec": {"exec": {"command": ["test", "!", "-e", f"{prefix}.{what}"]}},
             }
-            if what == "startup":  # not before the program has done what a restart does
-                actions["exec"]["exec"]["command"] += ["-a", "!", "-e", f"{prefix}.liveness"]
+            if (
+                what == "startup"
+            ):  # not before the program has done what it does at its start, nor at a restart
+                done = ["-a", "-e", f"{prefix}.listens", "-a", "!", "-e", f"{prefix}.liveness"]
+                actions["exec"]["exec"]["command"] += done
             probes[f"{what}Probe"] = {**actions[kind], **PATIENT, "failureThreshold": 1}
         probes["startupProbe"]["failureThreshold"] = 600
         probes["livenessProbe"]["terminationGracePeriodSeconds"] = 1
