@@ -159,7 +159,10 @@ def changing(
     cases: list[tuple[str, list[str], tuple[str, ...]]] = [
         ("answers ready", present(names), ()),
         ("one in ten a name that does not exist, with EDNS and a cookie", one_in_ten_missing(names), COOKIE),
+        ("only names that do not exist, with EDNS and a cookie", missing(), COOKIE),
         ("answers ready, over TCP", present(names), TCP),
+        ("one in ten a name that does not exist, over TCP", one_in_ten_missing(names), TCP),
+        ("only names that do not exist, over TCP", missing(), TCP),
     ]
     for what, queries, options in cases:
         write(file, queries)
