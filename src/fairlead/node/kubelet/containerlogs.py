@@ -171,9 +171,8 @@ async def read(path: Path, wanted: Options, running: Callable[[], bool]) -> Asyn
                     return
                 await asyncio.sleep(0)
             if renamed:
-                with contextlib.suppress(
-                    FileNotFoundError
-                ):  # it was just renamed once more: then the next time
+                # Not where it was just renamed once more: then the next time.
+                with contextlib.suppress(FileNotFoundError):
                     fresh = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                     os.close(files.pop())
                     files.append(fresh)
