@@ -22,6 +22,7 @@ from fairlead.loadbalancer.poolcontroller import PoolController
 from fairlead.loadbalancer.pools import Address, parse_address
 from fairlead.loadbalancer.reports import ALLOCATED, Condition, condition, event, known, said
 from fairlead.loadbalancer.requests import Request, held_by, is_ours, ports_of, request_of
+from fairlead.loadbalancer.written import Written
 from fairlead.objects.core_v1 import Namespace, Node, Service
 from fairlead.objects.resources import NAMESPACES, NODES, SERVICES
 from fairlead.objects.scalars import timestamp
@@ -82,6 +83,7 @@ class Controller:
         self.recorder = Recorder(api, NAME)
         self.queue: WorkQueue[str] = WorkQueue("loadbalancer")
         self.services = Informer(api, SERVICES)
+        self._written = Written(self.services)
         self.namespaces = Informer(api, NAMESPACES)
         self.nodes = Informer(api, NODES)
         self.pools = PoolController(api, config, self._book, self.recorder, check, self._on_pools)
@@ -151,7 +153,7 @@ class Controller:
 
     async def sync(self, key: str) -> None:
         """Gives one Service what it should have, or takes what it should not."""
-        service = self.services.items.get(key)
+        service = self._written.newest(key)
         if service is not None and self._is_ours(service) and service.metadata.deletionTimestamp is None:
             await self._serve(key, service)
             return
@@ -190,7 +192,6 @@ class Controller:
         except ValueError as error:
             self._book.leave(key)
             return Refused("InvalidRequest", str(error))
-        # What we have written may not be in the informer's copy yet.
         held = self._book.held(key) or request.held
         catalog = self.pools.catalog
         found = allocate(replace(request, held=held), catalog.pools.values(), self._book, catalog.unusable)
@@ -291,9 +292,11 @@ class Controller:
         patch["metadata"] = {**patch.get("metadata", {}), "uid": meta.uid}
         if as_it_is:
             patch["metadata"]["resourceVersion"] = meta.resourceVersion
-        return await self._api.patch(
+        written = await self._api.patch(
             SERVICES, meta.name, meta.namespace, patch, kind="strategic", subresource=subresource
         )
+        self._written.put(written)
+        return written
 
 
 def _was_ours(service: Service) -> bool:
