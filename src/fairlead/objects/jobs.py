@@ -9,12 +9,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fairlead.objects import counts, labels, names, templates
+from fairlead.objects import counts, jobpolicies, labels, names, templates
 from fairlead.objects.batch_v1 import Job, JobSpec, PodFailurePolicy
 from fairlead.objects.core_v1 import PodTemplateSpec
 from fairlead.objects.meta_v1 import LabelSelector
 from fairlead.objects.metadata import unchanged, validate_metadata, validate_metadata_update
-from fairlead.objects.status import FieldError, invalid, not_supported, required, too_many
+from fairlead.objects.status import FieldError, invalid, not_supported, required, too_long
 
 UID_LABEL, NAME_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 OLD_UID_LABEL, OLD_NAME_LABEL = "controller-uid", "job-name"
@@ -22,7 +22,9 @@ INDEXED, NOT_INDEXED = "Indexed", "NonIndexed"
 MODES = (INDEXED, NOT_INDEXED)
 REPLACEMENTS = ("Failed", "TerminatingOrFailed")
 MAX_PARALLELISM = 100_000
-MAX_RULES = 20
+MAX_MANAGER = 63
+HIGH, FEW = 100_000, 10_000
+"""Of more completions than this, only so many indexes may run at a time, or fail, where each has its own limit."""
 WITHOUT_END = 2**31 - 1
 
 COUNTS = (
@@ -189,13 +191,15 @@ def validate_spec(spec: JobSpec, path: str) -> list[FieldError]:
         errors.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     if spec.managedBy is not None:
         errors += names.validate_domain_path(spec.managedBy, f"{path}.managedBy")
+        if len(spec.managedBy) > MAX_MANAGER:
+            errors.append(too_long(f"{path}.managedBy", MAX_MANAGER))
     errors += _validate_mode(spec, path)
-    if spec.podFailurePolicy is not None and len(spec.podFailurePolicy.rules) > MAX_RULES:
-        count = len(spec.podFailurePolicy.rules)
-        errors.append(too_many(f"{path}.podFailurePolicy.rules", count, MAX_RULES))
+    errors += jobpolicies.validate_failure_policy(spec, f"{path}.podFailurePolicy")
     if spec.successPolicy is not None and spec.completionMode != INDEXED:
         at = f"{path}.successPolicy"
         errors.append(invalid(at, spec.successPolicy, "requires indexed completion mode"))
+    elif spec.completions is not None:
+        errors += jobpolicies.validate_success_policy(spec, f"{path}.successPolicy")
     allowed = ("Failed",) if spec.podFailurePolicy is not None else REPLACEMENTS
     if spec.podReplacementPolicy is not None and spec.podReplacementPolicy not in allowed:
         at = f"{path}.podReplacementPolicy"
@@ -224,6 +228,24 @@ def _validate_mode(spec: JobSpec, path: str) -> list[FieldError]:
     if failed is not None and spec.completions is not None and failed > spec.completions:
         said = "must be less than or equal to completions"
         errors.append(invalid(f"{path}.maxFailedIndexes", failed, said))
+    if failed is not None and failed > HIGH:
+        errors.append(invalid(f"{path}.maxFailedIndexes", failed, f"must be less than or equal to {HIGH}"))
+    if (spec.completions or 0) > HIGH and spec.backoffLimitPerIndex is not None:
+        errors += _validate_many(spec, path)
+    return errors
+
+
+def _validate_many(spec: JobSpec, path: str) -> list[FieldError]:
+    """The errors of a Job with so many indexes that not all that fail can be written down."""
+    errors: list[FieldError] = []
+    if spec.maxFailedIndexes is None:
+        said = f"must be specified when completions is above {HIGH}"
+        errors.append(required(f"{path}.maxFailedIndexes", said))
+    said = f"must be less than or equal to {FEW} when completions are above {HIGH} "
+    said += "and used with backoff limit per index"
+    for field, value in (("parallelism", spec.parallelism), ("maxFailedIndexes", spec.maxFailedIndexes)):
+        if (value or 0) > FEW:
+            errors.append(invalid(f"{path}.{field}", value, said))
     return errors
 
 
