@@ -83,7 +83,7 @@ async def applies_everything(tour: Guide) -> None:
     assert "No resources found" in await tour("get deployments")
     made = await tour(f"apply -f {tour.everything}")
     assert made.count(" created\n") == len(KINDS), made
-    for kind in ("CronJobs", "NetworkPolicies", "HorizontalPodAutoscalers", "ResourceQuotas", "LimitRanges"):
+    for kind in ("NetworkPolicies", "HorizontalPodAutoscalers", "ResourceQuotas", "LimitRanges"):
         assert re.search(f"^Warning: Fairlead .*{kind}", made, re.MULTILINE), made
     before = (await tour("get", *VERSIONS)).split(",")
     changed = tour.manifest.replace("green", "blue").replace("replicas: 2", "replicas: 3")
