@@ -28,7 +28,7 @@ KERNELS = {
 """Two at once, which have a processor each: which tests run in them, as pytest's -k."""
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_ipvs_in_a_kernel_that_has_it(tmp_path: Path) -> None:
     def run(name: str) -> int:
         options = ["-p", "no:cacheprovider", "--color=no", "-q", "--tb=short", "--deselect", UNCOUNTED]
@@ -37,7 +37,7 @@ def test_ipvs_in_a_kernel_that_has_it(tmp_path: Path) -> None:
                 [sys.executable, "-m", "pytest", *options, "-k", KERNELS[name], *TESTS],
                 environment={"FAIRLEAD_PROXY_MODES": "ipvs"},
                 folder=TREE,
-                seconds=800,
+                seconds=1700,
                 output=output,
             )
 

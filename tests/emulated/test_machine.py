@@ -25,13 +25,13 @@ exit $status
 """
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 def test_a_kernel_that_has_everything() -> None:
     """And what is written there is not written here."""
     options = ("-p", "no:cacheprovider", "--color=no", "-q", "--tb=short", "-rs", "-k", CHOSEN)
     tests = (sys.executable, "-m", "pytest", *options, *TESTS)
     try:
-        status = machine.run(["/bin/sh", "-euc", INSIDE, "sh", *tests], folder=TREE, seconds=300)
+        status = machine.run(["/bin/sh", "-euc", INSIDE, "sh", *tests], folder=TREE, seconds=1700)
     except machine.Unavailable as reason:
         pytest.skip(str(reason))
     assert status == 0, "the output of the machine is above"

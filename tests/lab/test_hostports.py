@@ -39,7 +39,7 @@ for word in sys.argv[1:]:
     udp = kind == "udp"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as asking:
-        asking.settimeout(1)
+        asking.settimeout(20)  # nobody says so at once
         try:
             if udp:
                 asking.bind(("", 4000))
@@ -126,7 +126,7 @@ def test_the_agent_is_killed_and_no_port_is_lost(lab: Lab) -> None:
     assert ask(lab, "outside", *words) == ["any", "any", "outer"]
     wait_for(lambda: (found := lab.processes().get("node1")) and found.identity.pid != before)
     apply(lab, made("late", "node1", "containerPort: 8080, hostPort: 7083"))
-    assert ask(lab, "outside", *words, f"tcp/{here}/7083") == ["any", "any", "outer", "late"]
+    wait_for(lambda: ask(lab, "outside", *words, f"tcp/{here}/7083") == ["any", "any", "outer", "late"])
     lab.kubectl("delete", "pod", "late")
     wait_for(lambda: ask(lab, "outside", f"tcp/{here}/7083") == ["nobody"])
 
@@ -137,12 +137,14 @@ def test_another_pod_takes_over_a_flow_of_datagrams(lab: Lab) -> None:
     assert ask(lab, "outside", port) == ["nobody"], "the kernel remembers this flow as the node's own"
     ports = "containerPort: 8080, hostPort: 7090, protocol: UDP"
     apply(lab, made("first", "node1", ports, "containerPort: 8080"))
-    assert ask(lab, "outside", port) == ["first"]
+    wait_for(lambda: ask(lab, "outside", port) == ["first"])
+    # Without a grace its object goes before itself, and its successor has to wait for the port.
     lab.kubectl("delete", "pod", "first")
+    wait_for(lambda: ask(lab, "outside", port) == ["nobody"])
     apply(lab, made("second", "node1", ports, "containerPort: 8080"))
-    assert ask(lab, "outside", port) == ["second"]
+    wait_for(lambda: ask(lab, "outside", port) == ["second"])
     lab.kubectl("delete", "pod", "second")
-    assert ask(lab, "outside", port) == ["nobody"]
+    wait_for(lambda: ask(lab, "outside", port) == ["nobody"])
 
 
 def test_a_node_port_wins_over_a_host_port_of_its_number(lab: Lab) -> None:
@@ -168,7 +170,7 @@ def test_beside_the_proxy_in_the_mode_iptables() -> None:
 def node_port_wins(lab: Lab) -> None:
     here = address(lab, "node1")
     apply(lab, made("last", "node1", "containerPort: 8080, hostPort: 30777"))
-    assert ask(lab, "outside", f"tcp/{here}/30777") == ["last"]
+    wait_for(lambda: ask(lab, "outside", f"tcp/{here}/30777") == ["last"])
     lab.kubectl("label", "pod", "away", "app=away")
     lab.kubectl("create", "service", "nodeport", "away", "--tcp=8080:8080", "--node-port=30777")
     wait_for(lambda: ask(lab, "outside", f"tcp/{here}/30777") == ["away"])

@@ -305,7 +305,7 @@ def test_whatever_is_killed_comes_back_and_no_connection_is_lost(served: tuple[L
         return holding.stdout.readline()
 
     try:
-        first = ask_on()
+        assert (first := ask_on())
         before = wait_for(lab.processes)
         for name, process in before.items():
             assert process.identity.send(signal.SIGKILL)
