@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli.options import Level, address_of, check_level, listen_at, port_range, service_networks
+from fairlead.cli.options import (
+    Level,
+    address_of,
+    check_level,
+    listen_at,
+    port_range,
+    service_networks,
+    store_option,
+    written_kubeconfig,
+)
 from fairlead.cli.refusal import UserError
 
 
@@ -19,12 +28,7 @@ def apiserver(
     directory: Annotated[
         Path, typer.Option(metavar="DIRECTORY", help="Where certificates, tokens and the store are kept.")
     ] = Path("fairlead-apiserver"),
-    store: Annotated[
-        str,
-        typer.Option(
-            metavar="STORE", help="sqlite:PATH or etcd:URL[,URL...].", show_default="a file in the directory"
-        ),
-    ] = "",
+    store: Annotated[str, store_option(default="a file in the directory")] = "",
     etcd_cafile: Annotated[str, typer.Option(metavar="FILE", help="The authority of etcd's members.")] = "",
     etcd_certfile: Annotated[str, typer.Option(metavar="FILE", help="Our certificate for etcd.")] = "",
     etcd_keyfile: Annotated[str, typer.Option(metavar="FILE", help="The key of that certificate.")] = "",
@@ -36,12 +40,7 @@ def apiserver(
         typer.Option(metavar="SECONDS", help="How often etcd is compacted; 0: never.", show_default="300"),
     ] = "",
     listen: Annotated[str, typer.Option(metavar="ADDRESS:PORT", help="Where to serve.")] = "127.0.0.1:6443",
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Where to write the kubeconfig.", show_default="a file in the directory"
-        ),
-    ] = None,
+    kubeconfig: Annotated[Path | None, written_kubeconfig("a file in the directory")] = None,
     service_cluster_ip_range: Annotated[
         str,
         typer.Option(

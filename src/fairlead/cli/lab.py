@@ -12,7 +12,7 @@ import typer
 
 from fairlead.cli import lablinks, labnodes
 from fairlead.cli.labnodes import directory_of
-from fairlead.cli.options import duration
+from fairlead.cli.options import duration, store_option, written_kubeconfig
 from fairlead.cli.refusal import UserError
 
 if TYPE_CHECKING:
@@ -71,19 +71,8 @@ def up(
     images: Annotated[
         Path | None, typer.Option(help="A map of image names to programs, in YAML.", metavar="FILE")
     ] = None,
-    store: Annotated[
-        str,
-        typer.Option(
-            help="Keep the objects where they outlive the lab: sqlite:PATH or etcd:URL[,URL...].",
-            metavar="STORE",
-        ),
-    ] = "",
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write the kubeconfig.", metavar="FILE", show_default="./fairlead.kubeconfig"
-        ),
-    ] = None,
+    store: Annotated[str, store_option("Keep the objects where they outlive the lab: ")] = "",
+    kubeconfig: Annotated[Path | None, written_kubeconfig("./fairlead.kubeconfig")] = None,
     port: Annotated[
         int,
         typer.Option(

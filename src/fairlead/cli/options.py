@@ -35,6 +35,16 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 Level = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
+def store_option(why: str = "", default: bool | str = True) -> Any:
+    """Where objects are kept. `default` is what is said of one that is not given; True: itself."""
+    return typer.Option(metavar="STORE", help=f"{why}sqlite:PATH or etcd:URL[,URL...].", show_default=default)
+
+
+def written_kubeconfig(default: str) -> Any:
+    """Where a command leaves the kubeconfig of what it runs; `default` as in `store_option`."""
+    return typer.Option(metavar="FILE", help="Where to write the kubeconfig.", show_default=default)
+
+
 def health_option(where: str) -> Any:
     """Where a component serves its health."""
     return typer.Option(
