@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
+import msgspec
 import pytest
 
-from fairlead.lab import members
+from fairlead.lab import execution, members
 from fairlead.lab.network import Refused
 from fairlead.lab.state import StateDirectory
+from fairlead.node.records import SandboxRecord, SandboxSpec, start_ticks
 from tests.lab.conftest import record
 
 
@@ -24,6 +27,24 @@ def test_nodes_and_pods_that_go_while_one_looks_are_left_out(directory: StateDir
     shutil.rmtree(nodes)
     assert list(looking) == []
     assert found.name == "one"
+
+
+def test_of_two_pods_of_a_name_it_is_the_younger(directory: StateDirectory) -> None:
+    """The machine's first process stands for the older one."""
+    for node, uid, pid in (
+        ("node1", "new", os.getpid()),
+        ("node2", "old", 1),
+        ("node3", "gone", os.getpid()),
+    ):
+        folder = directory.path / "nodes" / node / "pods" / uid
+        folder.mkdir(parents=True)
+        ticks = start_ticks(pid) + (uid == "gone")
+        spec = SandboxSpec(uid=uid, namespace="default", name="web", hostname="web")
+        made = SandboxRecord(pid=pid, ticks=ticks, created_at=0, spec=spec)
+        (folder / "sandbox.json").write_bytes(msgspec.json.encode(made))
+    assert execution.find_pod(directory, "default", "web").sandbox.spec.uid == "new"
+    with pytest.raises(Refused, match="no running pod 'web' in namespace 'other'"):
+        execution.find_pod(directory, "other", "web")
 
 
 def test_a_change_of_a_lab_that_is_removed_meanwhile_says_so(directory: StateDirectory) -> None:

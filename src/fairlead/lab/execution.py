@@ -58,11 +58,17 @@ def execute(directory: StateDirectory, target: str, command: Sequence[str]) -> i
 
 
 def find_pod(directory: StateDirectory, namespace: str, name: str) -> Pod:
-    """The pod of that name, as its node's agent has recorded it. Raises Refused when none runs."""
-    for path in directory.pods():
-        sandbox = read_sandbox(path)
-        if sandbox is None or (sandbox.spec.namespace, sandbox.spec.name) != (namespace, name):
-            continue
+    """The pod of that name, as its node's agent has recorded it. Raises Refused when none runs.
+
+    Of two it is the younger: one that was deleted without a grace may run on when its successor is there.
+    """
+    found = [
+        (path, sandbox)
+        for path in directory.pods()
+        if (sandbox := read_sandbox(path))
+        and (sandbox.spec.namespace, sandbox.spec.name) == (namespace, name)
+    ]
+    for path, sandbox in sorted(found, key=lambda each: each[1].ticks, reverse=True):
         pidfd = open_process(sandbox)
         if pidfd is None:
             continue
