@@ -6,24 +6,27 @@ Where it has not, the reason is told, and `tests/emulated` does it in a kernel t
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
+from typer.testing import CliRunner
 
-from fairlead.lab import links
+from fairlead.cli import lablinks
+from fairlead.lab import links, members, state, topology
 from fairlead.lab.links import Link
 from fairlead.lab.members import Impairment
 from fairlead.lab.network import Refused
+from fairlead.lab.state import StateDirectory
 from fairlead.node import namespaces, network
 from fairlead.node.hostports.mappings import host_ports
 from fairlead.node.hostports.tables import HostPorts
-from fairlead.node.records import Address
 from fairlead.objects.core_v1 import Container, ContainerPort, Pod, PodSpec
 from fairlead.proxy import modes
 from fairlead.proxy.dataplane import Unusable
@@ -31,14 +34,12 @@ from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.family import IPV4, IPV6
 from fairlead.proxy.options import ProxyOptions
 from fairlead.proxy.server import cleanup
-from tests.node.isolation import ADDRESS, in_child, own_network, root
+from tests.lab.conftest import record
+from tests.node.isolation import ADDRESS, ADDRESS6, POD, POD6, in_child, root, with_pod
 from tests.proxy.iptables.cluster import PODS, ledger
 
 pytestmark = root
 
-NODE6 = "fd00::10"
-V4, V6 = "10.244.1.2", "fd00:10:244:1::2"
-"""The pod's."""
 SCTP = 132
 """Its number among the protocols over IP."""
 
@@ -81,21 +82,6 @@ def lacks_delay() -> str:
     return why[-1] if why else ""
 
 
-@contextmanager
-def joined() -> Iterator[int]:
-    """A node's network, which is ours from now on, with a pod that has an address of each family; the pod's."""
-    own_network()
-    with IPRoute() as ip:
-        ip.addr("add", index=1, address=NODE6, prefixlen=128, flags=0x02)
-    namespaces.set_sysctl("net/ipv6/conf/all/forwarding", 1)
-    node = namespaces.open_network()
-    namespaces.unshare(namespaces.CLONE_NEWNET)
-    network.connect(node, "uid", (Address(V4), Address(V6)))
-    inside = namespaces.open_network()
-    namespaces.setns(node, namespaces.CLONE_NEWNET)
-    yield inside
-
-
 def serve(where: int, family: int, number: int, says: str, protocol: int = 0) -> None:
     """Answers every connection to a port in a network with the text."""
     with namespaces.entered(where):
@@ -131,24 +117,54 @@ def test_a_link_with_a_delay_by_netem_is_late_both_ways() -> None:
         pytest.skip(reason)
 
     def test() -> None:
-        with joined() as inside:
-            with namespaces.entered(inside), IPRoute() as ip:
-                ip.link("set", index=ip.link_lookup(ifname="eth0")[0], state="up")
-            serve(inside, socket.AF_INET, 80, "here")
-            link = Link(
-                Path("/proc/self/ns/net"), network.host_interface("uid"), Path(f"/proc/self/fd/{inside}")
-            )
-            assert ask(V4, 80) == "here"
-            links._apply(link, Impairment(delay=0.3))
-            begun = time.monotonic()
-            assert ask(V4, 80) == "here"
-            # There and back again twice: the connection, and the first word on it.
-            assert time.monotonic() - begun >= 1.1
-            links._apply(link, Impairment())
-            with IPRoute() as ip:
-                assert not any(queue.get_attr("TCA_KIND") == "netem" for queue in ip.get_qdiscs())
+        inside = with_pod("uid")
+        with namespaces.entered(inside), IPRoute() as ip:
+            ip.link("set", index=ip.link_lookup(ifname="eth0")[0], state="up")
+        serve(inside, socket.AF_INET, 80, "here")
+        link = Link(Path("/proc/self/ns/net"), network.host_interface("uid"), Path(f"/proc/self/fd/{inside}"))
+        assert ask(POD, 80) == "here"
+        links._apply(link, Impairment(delay=0.3))
+        begun = time.monotonic()
+        assert ask(POD, 80) == "here"
+        # There and back again twice: the connection, and the first word on it.
+        assert time.monotonic() - begun >= 1.1
+        links._apply(link, Impairment())
+        with IPRoute() as ip:
+            assert not any(queue.get_attr("TCA_KIND") == "netem" for queue in ip.get_qdiscs())
 
     in_child(test)
+
+
+def test_the_command_delays_a_nodes_link_by_netem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the network of a lab none of whose processes runs."""
+    if reason := lacks_delay():
+        pytest.skip(reason)
+    monkeypatch.setattr(state, "parent_directory", lambda: tmp_path)
+    directory = StateDirectory.of("test")
+    os.close(directory.create_locked())
+    directory.write(record())
+    members.write(directory, members.first(1, ()))
+
+    def tell(*words: str) -> str:
+        return CliRunner().invoke(lablinks.app, [words[0], "--name", "test", "node/node1", *words[1:]]).output
+
+    def delays() -> list[float]:
+        """Of the link's two ends, in milliseconds."""
+        found = []
+        for namespace, name in ((topology.UNDERLAY, "node1"), ("node1", "eth0")):
+            with directory.network.entered(namespace):
+                said = subprocess.check_output(["tc", "qdisc", "show", "dev", name], text=True)
+            found += [float(number) for number in re.findall(r"netem .*delay (\d+)ms", said)]
+        return found
+
+    try:
+        directory.network.make(topology.plan(topology.plan_nodes(1)))
+        assert tell("set", "--delay", "50ms") == "node/node1: 50 ms late\n"
+        assert delays() == [50, 50]
+        assert tell("up") == "node/node1: everything passes\n"
+        assert delays() == []
+    finally:
+        directory.network.remove()
 
 
 def test_a_host_port_of_sctp(tmp_path: Path) -> None:
@@ -156,16 +172,16 @@ def test_a_host_port_of_sctp(tmp_path: Path) -> None:
         pytest.skip(reason)
 
     def test() -> None:
-        with joined() as inside:
-            for family in (socket.AF_INET, socket.AF_INET6):
-                serve(inside, family, 80, "pod", SCTP)
-            asyncio.run(opened())
+        inside = with_pod("uid")
+        for family in (socket.AF_INET, socket.AF_INET6):
+            serve(inside, family, 80, "pod", SCTP)
+        asyncio.run(opened())
 
     async def opened() -> None:
-        ports = HostPorts((ADDRESS, NODE6))
-        wanted = host_ports(pod(port(8080, protocol="SCTP"), port(8081, "127.0.0.1", "SCTP")), (V4, V6))
+        ports = HostPorts((ADDRESS, ADDRESS6))
+        wanted = host_ports(pod(port(8080, protocol="SCTP"), port(8081, "127.0.0.1", "SCTP")), (POD, POD6))
         assert await ports.open("uid", tmp_path, wanted) == {}
-        places = ((ADDRESS, 8080), (NODE6, 8080), ("127.0.0.1", 8081))
+        places = ((ADDRESS, 8080), (ADDRESS6, 8080), ("127.0.0.1", 8081))
         assert [ask(*place, SCTP) for place in places] == ["pod"] * 3
         assert ask(ADDRESS, 8080) == "", "there is none of TCP"
         await ports.close("uid", tmp_path)
@@ -182,22 +198,22 @@ def test_host_ports_beside_the_proxy_in_the_mode(mode: str, tmp_path: Path) -> N
         pytest.skip(str(reason))
 
     def test() -> None:
-        with joined() as inside:
-            serve(inside, socket.AF_INET, 80, "host port")
-            serve(inside, socket.AF_INET, 8080, "service")
-            options = ProxyOptions(LocalPods((PODS[IPV4], PODS[IPV6])), service_cidrs=("10.96.0.0/16",))
-            known = ledger(IPV4, {"web": {"type": "NodePort", "pods": "a"}})
-            dataplane = modes.load(mode).dataplane(options, IPV4)
-            dataplane.node_changed(known.node.addresses)
-            dataplane.rebuild(known.everything)
-            asyncio.run(opened())
-            dataplane.close()
-            cleanup()
+        inside = with_pod("uid")
+        serve(inside, socket.AF_INET, 80, "host port")
+        serve(inside, socket.AF_INET, 8080, "service")
+        options = ProxyOptions(LocalPods((PODS[IPV4], PODS[IPV6])), service_cidrs=("10.96.0.0/16",))
+        known = ledger(IPV4, {"web": {"type": "NodePort", "pods": "a"}})
+        dataplane = modes.load(mode).dataplane(options, IPV4)
+        dataplane.node_changed(known.node.addresses)
+        dataplane.rebuild(known.everything)
+        asyncio.run(opened())
+        dataplane.close()
+        cleanup()
 
     async def opened() -> None:
         assert ask(ADDRESS, 30000) == "service"
         ports = HostPorts((ADDRESS,))
-        assert await ports.open("uid", tmp_path, host_ports(pod(port(8081), port(30000)), (V4,))) == {}
+        assert await ports.open("uid", tmp_path, host_ports(pod(port(8081), port(30000)), (POD,))) == {}
         assert [ask(host, 8081) for host in (ADDRESS, "127.0.0.1")] == ["host port"] * 2
         assert ask(ADDRESS, 30000) == ("host port" if mode == "ipvs" else "service")
         await ports.close("uid", tmp_path)

@@ -10,12 +10,15 @@ from collections.abc import Callable
 import pytest
 from pyroute2 import IPRoute
 
-from fairlead.node import namespaces
+from fairlead.node import namespaces, network
+from fairlead.node.records import Address
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes namespaces")
 
-ADDRESS = "192.168.1.10"
+ADDRESS, ADDRESS6 = "192.168.1.10", "fd00::10"
 """The node's."""
+POD, POD6 = "10.244.1.2", "fd00:10:244:1::2"
+"""The pod's."""
 
 
 def in_child(test: Callable[[], None]) -> None:
@@ -44,6 +47,20 @@ def own_network() -> None:
         ip.link("set", index=1, state="up")
         ip.addr("add", index=1, address=ADDRESS, prefixlen=32)
     namespaces.set_sysctl("net/ipv4/ip_forward", 1)
+
+
+def with_pod(uid: str) -> int:
+    """Moves the process into a node's network with a pod that has an address of each family; gives the pod's."""
+    own_network()
+    with IPRoute() as ip:
+        ip.addr("add", index=1, address=ADDRESS6, prefixlen=128, flags=0x02)
+    namespaces.set_sysctl("net/ipv6/conf/all/forwarding", 1)
+    node = namespaces.open_network()
+    namespaces.unshare(namespaces.CLONE_NEWNET)
+    network.connect(node, uid, (Address(POD), Address(POD6)))
+    inside = namespaces.open_network()
+    namespaces.setns(node, namespaces.CLONE_NEWNET)
+    return inside
 
 
 def interfaces() -> list[str]:

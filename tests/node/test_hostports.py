@@ -9,22 +9,18 @@ import threading
 from pathlib import Path
 
 import pytest
-from pyroute2 import IPRoute
 
 from fairlead import libnftables
-from fairlead.node import namespaces, network
+from fairlead.node import namespaces
 from fairlead.node.hostports import nft, ruleset
 from fairlead.node.hostports.mappings import Key, Target, host_ports, on_loopback, taken
 from fairlead.node.hostports.tables import FILE, HostPorts
-from fairlead.node.records import Address
 from fairlead.objects.core_v1 import Container, ContainerPort, Pod, PodSpec
 from fairlead.objects.resources import EVENTS, PODS
 from tests.client.cluster import eventually
-from tests.node.places import ADDRESS, Cluster, in_child, is_ready, own_network, root, with_cluster
+from tests.node.isolation import ADDRESS, ADDRESS6, POD, POD6, in_child, root, with_pod
+from tests.node.places import Cluster, is_ready, with_cluster
 from tests.waiting import LIMIT
-
-V4, V6 = "10.244.1.2", "fd00:10:244:1::2"
-NODE6 = "fd00::10"
 
 
 def pod(*ports: ContainerPort, host_network: bool = False) -> Pod:
@@ -38,32 +34,32 @@ def port(host: int, ip: str = "", protocol: str = "", container: int = 80) -> Co
 @pytest.mark.parametrize(
     ("case", "given", "addresses", "expected"),
     [
-        ("none", pod(ContainerPort(containerPort=80)), (V4,), {}),
-        ("on all addresses", pod(port(8080)), (V4,), {Key(4, "TCP", 8080): Target(V4, 80)}),
+        ("none", pod(ContainerPort(containerPort=80)), (POD,), {}),
+        ("on all addresses", pod(port(8080)), (POD,), {Key(4, "TCP", 8080): Target(POD, 80)}),
         (
             "in both families",
             pod(port(8080, protocol="UDP")),
-            (V4, V6),
-            {Key(4, "UDP", 8080): Target(V4, 80), Key(6, "UDP", 8080): Target(V6, 80)},
+            (POD, POD6),
+            {Key(4, "UDP", 8080): Target(POD, 80), Key(6, "UDP", 8080): Target(POD6, 80)},
         ),
-        ("on all of IPv4", pod(port(8080, "0.0.0.0")), (V4, V6), {Key(4, "TCP", 8080): Target(V4, 80)}),
-        ("on all of IPv6", pod(port(8080, "::")), (V4, V6), {Key(6, "TCP", 8080): Target(V6, 80)}),
-        ("on one", pod(port(8080, "127.0.0.1")), (V4,), {Key(4, "TCP", 8080, "127.0.0.1"): Target(V4, 80)}),
+        ("on all of IPv4", pod(port(8080, "0.0.0.0")), (POD, POD6), {Key(4, "TCP", 8080): Target(POD, 80)}),
+        ("on all of IPv6", pod(port(8080, "::")), (POD, POD6), {Key(6, "TCP", 8080): Target(POD6, 80)}),
+        ("on one", pod(port(8080, "127.0.0.1")), (POD,), {Key(4, "TCP", 8080, "127.0.0.1"): Target(POD, 80)}),
         (
             "on one of IPv6, written long",
             pod(port(8080, "FD00:0::10", "SCTP")),
-            (V4, V6),
-            {Key(6, "SCTP", 8080, NODE6): Target(V6, 80)},
+            (POD, POD6),
+            {Key(6, "SCTP", 8080, ADDRESS6): Target(POD6, 80)},
         ),
-        ("of a family that the pod has not", pod(port(8080, NODE6)), (V4,), {}),
-        ("on no address", pod(port(8080, "localhost")), (V4,), {}),
-        ("an unknown protocol", pod(port(8080, protocol="DCCP")), (V4,), {}),
+        ("of a family that the pod has not", pod(port(8080, ADDRESS6)), (POD,), {}),
+        ("on no address", pod(port(8080, "localhost")), (POD,), {}),
+        ("an unknown protocol", pod(port(8080, protocol="DCCP")), (POD,), {}),
         ("in the node's network", pod(port(8080), host_network=True), (ADDRESS,), {}),
         (
             "twice: the first counts",
             pod(port(8080, container=1), port(8080, container=2)),
-            (V4,),
-            {Key(4, "TCP", 8080): Target(V4, 1)},
+            (POD,),
+            {Key(4, "TCP", 8080): Target(POD, 1)},
         ),
     ],
 )
@@ -78,7 +74,7 @@ def test_ports_of_sidecars_are_open_and_those_of_init_containers_are_not() -> No
         Container(name="once", ports=(port(1),)),
         Container(name="sidecar", ports=(port(2),), restartPolicy="Always"),
     )
-    assert [k.port for k in host_ports(Pod(spec=PodSpec(initContainers=init)), (V4,))] == [2]
+    assert [k.port for k in host_ports(Pod(spec=PodSpec(initContainers=init)), (POD,))] == [2]
 
 
 def test_who_has_a_port() -> None:
@@ -100,11 +96,11 @@ def test_who_has_a_port() -> None:
     ],
 )
 def test_which_ports_are_open_on_the_loopback_address(key: Key, loopback: bool) -> None:
-    assert on_loopback({key: Target(V4, 80)}) is loopback
+    assert on_loopback({key: Target(POD, 80)}) is loopback
 
 
 def test_what_is_added_is_what_is_removed() -> None:
-    ports = host_ports(pod(port(8080), port(8081, "127.0.0.1", "UDP")), (V4, V6))
+    ports = host_ports(pod(port(8080), port(8081, "127.0.0.1", "UDP")), (POD, POD6))
     added, removed = ruleset.additions(ports).splitlines(), ruleset.removals(ports).splitlines()
     assert len(added) == len(removed) == 5
     for one, other in zip(added, removed, strict=True):
@@ -141,28 +137,20 @@ def _ask(host: str, number: int) -> str:
 @root
 def test_a_node_leads_both_families_to_a_pod(tmp_path: Path) -> None:
     def test() -> None:
-        own_network()
-        with IPRoute() as ip:
-            ip.addr("add", index=1, address=NODE6, prefixlen=128, flags=0x02)
-        namespaces.set_sysctl("net/ipv6/conf/all/forwarding", 1)
-        node = namespaces.open_network()
-        namespaces.unshare(namespaces.CLONE_NEWNET)
-        network.connect(node, "uid", (Address(V4), Address(V6)))
-        inside = namespaces.open_network()
-        namespaces.setns(node, namespaces.CLONE_NEWNET)
-        _serve(inside)
         directory = tmp_path / "uid"
         directory.mkdir()
+        inside = with_pod("uid")
+        _serve(inside)
         asyncio.run(opened(directory))
         assert subprocess.check_output(["nft", "list", "tables"], text=True) == ""
 
     async def opened(directory: Path) -> None:
-        addresses = (ADDRESS, NODE6)
+        addresses = (ADDRESS, ADDRESS6)
         first = HostPorts(addresses)
-        ports = host_ports(pod(port(8080), port(8081, "127.0.0.1"), port(9, protocol="SCTP")), (V4, V6))
+        ports = host_ports(pod(port(8080), port(8081, "127.0.0.1"), port(9, protocol="SCTP")), (POD, POD6))
         assert await first.open("uid", directory, ports) == {}
-        asks = [(ADDRESS, 8080), ("127.0.0.1", 8080), (NODE6, 8080), ("127.0.0.1", 8081), (ADDRESS, 8081)]
-        expected = [ADDRESS, ADDRESS, NODE6, ADDRESS, ""]
+        asks = [(ADDRESS, 8080), ("127.0.0.1", 8080), (ADDRESS6, 8080), ("127.0.0.1", 8081), (ADDRESS, 8081)]
+        expected = [ADDRESS, ADDRESS, ADDRESS6, ADDRESS, ""]
         assert [_ask(*one) for one in asks] == expected
         # Another agent knows what this one has opened, and mends what was lost.
         nft.run("flush map ip fairlead-hostports anywhere")
@@ -173,7 +161,7 @@ def test_a_node_leads_both_families_to_a_pod(tmp_path: Path) -> None:
         await second.settle()
         assert [_ask(*one) for one in asks] == expected
         key = Key(4, "TCP", 8080)
-        assert await second.open("other", directory / "none", {key: Target(V4, 81)}) == {key: "uid"}
+        assert await second.open("other", directory / "none", {key: Target(POD, 81)}) == {key: "uid"}
         # What the kernel does not take leaves nothing open that is not known, and nothing closed that was open.
         with pytest.raises(nft.NftFailed):
             await second.open("other", directory / "none", {Key(4, "TCP", 99): Target("nonsense", 81)})
