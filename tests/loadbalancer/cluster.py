@@ -19,8 +19,8 @@ from fairlead.client import kubeconfig
 from fairlead.client.api import Api
 from fairlead.loadbalancer import controller
 from fairlead.loadbalancer.config import LoadBalancerConfig, parse_pool
-from fairlead.loadbalancer.controller import CONDITION
 from fairlead.loadbalancer.ipaddresspools import GROUP, RESOURCES, IPAddressPool, definition
+from fairlead.loadbalancer.reports import ALLOCATED
 from fairlead.objects.apiextensions_v1 import CustomResourceDefinition
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.meta_v1 import ObjectMeta
@@ -144,7 +144,7 @@ class Cluster:
     async def says(self, name: str, status: str, reason: str, message: str = "") -> None:
         async def so() -> bool:
             conditions = (await self.now(name)).status.conditions
-            ours = [c for c in conditions if c.type == CONDITION]
+            ours = [c for c in conditions if c.type == ALLOCATED]
             return [(c.status, c.reason) for c in ours] == [(status, reason)] and message in ours[0].message
 
         await eventually(so, f"{name} says {status} {reason} {message}")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from fairlead.client.election import ElectionConfig, NotLeading
 from fairlead.loadbalancer import controller
 from fairlead.loadbalancer.config import LoadBalancerConfig, parse_pool
-from fairlead.loadbalancer.controller import FINALIZER
 from fairlead.loadbalancer.requests import ADDRESSES, CLASS, SHARING
+from fairlead.loadbalancer.servicewriter import FINALIZER
 from fairlead.objects.core_v1 import Node, ServicePort
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import LEASES, NODES, SERVICES

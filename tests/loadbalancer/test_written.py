@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
+from fairlead.client import events
 from fairlead.client.api import Api
 from fairlead.loadbalancer.config import LoadBalancerConfig, parse_pool
-from fairlead.loadbalancer.controller import FINALIZER, Controller
+from fairlead.loadbalancer.controller import Controller
+from fairlead.loadbalancer.servicewriter import FINALIZER
 from fairlead.objects.core_v1 import Service, ServicePort, ServiceSpec
 from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import EVENTS, SERVICES
 from tests.client.cluster import with_server
 from tests.loadbalancer.cluster import POOL
+from tests.waiting import LIMIT
 
 WEB = Service(
     metadata=ObjectMeta(name="web", namespace="default"),
@@ -17,7 +22,9 @@ WEB = Service(
 )
 
 
-def test_nothing_is_written_or_told_twice() -> None:
+def test_nothing_is_written_or_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "CLOSING", LIMIT)
+
     async def test(api: Api) -> None:
         made = Controller(api, LoadBalancerConfig((parse_pool(POOL),)))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Any
 
 from fairlead.client.api import Api
@@ -22,17 +20,13 @@ from fairlead.loadbalancer.poolcontroller import PoolController
 from fairlead.loadbalancer.pools import Address, parse_address
 from fairlead.loadbalancer.reports import ALLOCATED, Condition, condition, event, known, said
 from fairlead.loadbalancer.requests import Request, held_by, is_ours, ports_of, request_of
+from fairlead.loadbalancer.servicewriter import ServiceWriter, was_ours
 from fairlead.loadbalancer.written import Written
 from fairlead.objects.core_v1 import Namespace, Node, Service
 from fairlead.objects.resources import NAMESPACES, NODES, SERVICES
-from fairlead.objects.scalars import timestamp
-from fairlead.objects.status import StatusError
 from fairlead.process import Health
 
 NAME = "fairlead-loadbalancer"
-FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
-"""Upstream: k8s.io/cloud-provider/service/helpers."""
-CONDITION = ALLOCATED
 WORKERS = 8
 """Services written at a time. Decisions are made one after the other, each knowing those before it."""
 
@@ -72,9 +66,7 @@ class Controller:
     def __init__(
         self, api: Api, config: LoadBalancerConfig, check: Callable[[], None] = lambda: None
     ) -> None:
-        self._api = api
         self._config = config
-        self._check = check
         self._book = Book()
         self._waiting: dict[str, None] = {}
         """Services that lack an address that they ask for, in the order in which they came to lack it."""
@@ -84,6 +76,7 @@ class Controller:
         self.queue: WorkQueue[str] = WorkQueue("loadbalancer")
         self.services = Informer(api, SERVICES)
         self._written = Written(self.services)
+        self._writer = ServiceWriter(api, self._written, check)
         self.namespaces = Informer(api, NAMESPACES)
         self.nodes = Informer(api, NODES)
         self.pools = PoolController(api, config, self._book, self.recorder, check, self._on_pools)
@@ -114,7 +107,7 @@ class Controller:
 
     def _on_service(self, change: Change[Service]) -> None:
         for service in (change.old, change.new):
-            if service is not None and (service.spec.type == "LoadBalancer" or _was_ours(service)):
+            if service is not None and (service.spec.type == "LoadBalancer" or was_ours(service)):
                 self.queue.add(change.key)
                 return
 
@@ -161,7 +154,7 @@ class Controller:
         self._waiting.pop(key, None)
         self._told.pop(key, None)
         if service is not None:
-            if self._is_ours(service) or _was_ours(service):
+            if self._is_ours(service) or was_ours(service):
                 await self._let_go(service, self._book.left(key))
             elif service.spec.type == "LoadBalancer" and (held := held_by(service)):
                 # Another's, with its address: nobody else may have that one.
@@ -173,14 +166,14 @@ class Controller:
         # No await from here until the decision is noted: the next one has to know of it.
         found = self._decide(key, service)
         had = held_by(service)
-        before = self._told.get(key) or known(service.status, CONDITION)
+        before = self._told.get(key) or known(service.status, ALLOCATED)
         complete = isinstance(found, Given) and len(found.addresses) >= len(service.spec.ipFamilies)
         if complete:
             self._waiting.pop(key, None)
         else:
             self._waiting.setdefault(key)
         metrics.decided(condition(found).reason, len(self._waiting))
-        await self._write(service, found)
+        await self._writer.give(service, found)
         self._told[key] = condition(found)
         if (told := event(key, found, before, had)) is not None:
             self.recorder.event(service, told.type, told.reason, told.message)
@@ -216,59 +209,16 @@ class Controller:
         for each in self._waiting:
             self.queue.add(each)
 
-    async def _write(self, service: Service, found: Given | Refused) -> None:
-        """The status first: by its condition, a Service with the finalizer is known as ours, whatever becomes of it."""
-        meta = service.metadata
-        addresses = found.addresses if isinstance(found, Given) else ()
-        status: dict[str, Any] = {}
-        wanted = [{"ip": str(address), "ipMode": "VIP"} for address in addresses]
-        current = service.status.loadBalancer.ingress if service.status is not None else ()
-        if [(each["ip"], each["ipMode"]) for each in wanted] != [(i.ip, i.ipMode or "VIP") for i in current]:
-            status["loadBalancer"] = {"ingress": wanted or None}
-        now, before = condition(found), known(service.status, CONDITION)
-        if now != before:
-            written: dict[str, Any] = {
-                "type": now.type,
-                "status": now.status,
-                "reason": now.reason,
-                "message": now.message,
-                "observedGeneration": meta.generation or 0,
-            }
-            if before is None or before.status != now.status:
-                written["lastTransitionTime"] = timestamp(time.time())
-            status["conditions"] = [written]
-        if status:
-            service = await self._patch(service, {"status": status}, "status")
-        if addresses and FINALIZER not in service.metadata.finalizers:
-            # Not if somebody has written meanwhile: another replica may have let the Service go.
-            await self._patch(service, {"metadata": {"finalizers": [FINALIZER]}}, as_it_is=True)
-
     async def _let_go(self, service: Service, had: tuple[Address, ...]) -> None:
         """Nothing of ours stays on the Service, which had these addresses until now."""
-        meta, there = service.metadata, held_by(service)
-        pools = self.pools.catalog.pools.values()
+        pools, there = self.pools.catalog.pools.values(), held_by(service)
         # The provider of the class that the Service has now may have been quicker.
         theirs = (
             service.spec.type == "LoadBalancer"
             and not self._is_ours(service)
             and not any(address in pool for pool in pools for address in there)
         )
-        gone = meta.deletionTimestamp is not None and set(meta.finalizers) <= {FINALIZER}
-        status: dict[str, Any] = {}
-        if there and not theirs:
-            status["loadBalancer"] = {"ingress": None}
-        if _was_ours(service):
-            status["conditions"] = [{"type": CONDITION, "$patch": "delete"}]
-        try:
-            # The condition last: without it nobody would know that the finalizer is ours.
-            if FINALIZER in meta.finalizers and not theirs:
-                patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
-                service = await self._patch(service, patch)
-            if status and not gone:
-                await self._patch(service, {"status": status}, "status", as_it_is=True)
-        except StatusError as error:
-            if error.code != HTTPStatus.NOT_FOUND:
-                raise
+        service = await self._writer.let_go(service, theirs=theirs)
         if had:
             self.recorder.event(
                 service, "Normal", "IPReleased", f"Released IP {said(had)}: {self._why(service)}"
@@ -282,26 +232,6 @@ class Controller:
         if service.spec.loadBalancerClass:
             return f"the Service is of class {service.spec.loadBalancerClass!r} now"
         return "the Service has no class, and we are not the default"
-
-    async def _patch(
-        self, service: Service, patch: dict[str, Any], subresource: str = "", *, as_it_is: bool = False
-    ) -> Service:
-        """The Service with the patch; 409 if it is another one now, or, with `as_it_is`, not as we know it."""
-        self._check()
-        meta = service.metadata
-        patch["metadata"] = {**patch.get("metadata", {}), "uid": meta.uid}
-        if as_it_is:
-            patch["metadata"]["resourceVersion"] = meta.resourceVersion
-        written = await self._api.patch(
-            SERVICES, meta.name, meta.namespace, patch, kind="strategic", subresource=subresource
-        )
-        self._written.put(written)
-        return written
-
-
-def _was_ours(service: Service) -> bool:
-    """Whether our condition is on the Service; the finalizer alone may be another provider's."""
-    return known(service.status, CONDITION) is not None
 
 
 def _addresses(node: Node) -> tuple[Address, ...]:
