@@ -67,9 +67,8 @@ class Folder:
                 "gRPC": {"grpc": {"port": port, "service": what}},
                 "exec": {"exec": {"command": ["test", "!", "-e", f"{prefix}.{what}"]}},
             }
-            if (
-                what == "startup"
-            ):  # not before the program has done what it does at its start, nor at a restart
+            if what == "startup":
+                # Not before the program has done what it does at each of its starts.
                 done = ["-a", "-e", f"{prefix}.listens", "-a", "!", "-e", f"{prefix}.liveness"]
                 actions["exec"]["exec"]["command"] += done
             probes[f"{what}Probe"] = {**actions[kind], **PATIENT, "failureThreshold": 1}
