@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import traceback
 from collections.abc import Callable
@@ -33,9 +34,14 @@ def in_child(test: Callable[[], None]) -> None:
             os.write(writer, "".join(traceback.format_exception(error)).encode())
             os._exit(1)
     os.close(writer)
-    said = b"".join(iter(lambda: os.read(reader, 4096), b""))
-    os.close(reader)
-    _, status = os.waitpid(pid, 0)
+    try:
+        said = b"".join(iter(lambda: os.read(reader, 4096), b""))
+    except BaseException:  # it takes too long
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.close(reader)
+        _, status = os.waitpid(pid, 0)
     assert status == 0, said.decode()
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -373,9 +374,19 @@ def remove(cluster: Cluster, pod: Pod) -> None:
     shutil.rmtree(cluster.config.state_directory / "pods" / pod.metadata.uid)
 
 
+def stop(sandbox: runtime.Sandbox) -> None:
+    os.kill(sandbox.record.pid, signal.SIGSTOP)
+
+
+def hang_up(sandbox: runtime.Sandbox) -> None:
+    assert sandbox._writer is not None
+    sandbox._writer.transport.abort()
+
+
 @root
+@pytest.mark.parametrize("break_off", [stop, hang_up])
 def test_a_pod_whose_sandbox_does_not_answer_begins_anew_in_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, break_off: Callable[[runtime.Sandbox], None]
 ) -> None:
     made: list[int] = []
     create = runtime.create
@@ -385,7 +396,7 @@ def test_a_pod_whose_sandbox_does_not_answer_begins_anew_in_another(
         sandbox = await create(*arguments)
         made.append(sandbox.record.pid)
         if len(made) == 1:
-            os.kill(sandbox.record.pid, signal.SIGSTOP)
+            break_off(sandbox)
             monkeypatch.setattr(runtime, "START_TIMEOUT", 0.5)  # of this one only
         return sandbox
 
