@@ -9,20 +9,19 @@ from random import randrange
 from threading import Lock
 from typing import NamedTuple
 
-from fairlead.dns import wire
+from fairlead.dns import lookup, wire
 from fairlead.dns.answers import Answers, Variants
 from fairlead.dns.edns import Cookies
 from fairlead.dns.keys import Key, key_of, lower_name, lowered, without_cookie
 from fairlead.dns.message import HEADER, Query, Refused, Unanswerable, parse
 from fairlead.dns.policy import Policy
 from fairlead.dns.recent import Recent
-from fairlead.dns.records import Name, Record, Type, counted, packed
+from fairlead.dns.records import Record, Type, counted
 from fairlead.dns.rotation import in_turn, rotations
 from fairlead.dns.transfer import messages
 from fairlead.dns.zone import Found, Rcode, Zone
 
 TCP_SIZE = 65_535
-IN = 1
 
 
 class Beyond(NamedTuple):
@@ -153,22 +152,21 @@ class Responder:
             self.count(protocol, query.type, Rcode.NOERROR)
             return messages(self.zone, query, self._lock)
         with self._lock:
-            found = self._find(query)
-            searched = self._searched(query, found, client) if self._policy.autopath else None
-            if searched is not None:
-                if isinstance(searched, str):
-                    alias = Record(query.name, Type.CNAME, self.zone.ttl, Name(searched))
-                    beyond = Found(Rcode.NOERROR, (alias,), beyond=searched)
-                    return Beyond(_without_cookie(query), searched, beyond, limit, protocol, found)
-                found = searched
+            zone, policy = self.zone, self._policy
+            found = lookup.find(query, zone, policy, complete=self._synced)
+            searched = lookup.searched(query, found, client, zone, policy) if policy.autopath else None
+            if isinstance(searched, str):
+                beyond = Found(Rcode.NOERROR, (lookup.alias(query, searched, zone),), beyond=searched)
+                return Beyond(_without_cookie(query), searched, beyond, limit, protocol, found)
+            found = searched or found
             if found is None or found.beyond:
                 name = found.beyond if found else query.name
-                if self._goes_on(name, query, found, client):
-                    key = None if found or self.zone.reverses(name) else key_of(data, query)
+                if lookup.goes_on(query, name, found, client, policy):
+                    key = None if found or zone.reverses(name) else key_of(data, query)
                     return Beyond(_without_cookie(query), name, found, limit, protocol, key=key)
-            answer = found or Found(Rcode.NXDOMAIN if self._policy.alone and query.name else Rcode.REFUSED)
+            answer = found or Found(Rcode.NXDOMAIN if policy.alone and query.name else Rcode.REFUSED)
             orders = rotations(answer.answer)
-            same = self._same_for_all(query, answer, searched is not None)
+            same = searched is None and lookup.same_for_all(query, answer, zone, policy)
             if tcp or not same:
                 start = randrange(len(orders))  # noqa: S311
                 orders = orders[start:] + orders[:start]
@@ -180,54 +178,9 @@ class Responder:
 
     def _transfers(self, query: Query, client: str) -> bool:
         """Whether this is a question for the whole zone by somebody who may have it."""
-        if query.type not in (Type.AXFR, Type.IXFR) or query.cls != IN or not self._synced:
+        if query.type not in (Type.AXFR, Type.IXFR) or query.cls != lookup.IN or not self._synced:
             return False
         return query.name == self.zone.domain and query.plain and self._policy.transfer(client)
-
-    def _goes_on(self, name: str, query: Query, found: Found | None, client: str) -> bool:
-        """Whether another server is asked."""
-        policy = self._policy
-        if found is not None and query.type not in (Type.A, Type.AAAA):
-            return False
-        return policy.takes(name) and policy.recursion(client)
-
-    def _same_for_all(self, query: Query, found: Found, searched: bool) -> bool:
-        """Whether an answer is the same for every client, so that it may be kept."""
-        if searched or (found.beyond and self._policy.takes(found.beyond)):
-            return False
-        return not (
-            self._policy.autopath
-            and found.rcode == Rcode.NXDOMAIN
-            and query.type in (Type.A, Type.AAAA)
-            and query.name.endswith(f".svc.{self.zone.domain}")
-        )
-
-    def _searched(self, query: Query, found: Found | None, client: str) -> Found | str | None:
-        """What a pod's search would come to, when this is its first question: `NAME.NAMESPACE.svc.DOMAIN`.
-
-        None where it is no such question, or nothing is found; a name where another server has to be asked. The
-        resolver would ask for each of these names in turn (`ndots:5`). Upstream: CoreDNS's plugin autopath.
-        """
-        if found is None or found.rcode != Rcode.NXDOMAIN or query.type not in (Type.A, Type.AAAA):
-            return None
-        zone = self.zone
-        address = packed(client)
-        namespace = zone.running.owner(address).partition("/")[0] if address else ""
-        first = f".{namespace}.svc.{zone.domain}"
-        if not namespace or not query.plain or not query.name.endswith(first):
-            return None
-        asked = query.name.removesuffix(first)
-        for rest in (f".svc.{zone.domain}", f".{zone.domain}"):
-            name = asked + rest
-            other = zone.find(name, query.type)
-            if other.rcode == Rcode.NOERROR and not other.beyond:
-                alias = Record(query.name, Type.CNAME, zone.ttl, Name(name))
-                return other._replace(answer=(alias, *other.answer))
-        known = self._policy.hosts.find(asked, query.type)
-        if known is not None:
-            alias = Record(query.name, Type.CNAME, zone.ttl, Name(asked))
-            return known._replace(answer=(alias, *known.answer))
-        return asked if self._policy.takes(asked) and self._policy.recursion(client) else None
 
     def count(self, protocol: str, kind: int, rcode: int) -> None:
         """Counts an answer that was completed elsewhere."""
@@ -239,34 +192,6 @@ class Responder:
         if query.edns and query.edns.cookie:
             return query.id + answer + self.cookies.answer(query.edns.cookie, client)
         return query.id + answer
-
-    def _find(self, query: Query) -> Found | None:
-        """What the zone says; None where the name is not the zone's."""
-        if query.edns and query.edns.version:
-            return Found(Rcode.BADVERS)
-        if query.cls != IN or query.type in (Type.OPT, Type.IXFR, Type.AXFR):
-            return Found(Rcode.REFUSED)
-        zone, name = self.zone, query.name
-        known = self._policy.hosts.find(name, query.type) if query.plain else None
-        if known is not None:
-            return known
-        if zone.covers(name):
-            if not self._synced:
-                return Found(Rcode.SERVFAIL)
-            if not query.plain:
-                return Found(Rcode.NXDOMAIN, authority=(zone.authority(),))
-            found = zone.find(name, query.type)
-            known = self._policy.hosts.find(found.beyond, query.type) if found.beyond else None
-            if known is None:
-                return found
-            return found._replace(answer=(*found.answer, *known.answer), beyond="")
-        if zone.reverses(name) and query.plain:
-            if not self._synced:
-                return Found(Rcode.SERVFAIL)
-            found = zone.find_reverse(name, query.type)
-            if found.rcode != Rcode.NXDOMAIN or not self._policy.takes(name):
-                return found
-        return None
 
     def _keep(
         self,
@@ -283,7 +208,7 @@ class Responder:
         key = key_of(data, query)
         if key is None:
             return
-        endless = self._endless(query, found)
+        endless = lookup.endless(query, found, self.zone)
         if endless and self.answers.is_new(key):
             return
         first = lower_name(first, query)
@@ -298,12 +223,6 @@ class Responder:
                 variants = Variants(first, cycle([*others, first]), sum(map(len, others)) + len(first))
         subject = counted(query.type), int(found.rcode)
         self.answers.put(key, variants, found.owners, subject, random=endless)
-
-    def _endless(self, query: Query, found: Found) -> bool:
-        """Whether there is no end of such questions: anybody can make up names, and types of those that there are."""
-        if found.rcode == Rcode.NXDOMAIN or not counted(query.type):
-            return True
-        return query.name.endswith(f".pod.{self.zone.domain}")
 
 
 def _encode(query: Query, found: Found, order: tuple[Record, ...], limit: int) -> bytes:
