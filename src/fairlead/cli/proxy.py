@@ -232,6 +232,13 @@ def proxy(
         )
     except (Unusable, Refused) as error:
         raise UserError(str(error)) from error
+    except ExceptionGroup as group:
+        said: Exception = group
+        while isinstance(said, ExceptionGroup):
+            said = said.exceptions[0]
+        if isinstance(said, Unusable):
+            raise UserError(str(said)) from group
+        raise
 
 
 def _proxy_configuration(file: Path, mode: str, node_name: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ async def run(api: Api, config: ProxyConfig, health: Health) -> None:
 
     Everything stays in the kernel at the end: Services go on while the proxy is away, and the next one takes
     over without a connection lost. What another mode left is removed when ours is in place. Raises ValueError for
-    a mode that there is not, `dataplane.Unusable` where it cannot work.
+    a mode that there is not, `dataplane.Unusable` where it cannot work, or has to be started again.
     """
     modes.load(config.mode)
     health.waits_for(config.mode, "no rules in the kernel yet")
@@ -143,6 +143,7 @@ async def _follow(
     state.health.waits_for("node", f"the Node {config.node_name} has no podCIDRs yet")
     options = config.options(await own.until(lambda node: config.local_pods(node) is not None))
     state.health.has("node")
+    tasks.create_task(_while_the_pods_stay(own, config, options.local_pods))
     checks = HealthChecks(state.healthy, report)
     tasks.create_task(checks.run())
     proxiers: list[Proxier] = []
@@ -179,6 +180,17 @@ async def _follow(
     _count(config.traffic, proxiers, stack)
     clean_others(config.mode)
     state.health.has(config.mode)
+
+
+async def _while_the_pods_stay(own: OwnNode, config: ProxyConfig, told: LocalPods) -> None:
+    """Ends the proxy when its node's pods are told otherwise, for the next start to take that up.
+
+    A Node that is made anew may have other podCIDRs. kube-proxy ends as well (pkg/proxy/node.go, OnNodeChange).
+    """
+    await own.until(lambda node: config.local_pods(node) not in (None, told))
+    raise Unusable(
+        f"the Node {config.node_name} has other podCIDRs than {', '.join(told.cidrs)} now: start the proxy again"
+    )
 
 
 def _count(counted: Counted, proxiers: Sequence[Proxier], stack: contextlib.AsyncExitStack) -> None:
