@@ -76,24 +76,14 @@ class Kubectl:
 
     async def __call__(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
         """What it prints."""
-        process = await self._start(*arguments, stdin=stdin)
-        try:
-            async with asyncio.timeout(SECONDS):
-                output, _ = await process.communicate()
-        except TimeoutError:
-            raise AssertionError(f"kubectl {' '.join(arguments)} has not ended in {SECONDS} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-        assert (process.returncode != 0) is fails, f"kubectl {' '.join(arguments)}: {output.decode()}"
-        return output.decode()
+        status, output = await self._run(*arguments, stdin=stdin)
+        assert (status != 0) is fails, f"kubectl {' '.join(arguments)}: {output}"
+        return output
 
     async def ask(self, command: str) -> str:
         """What it prints, whether it likes the answer or not."""
-        process = await self._start(*command.split())
-        async with asyncio.timeout(SECONDS):
-            output, _ = await process.communicate()
-        return output.decode()
+        _, output = await self._run(*command.split())
+        return output
 
     def bearing(self, token: str) -> Kubectl:
         """One that is known by nothing but a token."""
@@ -120,6 +110,20 @@ class Kubectl:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    async def _run(self, *arguments: str, stdin: str = "") -> tuple[int | None, str]:
+        """Its status and what it prints."""
+        process = await self._start(*arguments, stdin=stdin)
+        try:
+            async with asyncio.timeout(SECONDS):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            raise AssertionError(f"kubectl {' '.join(arguments)} has not ended in {SECONDS} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode, output.decode()
 
     async def _start(self, *arguments: str, stdin: str = "") -> asyncio.subprocess.Process:
         """Its input is a file: a command that ends without reading would break a pipe that is written to."""

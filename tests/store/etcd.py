@@ -124,7 +124,11 @@ class Cluster:
         ]
         for member in self.members:
             member.start()
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
 
     def address(self, prefix: str = "") -> str:
         """What `--store` says of it."""
