@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.forks import Forks
-from tests.waiting import LIMIT
+from tests.waiting import LIMIT, ending
 
 # A machine under load is slow, not wrong; and what fails in CI must fail the same way at home.
 settings.register_profile(
@@ -145,3 +146,13 @@ def forks() -> Iterator[Forks]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest ones, in kernels of their own, begin first: of several processes none is left to do them alone."""
     items.sort(key=lambda item: "emulated" not in item.path.parts)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer() -> Generator[None, object, object]:
+    """Lets the limit of a test hold in an event loop, too."""
+    result = yield
+    handler = signal.getsignal(signal.SIGALRM)
+    if callable(handler):
+        signal.signal(signal.SIGALRM, ending(handler))
+    return result
