@@ -16,29 +16,16 @@ from fairlead.client.kubeconfig import Config
 from fairlead.endpoints.config import EndpointsConfig
 from fairlead.endpoints.controller import run
 from fairlead.endpoints.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME
-from fairlead.objects.core_v1 import (
-    Container,
-    ContainerPort,
-    Node,
-    NodeCondition,
-    NodeStatus,
-    Pod,
-    PodCondition,
-    PodIP,
-    PodSpec,
-    PodStatus,
-    Service,
-    ServicePort,
-    ServiceSpec,
-)
+from fairlead.objects.core_v1 import ContainerPort, Pod, Service
 from fairlead.objects.discovery_v1 import Endpoint, EndpointSlice
-from fairlead.objects.meta_v1 import ObjectMeta
 from fairlead.objects.resources import ENDPOINTS, ENDPOINTSLICES, NODES, PODS, SERVICES
 from fairlead.objects.status import StatusError
 from fairlead.process import Health
 from tests.client.cluster import api_server, running, with_server
+from tests.endpoints.objects import node, pod, service
 
 A = TypeVar("A", bound=Api)
+Unmade = TypeVar("Unmade", Pod, Service)
 
 
 def scenario(told: Callable[[Api], Awaitable[None]], limit: int = 100) -> None:
@@ -48,13 +35,8 @@ def scenario(told: Callable[[Api], Awaitable[None]], limit: int = 100) -> None:
 
 
 async def make_node(api: Api, name: str = "node1", zone: str = "a", cpu: str = "") -> None:
-    """A node; one with CPU is ready, as far as topology goes."""
-    status = NodeStatus(
-        allocatable={"cpu": cpu} if cpu else {},
-        conditions=(NodeCondition(type="Ready", status="True"),) if cpu else (),
-    )
-    meta = ObjectMeta(name=name, labels={"topology.kubernetes.io/zone": zone})
-    await api.create(NODES, Node(metadata=meta, status=status))
+    """A node; of one without CPU nothing is known as far as topology goes."""
+    await api.create(NODES, node(name, zone, cpu))
 
 
 async def make_service(
@@ -64,20 +46,9 @@ async def make_service(
     labels: dict[str, str] | None = None,
     **spec: object,
 ) -> Service:
-    wanted = {
-        "selector": {"app": name},
-        "ports": (ServicePort(name="http", port=80, targetPort=8080),),
-        **spec,
-    }
-    return await api.create(
-        SERVICES,
-        Service(
-            metadata=ObjectMeta(
-                name=name, namespace="default", annotations=annotations or {}, labels=labels or {}
-            ),
-            spec=ServiceSpec(**wanted),  # type: ignore[arg-type]
-        ),
-    )
+    """A Service whose address and the like the server chooses."""
+    chosen = {"clusterIP": "", "ipFamilies": (), **spec}
+    return await api.create(SERVICES, unmade(service(name, labels=labels, annotations=annotations, **chosen)))
 
 
 async def make_pod(
@@ -90,25 +61,21 @@ async def make_pod(
     node: str = "node1",
     port: int = 8080,
 ) -> Pod:
+    """A pod that runs on the node and has its address."""
     ports = (ContainerPort(name="http", containerPort=port),)
-    container = Container(name="main", image="fairlead/echo", ports=ports)
-    made = await api.create(
-        PODS,
-        Pod(
-            metadata=ObjectMeta(name=name, namespace="default", labels={"app": app}),
-            spec=PodSpec(nodeName=node, containers=(container,)),
-        ),
-    )
+    made = await api.create(PODS, unmade(pod(name, node=node, ports=ports, labels={"app": app})))
     return await set_ready(api, made, ip, ready)
 
 
-async def set_ready(api: Api, pod: Pod, ip: str, ready: bool) -> Pod:
-    pod = await api.get(PODS, pod.metadata.name, "default")
-    condition = PodCondition(
-        type="Ready", status="True" if ready else "False", lastTransitionTime="2026-11-23T09:00:00Z"
-    )
-    status = PodStatus(phase="Running", podIP=ip, podIPs=(PodIP(ip=ip),), conditions=(condition,))
-    return await api.replace(PODS, replace(pod, status=status), "status")
+def unmade(obj: Unmade) -> Unmade:
+    """The object as it is before a server has given it a uid."""
+    return replace(obj, metadata=replace(obj.metadata, uid=""))
+
+
+async def set_ready(api: Api, made: Pod, ip: str, ready: bool) -> Pod:
+    """What the node says of the pod."""
+    now = await api.get(PODS, made.metadata.name, "default")
+    return await api.replace(PODS, replace(now, status=pod("", ip, ready=ready).status), "status")
 
 
 async def slices(api: Api, name: str = "web", manager: str = CONTROLLER) -> tuple[EndpointSlice, ...]:

@@ -80,7 +80,11 @@ def pod(
             labels={"app": "web"} if labels is None else labels,
             deletionTimestamp="2026-11-23T10:00:00Z" if deleted else None,
         ),
-        spec=PodSpec(nodeName=node, containers=(Container(name="main", ports=tuple(ports)),), **spec),
+        spec=PodSpec(
+            nodeName=node,
+            containers=(Container(name="main", image="fairlead/echo", ports=tuple(ports)),),
+            **spec,
+        ),
         status=PodStatus(
             phase=phase,
             podIP=ip.split(",")[0],
