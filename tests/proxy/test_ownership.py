@@ -16,6 +16,7 @@ from fairlead.client.api import Api
 from fairlead.node import namespaces
 from fairlead.objects.resources import ENDPOINTSLICES, SERVICES
 from fairlead.process import Health
+from fairlead.proxy import server
 from fairlead.proxy.dataplane import Refused, Selected
 from fairlead.proxy.detection import LocalPods
 from fairlead.proxy.netlink import KernelRefused, Link, Step
@@ -170,6 +171,27 @@ def test_kernels_without_such_tables_get_one_for_everybody(monkeypatch: pytest.M
     alone(test)
 
 
+async def on_its_way_out(directory: Path) -> None:
+    """A proxy of this mode runs still when one of another begins."""
+    server.AGAIN = 0.05  # this process ends with the test
+    before = running_proxy()
+    async with api_server(directory) as config, Api(config) as api:
+        health = Health()
+        async with running(run(api, ProxyConfig("node1", "iptables"), health), health):
+            assert "table ip fairlead" in libnftables.run("list tables\n")
+            before.close()
+
+            async def gone() -> bool:
+                return "table ip fairlead" not in libnftables.run("list tables\n")
+
+            await until(gone)
+
+
+@can_own
+def test_the_table_goes_when_the_proxy_of_another_mode_does(tmp_path: Path) -> None:
+    in_a_node(on_its_way_out, tmp_path)
+
+
 def tracked() -> bool:
     """Whether the kernel has an entry of a connection to the Service."""
     with NFCTSocket() as connections:
@@ -184,7 +206,7 @@ async def astray(directory: Path) -> None:
         "add chain ip other tracking { type filter hook output priority 0; }\n"
         "add rule ip other tracking ct state invalid drop\n"
     )
-    server = await asyncio.start_server(answer, NODE, 8080)
+    answering = await asyncio.start_server(answer, NODE, 8080)
     async with api_server(directory) as config, Api(config) as api:
         await api.create(SERVICES, WEB_SERVICE, "default")
         await api.create(ENDPOINTSLICES, web_slice(True), "default")
@@ -193,7 +215,7 @@ async def astray(directory: Path) -> None:
         health = Health()
         async with running(run(api, ProxyConfig("node1"), health), health):
             assert await asked == "hello"  # the kernel sends the first packet again after a second, or three
-    server.close()
+    answering.close()
 
 
 def test_a_connection_that_began_before_the_rules_is_led_on(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ NOT_OURS = f"!{PROXY_NAME}"
 """Label selector for what is not meant for another proxy."""
 NOT_HEADLESS = f"{NOT_OURS},!service.kubernetes.io/headless"
 
+AGAIN = 10.0
+"""Seconds until what another mode left, and what could not be removed, is tried again."""
+
 LOCAL_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
 
 
@@ -178,7 +181,8 @@ async def _follow(
     for proxier in proxiers:
         await proxier.in_place.wait()
     _count(config.traffic, proxiers, stack)
-    clean_others(config.mode)
+    if left := clean_others(config.mode):
+        tasks.create_task(_clean_again(config.mode, left))
     state.health.has(config.mode)
 
 
@@ -227,15 +231,29 @@ def _quiet(service: Service, reason: str, sentence: str) -> None:
     log.debug("Service %s/%s: %s", service.metadata.namespace, service.metadata.name, sentence)
 
 
-def clean_others(mode: str) -> None:
-    """Removes what the modes other than this one have left; what cannot be removed is logged."""
+def clean_others(mode: str) -> list[str]:
+    """Removes what the modes other than this one have left; gives what could not be removed, a sentence each."""
+    left = []
     for name in modes.MODES:
         if name != mode:
             for family in families():
                 try:
                     modes.load(name).cleanup(family, beside=mode)
                 except (Unusable, Refused, OSError) as error:
-                    log.warning("what the mode %s may have left is not removed: %s", name, error)
+                    left.append(f"what the mode {name} may have left is not removed: {error}")
+    return left
+
+
+async def _clean_again(mode: str, left: list[str]) -> None:
+    """Until it is removed: a proxy of another mode, which has its table to itself, may be on its way out."""
+    told: list[str] = []
+    while left:
+        for sentence in left:
+            if sentence not in told:
+                log.warning("%s; trying again", sentence)
+        told = left
+        await asyncio.sleep(AGAIN)
+        left = clean_others(mode)
 
 
 def families() -> tuple[Family, ...]:
