@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -18,9 +18,9 @@ from fairlead.objects.batch_v1 import CronJob, Job, JobCondition
 from fairlead.objects.resources import CRONJOBS, JOBS, Resource
 from fairlead.objects.scalars import moment, timestamp
 from fairlead.objects.status import StatusError, failure
-from fairlead.workloads.cronjob.controller import CronJobController
+from fairlead.workloads.cronjob.controller import LOOK_AGAIN, CronJobController
 from fairlead.workloads.job.verdict import condition, is_finished
-from tests.workloads.cronjob.objects import KEY, MADE, cron_job
+from tests.workloads.cronjob.objects import KEY, MADE, cron_job, job
 from tests.workloads.lagging import Controller, Story
 
 
@@ -108,7 +108,12 @@ STEPS = st.lists(
 )
 
 
+LOST = [("touch", 0), ("minutes", 10), ("sync", 0), ("delete", 0)]
+"""The CronJob is changed as a Job is made, and the Job is gone before the controller looks again."""
+
+
 @settings(max_examples=60, deadline=None)
+@example(policy="Allow", limit=0, steps=LOST)
 @given(policy=st.sampled_from(["Allow", "Forbid", "Replace"]), limit=st.integers(0, 2), steps=STEPS)
 def test_no_start_has_two_jobs_whatever_happens(
     policy: str, limit: int, steps: list[tuple[str, int]]
@@ -144,6 +149,33 @@ def test_it_sleeps_until_the_next_start() -> None:
         story.now += 0.25
         await story.sync()
         assert (story.alarm.delays, story.made) == ([0.25, 600], [f"nightly-{(MADE + 600) // 60}"])
+
+    asyncio.run(tell())
+
+
+def test_nothing_is_planned_before_the_informers_show_the_last_writes() -> None:
+    async def tell() -> None:
+        story = Nightly(cron_job())
+        await story.tell([("sync", 0)])
+        story.alarm.delays.clear()
+        story.befall("minutes", 10)
+        await story.sync()
+        version = story.world.version
+        story.befall("minutes", 10)
+        await story.sync()
+        assert (story.world.version, story.alarm.delays) == (version, [600, LOOK_AGAIN])
+
+    asyncio.run(tell())
+
+
+def test_a_job_that_the_informer_does_not_show_yet_is_not_missing() -> None:
+    async def tell() -> None:
+        story = Nightly(cron_job())
+        late = story.world.put(JOBS, job("late"))
+        story.world.put(CRONJOBS, replace(story.of, status=cron_job(active=(late,)).status))
+        story.world.show(story.informers["cronjobs"], 1)
+        await story.sync()
+        assert [each.name for each in story.of.status.active] == ["late"]
 
     asyncio.run(tell())
 

@@ -197,7 +197,7 @@ def done(number: int, ended: str = "Complete") -> Job:
     [
         ({}, ["complete-1", "complete-2", "failed-1"]),
         ({"successfulJobsHistoryLimit": 0}, [f"complete-{n}" for n in range(1, 6)] + ["failed-1"]),
-        ({"failedJobsHistoryLimit": 9}, ["complete-1", "complete-2"]),
+        ({"failedJobsHistoryLimit": 3}, ["complete-1", "complete-2"]),
         ({"successfulJobsHistoryLimit": None, "failedJobsHistoryLimit": None}, []),
     ],
 )
