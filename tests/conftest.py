@@ -26,6 +26,11 @@ settings.register_profile(
 )
 settings.load_profile("fairlead")
 
+# Whatever the run was told: commands write without colours and at their own width, and speak to no proxy.
+for name in ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
+    os.environ.pop(name, None)
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
+
 MARK = "FAIRLEAD_TEST_RUN"
 NAMESPACES = Path("/run/netns")
 

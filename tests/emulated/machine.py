@@ -146,10 +146,11 @@ def unpack(place: Path) -> Path:
     image = next((name for name in images if name.startswith("linux-image-")), None)
     if image is None:
         raise Unavailable(f"apt knows no package {PACKAGE}")
-    # apt's own user may not write here, which it would remark upon.
+    # apt's own user may not write here, which it would remark upon. It may need the proxy that tests go without.
     fetched = subprocess.run(
         ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", image],
         cwd=place, capture_output=True, text=True, check=False,
+        env={name: value for name, value in os.environ.items() if name.lower() != "no_proxy"},
     )  # fmt: skip
     packages = list(place.glob("*.deb"))
     if fetched.returncode or not packages:
