@@ -405,6 +405,11 @@ def test_a_pod_whose_sandbox_does_not_answer_begins_anew_in_another(
         pod = await cluster.until("web", is_ready)
         assert sandbox_of(cluster, pod).pid == made[-1] != made[0]
         assert '"pod": "web"' in await ask(pod)
+        # Nor does one of a pod that is to go hold it.
+        os.kill(made[-1], signal.SIGSTOP)
+        monkeypatch.setattr(runtime, "START_TIMEOUT", 0.5)
+        await cluster.api.delete(PODS, "web", "default")
+        await cluster.gone("web")
 
     monkeypatch.setattr(runtime, "create", create_mute)
     with_cluster(tmp_path, test)

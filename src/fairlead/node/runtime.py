@@ -35,7 +35,7 @@ from fairlead.node.sandbox.control import control_socket
 from fairlead.node.sandbox.process import fork
 
 START_TIMEOUT = 30.0
-"""Seconds that a sandbox may take to make its namespaces, and to start a container."""
+"""Seconds that a sandbox may take to make its namespaces, to start a container, and to send a signal."""
 
 
 DYING_SECONDS = 10.0
@@ -65,23 +65,26 @@ class Sandbox:
         self._requests = 0
 
     async def start(self, request: Start) -> None:
-        """Starts a container. Whether its program could be started, its history tells. Raises `SandboxError`.
+        """Starts a container. Whether its program could be started, its history tells. Raises `SandboxError`."""
+        await self._soon(request, f"start container {request.name}")
+
+    async def signal(self, container: str, number: int) -> None:
+        """Signals the run of a container with this id; nothing happens if that has ended. Raises `SandboxError`."""
+        await self._soon(Signal(id=container, number=number), "signal a container")
+
+    async def _soon(self, request: Request, what: str) -> None:
+        """Asks for what takes no time.
 
         A sandbox that has not answered within `START_TIMEOUT` is killed, and the pod with it: nobody would see its
-        containers end, and the pod begins anew in another.
+        containers end, and the pod begins anew in another, or goes.
         """
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await self._ask(request)
         except TimeoutError:
             self._kill()
-            raise SandboxError(
-                f"the pod's sandbox did not start container {request.name} within {START_TIMEOUT:g} s; it is killed"
-            ) from None
-
-    async def signal(self, container: str, number: int) -> None:
-        """Signals the run of a container with this id; nothing happens if that has ended."""
-        await self._ask(Signal(id=container, number=number))
+            text = f"the pod's sandbox did not {what} within {START_TIMEOUT:g} s; it is killed"
+            raise SandboxError(text) from None
 
     async def execute(self, container: str, argv: tuple[str, ...], timeout: float) -> Done:
         """Runs a command in a running container, for at most `timeout` seconds."""
@@ -243,13 +246,13 @@ def remove_all(state_directory: Path) -> list[str]:
     For taking down a node whose agent does not run. Their files go when the last process of each has ended: one that
     still writes would leave some.
     """
-    directories = sorted((state_directory / "pods").glob("*"))
-    known = [(directory, records.read_sandbox(directory)) for directory in directories]
+    pods = sorted((state_directory / "pods").glob("*"))
+    known = [(directory, records.read_sandbox(directory)) for directory in pods]
     killed = [record for directory, record in known if record is not None and end(directory)]
     deadline = time.monotonic() + DYING_SECONDS
     for record in killed:
         _wait(record, deadline - time.monotonic())
-    for directory in directories:
+    for directory in pods:
         trees.remove(directory)
     strays.end(state_directory)
     return [f"{record.spec.namespace}/{record.spec.name}" for record in killed]
