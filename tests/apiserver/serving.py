@@ -100,6 +100,8 @@ class Frames:
 
 
 MEMORY = Path("/dev/shm")
+ROOM = 256 << 20
+"""Bytes that have to be free there: the stores of a few tests at a time, the largest of which has some 40 MB."""
 
 
 @contextlib.contextmanager
@@ -108,7 +110,7 @@ def where_writes_are_quick(store: Path) -> Iterator[Path]:
 
     What a store owes to its users when the power fails is not asked here; `test_crash.py` asks about kill -9.
     """
-    if not os.access(MEMORY, os.W_OK):
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM:
         yield store
         return
     with tempfile.TemporaryDirectory(prefix="fairlead-test-", dir=MEMORY) as text:
