@@ -41,7 +41,7 @@ def scenario(test: Callable[[Api, Server], object]) -> None:
     made: list[Server] = []
 
     async def start(api: Api, health: Health) -> None:
-        listeners = Listeners(DnsConfig(listen=(("127.0.0.1", 0),)))
+        listeners = Listeners(DnsConfig(listen=((own_address(), 0),)))
         made.append(Server(listeners, health))
         await run(api, DnsConfig(), health, listeners)
 

@@ -22,7 +22,6 @@ import uvloop
 
 from fairlead.client.api import Api
 from fairlead.client.kubeconfig import Config
-from fairlead.dns.exposition import HEALTH_PORT, METRICS_PORT, READY_PORT
 from fairlead.dns.workers import TOO_SOON
 from fairlead.objects.resources import SERVICES
 from tests.client.cluster import api_server, eventually
@@ -30,7 +29,15 @@ from tests.dns.test_server import service
 from tests.loopback import free_ports, own_address
 from tests.waiting import LIMIT
 
-FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
+FAIRLEAD = """
+import sys
+from fairlead.cli.main import main
+from fairlead.dns import exposition as e
+
+e.HEALTH_PORT, e.READY_PORT, e.METRICS_PORT = map(int, sys.argv.pop(1).split(","))
+main()
+"""
+"""The command with ports of health and metrics that nobody else on this machine has."""
 WORKERS = 2
 CLIENTS = 24
 """So many ports that each worker is asked from some: the kernel picks the worker by the client's port."""
@@ -61,9 +68,9 @@ def kubeconfig(directory: Path, config: Config) -> Path:
 class Command:
     """The running command."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], ports: list[int]) -> None:
         self.process = process
-        self._port = port
+        self._port, self._health, self._ready, self._metrics = ports
 
     def workers(self) -> set[int]:
         pid = self.process.pid
@@ -88,6 +95,24 @@ class Command:
                 }
         return found
 
+    async def health(self) -> int:
+        """The status of `/health`."""
+        return (await get(self._health, "/health"))[0]
+
+    async def ready(self) -> int:
+        """The status of `/ready`."""
+        return (await get(self._ready, "/ready"))[0]
+
+    async def metrics(self) -> str:
+        """What `/metrics` says."""
+        return (await get(self._metrics, "/metrics"))[1]
+
+    async def until_ready(self, wanted: int = 200) -> None:
+        async def is_so() -> bool:
+            return await self.ready() == wanted
+
+        await eventually(is_so, f"/ready is {wanted}")
+
     async def until_told(self, name: str, wanted: str) -> None:
         async def told() -> bool:
             return await asyncio.to_thread(self.ask, name) == {wanted}
@@ -97,19 +122,26 @@ class Command:
 
 @contextmanager
 def command(directory: Path, config: Config) -> Iterator[Command]:
-    [port] = free_ports(1)
-    words = ["dns", "--kubeconfig", str(kubeconfig(directory, config)), "--workers", str(WORKERS)]
-    words += ["--listen", f"{own_address()}:{port}", "--expose", own_address()]
-    with subprocess.Popen([FAIRLEAD, *words], stderr=subprocess.DEVNULL) as process:
+    ports = free_ports(4)
+    words = [
+        ",".join(map(str, ports[1:])),
+        "dns",
+        "--kubeconfig",
+        str(kubeconfig(directory, config)),
+        "--workers",
+        str(WORKERS),
+    ]
+    words += ["--listen", f"{own_address()}:{ports[0]}", "--expose", own_address()]
+    with subprocess.Popen([sys.executable, "-c", FAIRLEAD, *words], stderr=subprocess.DEVNULL) as process:
         try:
-            yield Command(process, port)
+            yield Command(process, ports)
         finally:
             process.terminate()
             process.wait(LIMIT)
 
 
-async def status(port: int, path: str) -> tuple[int, str]:
-    """What health says; 0 where nobody listens."""
+async def get(port: int, path: str) -> tuple[int, str]:
+    """Status and text; 0 where nobody listens."""
     try:
         async with (
             aiohttp.ClientSession() as session,
@@ -120,20 +152,13 @@ async def status(port: int, path: str) -> tuple[int, str]:
         return 0, ""
 
 
-async def until_ready() -> None:
-    async def ready() -> bool:
-        return (await status(READY_PORT, "/ready"))[0] == 200
-
-    await eventually(ready, "/ready is 200")
-
-
 def test_workers_share_the_port_and_the_data_and_come_back(tmp_path: Path) -> None:
     async def test(directory: Path) -> None:
         async with AsyncExitStack() as stack:
             config = await stack.enter_async_context(api_server(directory))
             api = await stack.enter_async_context(Api(config))
             started = stack.enter_context(command(directory, config))
-            await until_ready()
+            await started.until_ready()
 
             async def complete() -> bool:
                 return len(started.workers()) == WORKERS
@@ -142,8 +167,8 @@ def test_workers_share_the_port_and_the_data_and_come_back(tmp_path: Path) -> No
             since = time.monotonic()
             await api.create(SERVICES, service("web", clusterIP="10.96.0.100"), "default")
             await started.until_told("web", "10.96.0.100")
-            assert (await status(HEALTH_PORT, "/health"))[0] == 200
-            assert "coredns_dns_requests_total" in (await status(METRICS_PORT, "/metrics"))[1]
+            assert await started.health() == 200
+            assert "coredns_dns_requests_total" in await started.metrics()
 
             # One that ends right after its start is not started again.
             async def old_enough() -> bool:
@@ -179,12 +204,12 @@ def test_it_goes_on_answering_while_the_api_is_away(tmp_path: Path) -> None:
                 async with Api(config) as api:
                     await api.create(SERVICES, service("web", clusterIP="10.96.0.100"), "default")
                 started = stack.enter_context(command(directory, config))
-                await until_ready()
+                await started.until_ready()
                 await started.until_told("web", "10.96.0.100")
             for _ in range(5):
                 assert await asyncio.to_thread(started.ask, "web") == {"10.96.0.100"}
                 assert await asyncio.to_thread(started.ask, "other") == {"NXDOMAIN"}
-            assert (await status(READY_PORT, "/ready"))[0] == 200
+            assert await started.ready() == 200
             async with api_server(directory, port) as config, Api(config) as api:
                 await api.create(SERVICES, service("other", clusterIP="10.96.0.101"), "default")
                 await started.until_told("other", "10.96.0.101")
@@ -198,10 +223,6 @@ def test_without_the_api_it_says_that_it_does_not_know(tmp_path: Path) -> None:
             pass
         with command(directory, config) as started:
             await started.until_told("web", "SERVFAIL")
-
-            async def not_ready() -> bool:
-                return (await status(READY_PORT, "/ready"))[0] == 503
-
-            await eventually(not_ready, "/ready is 503")
+            await started.until_ready(503)
 
     uvloop.run(test(tmp_path))
