@@ -164,6 +164,18 @@ def test_a_job_that_fails_says_why_and_ends_what_runs() -> None:
     scenario(story)
 
 
+def test_a_job_whose_pods_never_had_a_node_ends_all_the_same() -> None:
+    """Nobody there says that they have ended but the collector of such pods."""
+
+    async def story(api: Api) -> None:
+        await api.create(JOBS, job(completions=2, parallelism=2, activeDeadlineSeconds=1))
+        why = "DeadlineExceeded"
+        await comes_to(api, ("FailureTarget", why), ("Failed", why), active=0, failed=2)
+        assert await pods_of(api) == ()
+
+    scenario(story)
+
+
 def test_an_indexed_job_knows_which_are_done() -> None:
     async def story(api: Api) -> None:
         async with nodes(

@@ -322,4 +322,16 @@ def test_pods_of_a_node_that_is_gone_go_and_so_do_too_many_ended_ones() -> None:
             await eventually(two_left, "of three ended pods two are left")
             assert not await is_going(api, "stays")
 
+            held = ObjectMeta(name="held", namespace="default", finalizers=("example.com/hold",))
+            spec = PodSpec(containers=(Container(name="main", image="pause"),))
+            await api.create(PODS, Pod(metadata=held, spec=spec))
+            await api.delete(PODS, "held", "default")
+
+            async def has_ended() -> bool:
+                return (await api.get(PODS, "held", "default")).status.phase == "Failed"
+
+            await eventually(has_ended, "a pod that never had a node says that it has ended")
+            await api.patch(PODS, "held", "default", {"metadata": {"finalizers": None}})
+            await eventually(lambda: is_gone(api, "held"), "it goes when nobody holds it any more")
+
     with_server(scenario, start)

@@ -65,7 +65,11 @@ class PodGarbageCollector:
         return True
 
     async def _remove(self, pod: Pod, verdict: garbage.Verdict) -> None:
-        if verdict.message:
+        """Says that the pod has ended, since nobody else will, and removes it.
+
+        A finalizer, that of a Job say, may wait for its end. Upstream: markFailedAndDeletePodWithCondition.
+        """
+        if pod.status.phase not in garbage.ENDED:
             condition = PodCondition(
                 type="DisruptionTarget",
                 status="True",
@@ -73,8 +77,7 @@ class PodGarbageCollector:
                 message=verdict.message,
                 lastTransitionTime=timestamp(time.time()),
             )
-            phase = "" if pod.status.phase in garbage.ENDED else "Failed"
-            if not await write_condition(self._writer, pod, condition, phase):
+            if not await write_condition(self._writer, pod, condition if verdict.message else None, "Failed"):
                 return
         await self._writer.delete(PODS, pod, grace_period_seconds=0)
 

@@ -18,9 +18,9 @@ def on_node(pods: Informer[Pod], node: str) -> Collection[Pod]:
     return pods.by_index(NODE, node)
 
 
-async def write_condition(writer: Writer, pod: Pod, condition: PodCondition, phase: str = "") -> bool:
-    """Writes one condition, and the phase if given, into the status of this very pod; False if it is gone."""
-    status: dict[str, object] = {"conditions": [condition]}
+async def write_condition(writer: Writer, pod: Pod, condition: PodCondition | None, phase: str = "") -> bool:
+    """Writes a condition and a phase, where given, into the status of this very pod; False if it is gone."""
+    status: dict[str, object] = {"conditions": [condition]} if condition is not None else {}
     if phase:
         status["phase"] = phase
     patch = {"metadata": {"uid": pod.metadata.uid}, "status": status}
