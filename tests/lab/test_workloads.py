@@ -373,6 +373,8 @@ def test_a_namespace_that_is_deleted_leaves_nothing(lab: Lab) -> None:
 def test_a_dead_node_loses_its_pods_and_comes_back(lab: Lab) -> None:
     lab.kubectl("apply", "-f", "-", text=REPLICAS)
     wait_for(lambda: serving(lab) == {"node1", "node2", "node3"})
+    lease = ("-n", "kube-node-lease", "get", "lease", "node3", "-o", "jsonpath={.spec.leaseDurationSeconds}s")
+    assert lab.kubectl(*lease) == GRACE
     with silent(lab, "node3"):
         wait_for(lambda: node_says(lab, "node3", "Unknown"))
         wait_for(lambda: "node3" not in serving(lab))

@@ -86,7 +86,7 @@ def up(
         float,
         typer.Option(
             help="How long a node may be silent before it is not ready; "
-            "it speaks every 10 s, or four times as often as that.",
+            "it speaks every 10 s, and more often if this is below 40 s.",
             metavar="DURATION",
             parser=duration,
         ),
