@@ -247,7 +247,7 @@ def test_every_history_ends_as_a_cold_start(
                 world.change(ledger, dataplane, step)
             dataplane.commit(ledger.changes())
             assert not dataplane.harmed()
-            assert not dataplane._incomplete()
+            assert not dataplane._watch.incomplete(dataplane.applied, dataplane._endpoints)
             if number in restarts:
                 dataplane.close()
                 ledger, dataplane = world.ledger(), Nftables(OPTIONS, family)

@@ -17,15 +17,12 @@ from fairlead.proxy.nftables.chains import chain_emptied, chain_made, chain_rema
 from fairlead.proxy.nftables.difference import Applied, Desired, Transaction, diff
 from fairlead.proxy.nftables.dumps import drawn, found, slots
 from fairlead.proxy.nftables.elements import Elements, Way, render
-from fairlead.proxy.nftables.encoding import Encoder, slot, strays
+from fairlead.proxy.nftables.encoding import Encoder, strays
 from fairlead.proxy.nftables.inventory import Inventory
 from fairlead.proxy.nftables.names import (
-    AFFINITY,
     CONSTANT,
     ENDPOINTS,
-    FRONTENDS,
     NODE_ADDRESSES,
-    SOURCES,
     TABLE,
     Chain,
     Learner,
@@ -34,6 +31,7 @@ from fairlead.proxy.nftables.names import (
 from fairlead.proxy.nftables.ownership import Ownership, refuse_owned
 from fairlead.proxy.nftables.skeleton import CHAINS, declarations, declaring, rules, ruling, slots_map
 from fairlead.proxy.nftables.wanted import Wanted
+from fairlead.proxy.nftables.watch import Watch
 from fairlead.proxy.options import ProxyOptions
 
 log = logging.getLogger("fairlead.proxy")
@@ -68,6 +66,7 @@ class Nftables:
         self._nft = rulesets.Context()
         self._link = Link(family.number)
         self._inventory = Inventory(self._link)
+        self._watch = Watch(self._link, self._inventory, family)
         self._ownership = Ownership(self._link, family, wanted=options.own_table)
         self._encoder = Encoder(family)
         self._wanted = Wanted()
@@ -79,11 +78,6 @@ class Nftables:
         self._uses: Counter[str] = Counter()
         self._chains: dict[str, float] = {}
         """The chains that draw a slot, each with the time at which its last frontend left it."""
-        self._generation = 0
-        """The kernel's, when we last looked."""
-        self._sent = 0
-        """How many batches were ours until then."""
-        self._marks: tuple[bytes, ...] = ()
 
     def close(self) -> None:
         """Lets the kernel keep everything as it is."""
@@ -102,7 +96,7 @@ class Nftables:
         self._apply(self._wanted.everything(services, self.applied))
         self._remove(leftovers)
         self._ownership.claim()
-        self._remember()
+        self._watch.remember()
 
     def commit(self, changes: Mapping[str, Selected]) -> None:
         """Brings what the Services that changed want into the kernel, in one atomic batch.
@@ -200,7 +194,7 @@ class Nftables:
         self._used += todo.growth()
         self._count(todo.routed, {chain.name for chain in new})
         if new:
-            self._remember()
+            self._watch.remember()
 
     def _missing_chains(self, todo: Transaction) -> list[Chain | Learner]:
         names = {name for _, _, way in todo.routed if way is not None for name in way.chains()}
@@ -229,7 +223,7 @@ class Nftables:
         self._link.commit(self._encoder.copied(self.applied.slots.items(), after))
         self._endpoints = after
         self._link.commit([self._turned(before)])
-        self._remember()
+        self._watch.remember()
 
     def _another(self, capacity: int) -> str:
         """A new map for so many slots, next to the one in use, which has a smaller number."""
@@ -264,44 +258,11 @@ class Nftables:
             self._link.commit(chain_removed(name) for name in idle)
             for name in idle:
                 del self._chains[name]
-            self._remember()
+            self._watch.remember()
 
     def harmed(self) -> bool:
-        """Whether somebody else removed or changed our table's rules or elements since we last looked.
-
-        Costs 20 microseconds while nobody else changes any table, and half a millisecond and half a microsecond a
-        frontend after somebody did. Elements are counted, where the kernel tells the number;
-        elsewhere one of ours is asked for in each of the large ones, so that a flush is noticed.
-
-        The kernel can also tell of changes by itself, but it would make a message of every element that we
-        change, for us alone: eight gigabytes for a million. So we ask for its generation instead.
-        """
-        generation, sent = self._inventory.generation(), self._link.batches
-        others = (generation - self._generation) - (sent - self._sent)
-        self._generation, self._sent = generation, sent
-        # Without marks the table was removed as soon as it was made.
-        if not others and self._marks:
-            return False
-        return not self._marks or self._marks != self._inventory.marks() or self._incomplete()
-
-    def _incomplete(self) -> bool:
-        """Whether the kernel's maps hold more or less than we put there."""
-        counts = self._inventory.counts()
-        if counts:
-            wanted = self.applied.counts(self._endpoints, self.family)
-            # Ranges may be told with both their ends, and packets fill the map of affinity.
-            return any(
-                counts.get(name) != wanted[name]
-                for name in {*CONSTANT, self._endpoints} - {SOURCES, AFFINITY}
-            )
-        some = [(FRONTENDS, key) for key in itertools.islice(self.applied.ways, 1)]
-        some += [(self._endpoints, slot(*name)) for name in itertools.islice(self.applied.slots, 1)]
-        some += dict(self.applied.members).items()
-        return not all(itertools.starmap(self._inventory.has, some))
-
-    def _remember(self) -> None:
-        self._generation, self._sent = self._inventory.generation(), self._link.batches
-        self._marks = self._inventory.marks()
+        """Whether somebody else removed or changed our table's rules or elements; costs what `Watch.harmed` does."""
+        return self._watch.harmed(self.applied, self._endpoints)
 
 
 def cleanup(family: Family = IPV4) -> None:
