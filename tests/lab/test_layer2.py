@@ -28,11 +28,12 @@ NODES = ("node1", "node2", "node3")
 IN_USE = "203.0.113.77"
 STRANGER = "02:00:00:00:00:77"
 
-# Connects again and again until its input ends, then prints the longest time between two connections that were made.
+# Connects again and again until its input ends, and once more; prints the longest time between two that were made.
 KNOCK = """
 import select, socket, sys, time
-last, longest = None, 0.0
-while not select.select([sys.stdin], [], [], 0.01)[0]:
+last, longest, over = None, 0.0, False
+while True:
+    over = over or bool(select.select([sys.stdin], [], [], 0.01)[0])
     try:
         socket.create_connection((sys.argv[1], 80), timeout=0.1).close()
     except OSError:
@@ -41,6 +42,8 @@ while not select.select([sys.stdin], [], [], 0.01)[0]:
     if last is None:
         print("reached", flush=True)
     longest = max(longest, now - (last or now))
+    if over and last is not None:
+        break
     last = now
 print(longest, flush=True)
 """
