@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from kubernetes.client.exceptions import ApiException
 from tests.apiserver.kubectl import write_kubeconfig
 from tests.apiserver.serving import Client, with_server
 from tests.apiserver.tours import boats
+from tests.waiting import LIMIT
 
 K8S: Any = kubernetes
 """Its types say that everything may be absent, which is not what is tried here."""
@@ -247,9 +249,20 @@ def builds_boats(apis: Apis) -> None:
     ):
         if event["type"] == "DELETED":
             watch.stop()
-    with pytest.raises(ApiException) as gone:
+    deadline = time.monotonic() + LIMIT
+    while is_served(customs, *place):  # until the server has heard of the end, too
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_served(customs: Any, *place: str) -> bool:
+    """Whether there are custom resources at a place."""
+    try:
         customs.list_namespaced_custom_object(*place)
-    assert gone.value.status == 404
+    except ApiException as error:
+        assert error.status == 404  # noqa: PT017 - anything else is wrong
+        return False
+    return True
 
 
 def deletes(apis: Apis) -> None:
