@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
@@ -95,42 +97,40 @@ class Kubectl:
 
     async def until(self, text: str, *arguments: str) -> None:
         """Runs one that goes on for ever, until it has printed the text."""
-        process = await self._start(*arguments)
-        assert process.stdout is not None
         printed = b""
-        try:
-            async with asyncio.timeout(SECONDS):
-                while text.encode() not in printed:
-                    more = await process.stdout.read(4096)
-                    assert more, f"kubectl {' '.join(arguments)} has ended: {printed.decode()}"
-                    printed += more
-        except TimeoutError:
-            raise AssertionError(f"kubectl {' '.join(arguments)} has printed: {printed.decode()}") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        async with self._started(*arguments) as process:
+            assert process.stdout is not None
+            try:
+                async with asyncio.timeout(SECONDS):
+                    while text.encode() not in printed:
+                        more = await process.stdout.read(4096)
+                        assert more, f"kubectl {' '.join(arguments)} has ended: {printed.decode()}"
+                        printed += more
+            except TimeoutError:
+                raise AssertionError(
+                    f"kubectl {' '.join(arguments)} has printed: {printed.decode()}"
+                ) from None
 
     async def _run(self, *arguments: str, stdin: str = "") -> tuple[int | None, str]:
         """Its status and what it prints."""
-        process = await self._start(*arguments, stdin=stdin)
-        try:
-            async with asyncio.timeout(SECONDS):
-                output, _ = await process.communicate()
-        except TimeoutError:
-            raise AssertionError(f"kubectl {' '.join(arguments)} has not ended in {SECONDS} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        async with self._started(*arguments, stdin=stdin) as process:
+            try:
+                async with asyncio.timeout(SECONDS):
+                    output, _ = await process.communicate()
+            except TimeoutError:
+                raise AssertionError(f"kubectl {' '.join(arguments)} has not ended in {SECONDS} s") from None
         return process.returncode, output.decode()
 
-    async def _start(self, *arguments: str, stdin: str = "") -> asyncio.subprocess.Process:
-        """Its input is a file: a command that ends without reading would break a pipe that is written to."""
+    @asynccontextmanager
+    async def _started(self, *arguments: str, stdin: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+        """A process that has ended after the block, killed if need be.
+
+        Its input is a file: a command that ends without reading would break a pipe that is written to.
+        """
         with tempfile.TemporaryFile() as file:
             file.write(stdin.encode())
             file.seek(0)
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 self._program,
                 *arguments,
                 env=self._environment,
@@ -138,3 +138,9 @@ class Kubectl:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
