@@ -19,7 +19,8 @@ from fairlead.proxy.netlink import (
 from fairlead.proxy.nftables.encoding import set_named, set_with
 from fairlead.proxy.nftables.names import TABLE
 
-_TABLE_NAME = attribute(1, TABLE.encode() + b"\0")
+TABLE_NAMED = attribute(1, TABLE.encode() + b"\0")
+"""The attribute that says which table a message is about; its number is the same in all kinds of messages."""
 _CHAIN_NAME, _SET_NAME, _RULE_HANDLE, _TABLE_HANDLE, _COUNT = 3, 2, 3, 4, 20
 
 
@@ -44,7 +45,7 @@ class Inventory:
     def counts(self) -> dict[str, int]:
         """How many elements each map and set has; nothing where the kernel does not tell it (6.18 does)."""
         found = {}
-        for answer in self.link.dump(GETSET, _TABLE_NAME):
+        for answer in self.link.dump(GETSET, TABLE_NAMED):
             parts = dict(attributes(answer))
             if bytes(parts[1]) == TABLE.encode() + b"\0" and _COUNT in parts:
                 found[bytes(parts[_SET_NAME]).rstrip(b"\0").decode()] = int.from_bytes(parts[_COUNT], "big")
@@ -66,11 +67,11 @@ class Inventory:
     def marks(self) -> tuple[bytes, ...]:
         """The handles of the table and of its rules, which the kernel gives only once; none where it is not there."""
         try:
-            table = self.link.dump(GETTABLE, _TABLE_NAME, every=False)
+            table = self.link.dump(GETTABLE, TABLE_NAMED, every=False)
         except FileNotFoundError:
             return ()
         marks = [bytes(dict(attributes(answer))[_TABLE_HANDLE]) for answer in table]
-        for answer in self.link.dump(GETRULE, _TABLE_NAME):
+        for answer in self.link.dump(GETRULE, TABLE_NAMED):
             rule = dict(attributes(answer))
             if bytes(rule[1]) == TABLE.encode() + b"\0":
                 marks.append(bytes(rule[_RULE_HANDLE]))
@@ -78,7 +79,7 @@ class Inventory:
 
     def _names(self, kind: int, at: int) -> list[str]:
         try:
-            answers = self.link.dump(kind, _TABLE_NAME)
+            answers = self.link.dump(kind, TABLE_NAMED)
         except FileNotFoundError:
             return []
         found = []

@@ -27,6 +27,7 @@ from fairlead.proxy.netlink import (
     attribute,
     attributes,
 )
+from fairlead.proxy.nftables.inventory import TABLE_NAMED
 from fairlead.proxy.nftables.names import TABLE
 from fairlead.proxy.nftables.skeleton import COMMENT
 from fairlead.proxy.rulesets import Context
@@ -36,7 +37,6 @@ log = logging.getLogger("fairlead.proxy")
 OWNER, PERSIST = 2, 4
 """Of linux/netfilter/nf_tables.h: NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST."""
 
-_NAME = attribute(1, TABLE.encode() + b"\0")
 _FLAGS, _USERDATA, _OWNER = 2, 6, 7
 
 
@@ -52,7 +52,7 @@ class Ownership:
         if self._wanted:
             said = COMMENT.encode() + b"\0"
             flags = attribute(_FLAGS, struct.pack("!I", PERSIST))
-            payload = _NAME + flags + attribute(_USERDATA, struct.pack("BB", 0, len(said)) + said)
+            payload = TABLE_NAMED + flags + attribute(_USERDATA, struct.pack("BB", 0, len(said)) + said)
             try:
                 self._link.commit([(Request(NEWTABLE, payload, "adding the table", NLM_F_CREATE),)])
                 return
@@ -65,7 +65,7 @@ class Ownership:
         """From now on only our link changes the table. Does nothing where that cannot be had."""
         if not self._wanted or self._held or not _flags(self._link)[0] & PERSIST:
             return
-        payload = _NAME + attribute(_FLAGS, struct.pack("!I", OWNER | PERSIST))
+        payload = TABLE_NAMED + attribute(_FLAGS, struct.pack("!I", OWNER | PERSIST))
         self._link.commit([(Request(NEWTABLE, payload, "claiming the table"),)])
         self._held = True
 
@@ -100,7 +100,7 @@ def refuse_owned(link: Link, family: Family) -> None:
 def _flags(link: Link) -> tuple[int, int]:
     """The table's flags and its owner's netlink port; 0 where there is none."""
     try:
-        (answer,) = link.dump(GETTABLE, _NAME, every=False)
+        (answer,) = link.dump(GETTABLE, TABLE_NAMED, every=False)
     except FileNotFoundError:
         return 0, 0
     parts = dict(attributes(answer))
